@@ -1,0 +1,9 @@
+noinst_LTLIBRARIES += libbase.la
+libbase_la_SOURCES = \
+    base/scoped.h \
+    base/bytes.h base/bytes.c \
+    base/text.h base/text.c \
+    base/secret.h base/secret.c \
+    base/lock.h base/lock.c \
+    base/fork.h base/fork.c \
+    base/trace.h base/trace.c

@@ -1,0 +1,121 @@
+#include "base/text.h"
+
+#include <stdint.h>
+#include <stdio.h>
+#include <string.h>
+#include <strings.h>
+
+struct text text_over(char *buffer, size_t size)
+{
+    buffer[0] = '\0';
+    return (struct text){ .buffer = buffer, .size = size };
+}
+
+/* A cut must not leave half of a UTF-8 character. */
+static size_t whole_characters(const char *string, size_t len)
+{
+    while (len > 0 && ((uint8_t)string[len] & 0xc0) == 0x80) {
+        len--;
+    }
+    return len;
+}
+
+void text_put_n(struct text *text, const char *string, size_t len)
+{
+    size_t room = text->size - text->len - 1;
+
+    if (text->truncated) {
+        return;
+    }
+    if (len > room) {
+        len = whole_characters(string, room);
+        text->truncated = true;
+    }
+    if (len > 0) {
+        memcpy(text->buffer + text->len, string, len);
+        text->len += len;
+    }
+    text->buffer[text->len] = '\0';
+}
+
+void text_put(struct text *text, const char *string)
+{
+    text_put_n(text, string, strlen(string));
+}
+
+void text_vprintf(struct text *text, const char *format, va_list args)
+{
+    size_t room = text->size - text->len;
+    int len;
+
+    if (text->truncated) {
+        return;
+    }
+    len = vsnprintf(text->buffer + text->len, room, format, args);
+    if (len < 0) {
+        text->buffer[text->len] = '\0';
+        text->truncated = true;
+    } else if ((size_t)len < room) {
+        text->len += (size_t)len;
+    } else {
+        size_t kept = room - 1;
+        const char *start = text->buffer + text->len;
+
+        /* vsnprintf cut at a byte: take back the start of a character whose rest is missing */
+        while (kept > 0 && ((uint8_t)start[kept - 1] & 0xc0) == 0x80) {
+            kept--;
+        }
+        if (kept > 0 && ((uint8_t)start[kept - 1] & 0x80) != 0) {
+            kept--;
+        } else {
+            kept = room - 1;
+        }
+        text->len += kept;
+        text->buffer[text->len] = '\0';
+        text->truncated = true;
+    }
+}
+
+void text_printf(struct text *text, const char *format, ...)
+{
+    va_list args;
+
+    va_start(args, format);
+    text_vprintf(text, format, args);
+    va_end(args);
+}
+
+void text_put_hex(struct text *text, const void *data, size_t len)
+{
+    const uint8_t *bytes = data;
+
+    for (size_t i = 0; i < len; i++) {
+        text_printf(text, "%02x", bytes[i]);
+    }
+}
+
+bool text_same_word(const char *a, const char *b)
+{
+    return strcasecmp(a, b) == 0;
+}
+
+char *text_next_item(char **rest)
+{
+    char *item = *rest;
+    char *end;
+
+    if (item == NULL) {
+        return NULL;
+    }
+    end = strchr(item, ',');
+    *rest = end != NULL ? end + 1 : NULL;
+    if (end == NULL) {
+        end = item + strlen(item);
+    }
+    item += strspn(item, " \t\r\n");
+    while (end > item && strchr(" \t\r\n", end[-1]) != NULL) {
+        end--;
+    }
+    *end = '\0';
+    return item;
+}

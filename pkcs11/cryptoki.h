@@ -1,0 +1,13 @@
+/* Cryptoki's types and constants, from the header that p11-kit ships. The one place that names that header, so that the
+ * algorithm tables of provider/ and the rooms of pkcs11/ agree on one version. Holds no code. */
+#ifndef SIGNET_PKCS11_CRYPTOKI_H
+#define SIGNET_PKCS11_CRYPTOKI_H
+
+#include <p11-kit/pkcs11.h>
+
+/* An attribute that is not there, in the terms of PKCS#11 v3.0 §5.7.5. */
+#ifndef CK_UNAVAILABLE_INFORMATION
+#define CK_UNAVAILABLE_INFORMATION ((CK_ULONG)-1)
+#endif
+
+#endif

@@ -1,0 +1,515 @@
+#include "pkcs11/find.h"
+
+#include <string.h>
+
+#include "base/text.h"
+#include "base/trace.h"
+#include "pkcs11/recover.h"
+#include "pkcs11/registry.h"
+
+#define JOIN_FROM 8 /* private keys without a public half: from here on all public keys are read once and joined by id */
+
+static void item_end(struct tok_item *item)
+{
+    tok_key_unref(item->key);
+    tok_public_end(&item->half);
+    bytes_end(&item->certificate);
+    free(item->uri);
+}
+
+void tok_items_end(struct tok_items *items)
+{
+    for (size_t i = 0; i < items->count; i++) {
+        item_end(&items->items[i]);
+    }
+    free(items->items);
+    items->items = NULL;
+    items->count = 0;
+}
+
+/* Takes the item over, also on failure. */
+static struct tok_result items_add(struct tok_items *items, struct tok_item *item)
+{
+    struct tok_item *grown = reallocarray(items->items, items->count + 1, sizeof(*grown));
+
+    if (grown == NULL) {
+        item_end(item);
+        return tok_fail(TOK_CODE_NO_MEMORY, "listing objects");
+    }
+    items->items = grown;
+    grown[items->count++] = *item;
+    return tok_good();
+}
+
+/* --- tokens --------------------------------------------------------------------------------------------------------------- */
+
+void tok_token_list_end(struct tok_token_list *list)
+{
+    free(list->items);
+    list->items = NULL;
+    list->count = 0;
+}
+
+static struct tok_result tokens_add(struct tok_token_list *list, struct tok_token *token)
+{
+    struct tok_token **grown = reallocarray(list->items, list->count + 1, sizeof(struct tok_token *));
+
+    if (grown == NULL) {
+        return tok_fail(TOK_CODE_NO_MEMORY, "listing tokens");
+    }
+    list->items = grown;
+    list->items[list->count++] = token;
+    return tok_good();
+}
+
+/* Starts the module and looks at its slots; one that was initialised by somebody else and finalised since is started again. */
+static struct tok_result module_look(struct tok_module *module, uint64_t deadline_us)
+{
+    struct tok_result result;
+
+    TOK_TRY(tok_module_start(module, deadline_us));
+    result = tok_tokens_look(module);
+    if (tok_is(&result, CKR_CRYPTOKI_NOT_INITIALIZED)) {
+        tok_module_lost(module);
+        TOK_TRY(tok_module_start(module, deadline_us));
+        result = tok_tokens_look(module);
+    }
+    return result;
+}
+
+static struct tok_result module_tokens(struct tok_token_list *list, struct tok_module *module, const struct tok_uri *uri,
+                                       uint64_t deadline_us)
+{
+    struct tok_token *token = NULL;
+
+    TOK_TRY(module_look(module, deadline_us));
+    for (;;) {
+        TOK_TRY(tok_token_matching(&token, module, uri));
+        if (token == NULL) {
+            return tok_good();
+        }
+        TOK_TRY(tokens_add(list, token));
+    }
+}
+
+/* Appends the labels of the tokens that a module has, for a message. */
+static void tokens_present(struct text *text, struct tok_module *module)
+{
+    LOCKED(&module->lock);
+    for (struct tok_token *token = module->tokens; token != NULL; token = token->next) {
+        LOCKED(&token->lock);
+        if (token->present) {
+            text_printf(text, "%s'%s'", text->len > 0 ? ", " : "", token->label);
+        }
+    }
+}
+
+static struct tok_result no_token(const struct tok_module_list *modules, const struct tok_uri *uri)
+{
+    char present[256];
+    struct text text = TEXT_OVER(present);
+
+    for (size_t i = 0; i < modules->count; i++) {
+        tokens_present(&text, modules->items[i]);
+    }
+    return tok_fail(TOK_CODE_NO_TOKEN, "no token matches '%s'; present: %s (module%s '%s'%s)", tok_uri_text(uri),
+                    text.len > 0 ? present : "none", modules->count > 1 ? "s" : "", modules->items[0]->path,
+                    modules->count > 1 ? " and others" : "");
+}
+
+static struct tok_result modules_for(struct tok_module_list *out_list, const struct tok_settings *settings,
+                                     const struct tok_uri *uri)
+{
+    const char *asked = tok_uri_module_path(uri) != NULL ? tok_uri_module_path(uri) : tok_uri_module_name(uri);
+
+    if (asked == NULL) {
+        for (size_t i = 0; i < settings->num_tokens; i++) {
+            const struct tok_named_token *named = &settings->tokens[i];
+
+            if (named->modules != NULL && strcmp(tok_uri_text(named->uri), tok_uri_text(uri)) == 0) {
+                asked = named->modules;
+            }
+        }
+    }
+    return tok_registry_modules(out_list, asked != NULL ? asked : settings->modules, settings->init_args);
+}
+
+struct tok_result tok_find_tokens(struct tok_token_list *out_list, const struct tok_settings *settings,
+                                  const struct tok_uri *uri, uint64_t deadline_us)
+{
+    SCOPED(tok_token_list_end) struct tok_token_list list = { .items = NULL };
+    SCOPED(tok_module_list_end) struct tok_module_list modules = { .items = NULL };
+    struct tok_result trouble;
+
+    TOK_TRY(modules_for(&modules, settings, uri));
+    trouble = modules.trouble;
+    for (size_t i = 0; i < modules.count; i++) {
+        struct tok_result result = module_tokens(&list, modules.items[i], uri, deadline_us);
+
+        if (result.code == TOK_CODE_RECURSION || result.code == TOK_CODE_EXITING) {
+            return result;
+        }
+        if (!tok_ok(&result)) {
+            trace(TRACE_MODULE, "module: %s", result.message);
+            trouble = tok_ok(&trouble) ? result : trouble;
+        }
+    }
+    if (list.count == 0) {
+        return tok_ok(&trouble) ? no_token(&modules, uri) : trouble;
+    }
+    *out_list = STEAL(list);
+    return tok_good();
+}
+
+/* --- objects --------------------------------------------------------------------------------------------------------------- */
+
+/* What one search is about; goes through the functions below in place of six parameters. */
+struct search {
+    const struct tok_settings *settings;
+    const struct tok_uri *uri;
+    struct tok_credentials credentials;
+    struct tok_token_list tokens;
+    struct tok_items items;
+    struct tok_result trouble; /* why something may have been missed */
+    bool names_one;            /* the URI has an id or a label */
+    uint64_t deadline_us;
+};
+
+static void search_end(struct search *search)
+{
+    tok_pin_source_free(search->credentials.uri_pin);
+    tok_token_list_end(&search->tokens);
+    tok_items_end(&search->items);
+}
+
+/* A PIN that was meant for one token must not be tried on others. */
+static bool may_log_in(struct search *search, struct tok_token *token)
+{
+    const struct tok_named_token *named;
+
+    if (search->tokens.count == 1) {
+        return true;
+    }
+    named = tok_token_settings(token, search->settings);
+    return named != NULL && named->pin != NULL;
+}
+
+static struct tok_result login_first(struct search *search, struct tok_lease *lease)
+{
+    if (!tok_login_needed(lease->token, search->settings)) {
+        return tok_good();
+    }
+    if (!may_log_in(search, lease->token)) {
+        return tok_fail(TOK_CODE_PIN_NEEDED, "'%s' matches several tokens, and '%s' has no PIN of its own in the configuration: "
+                        "name the token in the URI", tok_uri_text(search->uri), lease->token->label);
+    }
+    return tok_login(lease, &search->credentials, search->deadline_us);
+}
+
+/* All public keys of a token with their ids, for joining them with many private keys. */
+struct join {
+    struct {
+        struct bytes id;
+        struct tok_public half;
+    } *rows;
+    size_t count;
+};
+
+static void join_end(struct join *join)
+{
+    for (size_t i = 0; i < join->count; i++) {
+        bytes_end(&join->rows[i].id);
+        tok_public_end(&join->rows[i].half);
+    }
+    free(join->rows);
+}
+
+static struct tok_result join_read(struct join *join, struct tok_lease *lease)
+{
+    SCOPED(tok_handles_end) struct tok_handles found = { .items = NULL };
+    SCOPED(bytes_end) struct bytes label = { 0 };
+
+    TOK_TRY(tok_search(&found, lease, CKO_PUBLIC_KEY, NULL, NULL, false));
+    join->rows = calloc(found.count + 1, sizeof(*join->rows));
+    if (join->rows == NULL) {
+        return tok_fail(TOK_CODE_NO_MEMORY, "listing public keys");
+    }
+    for (size_t i = 0; i < found.count; i++) {
+        TOK_TRY(tok_public_read(&join->rows[i].half, &join->rows[i].id, &label, lease, found.items[i]));
+        join->count++;
+    }
+    return tok_good();
+}
+
+static void join_complete(struct join *join, struct tok_private *key)
+{
+    for (size_t i = 0; i < join->count && !tok_public_known(&key->half) && key->id.len > 0; i++) {
+        if (join->rows[i].half.type == key->half.type && bytes_equal(&join->rows[i].id, &key->id)) {
+            tok_public_complete(&key->half, &join->rows[i].half);
+        }
+    }
+}
+
+static const char *refused_by_policy(const struct tok_private *key, unsigned require)
+{
+    if ((require & TOK_REQUIRE_SENSITIVE) != 0 && !key->sensitive) {
+        return "sensitive";
+    }
+    if ((require & TOK_REQUIRE_NON_EXTRACTABLE) != 0 && key->extractable) {
+        return "non-extractable";
+    }
+    return (require & TOK_REQUIRE_LOCAL) != 0 && !key->local ? "local" : NULL;
+}
+
+static struct tok_result usable(struct search *search, const struct tok_private *key, struct tok_token *token)
+{
+    const char *missing = refused_by_policy(key, search->settings->require);
+
+    if (missing != NULL) {
+        return tok_fail(TOK_CODE_POLICY, "token '%s': key '%.*s' is not %s, as the setting require demands", token->label,
+                        (int)key->label.len, (const char *)key->label.data, missing);
+    }
+    if (!tok_public_known(&key->half)) {
+        return tok_fail(TOK_CODE_NO_PUBLIC_HALF, "token '%s' shows no public half of key '%.*s': neither a public key nor a "
+                        "certificate with its id", token->label, (int)key->label.len, (const char *)key->label.data);
+    }
+    return tok_good();
+}
+
+/* A key that can't be used is an error where it was asked for by name; a listing goes on without it. */
+static struct tok_result private_add(struct search *search, struct tok_lease *lease, struct tok_private *found)
+{
+    struct tok_item item = { .kind = TOK_WANT_PRIVATE };
+    struct tok_result result = usable(search, found, lease->token);
+
+    if (!tok_ok(&result)) {
+        trace(TRACE_FIND, "find: %s", result.message);
+        search->trouble = tok_ok(&search->trouble) ? result : search->trouble;
+        return search->names_one ? result : tok_good();
+    }
+    TOK_TRY(tok_key_found(&item.key, search->settings, search->uri, lease, found));
+    item.uri = strdup(tok_key_uri(item.key));
+    if (item.uri == NULL) {
+        item_end(&item);
+        return tok_fail(TOK_CODE_NO_MEMORY, "listing keys");
+    }
+    return items_add(&search->items, &item);
+}
+
+static struct tok_result find_private(struct search *search, struct tok_lease *lease)
+{
+    SCOPED(tok_handles_end) struct tok_handles found = { .items = NULL };
+    SCOPED(join_end) struct join join = { .rows = NULL };
+
+    TOK_TRY(login_first(search, lease));
+    TOK_TRY(tok_search(&found, lease, CKO_PRIVATE_KEY, tok_uri_id(search->uri), tok_uri_label(search->uri), false));
+    if (found.count >= JOIN_FROM) {
+        TOK_TRY(join_read(&join, lease));
+    }
+    for (size_t i = 0; i < found.count; i++) {
+        SCOPED(tok_private_end) struct tok_private key = { .handle = 0 };
+
+        TOK_TRY(tok_private_read(&key, lease, found.items[i]));
+        join_complete(&join, &key);
+        TOK_TRY(tok_public_resolve(&key, lease));
+        TOK_TRY(private_add(search, lease, &key));
+    }
+    return tok_good();
+}
+
+static struct tok_result item_uri(struct tok_item *item, struct tok_lease *lease, CK_OBJECT_CLASS class,
+                                  const struct bytes *id, const struct bytes *label)
+{
+    CK_TOKEN_INFO info;
+
+    tok_token_info(lease->token, &info);
+    return tok_uri_of_object(&item->uri, &info, class, id, label);
+}
+
+static struct tok_result find_public(struct search *search, struct tok_lease *lease)
+{
+    SCOPED(tok_handles_end) struct tok_handles found = { .items = NULL };
+
+    TOK_TRY(tok_search(&found, lease, CKO_PUBLIC_KEY, tok_uri_id(search->uri), tok_uri_label(search->uri), false));
+    for (size_t i = 0; i < found.count; i++) {
+        SCOPED(bytes_end) struct bytes id = { 0 };
+        SCOPED(bytes_end) struct bytes label = { 0 };
+        SCOPED(item_end) struct tok_item item = { .kind = TOK_WANT_PUBLIC };
+
+        TOK_TRY(tok_public_read(&item.half, &id, &label, lease, found.items[i]));
+        TOK_TRY(item_uri(&item, lease, CKO_PUBLIC_KEY, &id, &label));
+        if (tok_public_known(&item.half)) {
+            struct tok_item moved = STEAL(item);
+
+            TOK_TRY(items_add(&search->items, &moved));
+        }
+    }
+    return tok_good();
+}
+
+static struct tok_result find_certificates(struct search *search, struct tok_lease *lease)
+{
+    SCOPED(tok_handles_end) struct tok_handles found = { .items = NULL };
+
+    TOK_TRY(tok_search(&found, lease, CKO_CERTIFICATE, tok_uri_id(search->uri), tok_uri_label(search->uri), false));
+    for (size_t i = 0; i < found.count; i++) {
+        SCOPED(bytes_end) struct bytes id = { 0 };
+        SCOPED(bytes_end) struct bytes label = { 0 };
+        SCOPED(item_end) struct tok_item item = { .kind = TOK_WANT_CERTIFICATE };
+
+        TOK_TRY(tok_certificate_read(&item.certificate, &id, &label, lease, found.items[i]));
+        TOK_TRY(item_uri(&item, lease, CKO_CERTIFICATE, &id, &label));
+        if (item.certificate.len > 0) {
+            struct tok_item moved = STEAL(item);
+
+            TOK_TRY(items_add(&search->items, &moved));
+        }
+    }
+    return tok_good();
+}
+
+static const struct kind {
+    enum tok_wanted bit;
+    CK_OBJECT_CLASS class;
+    const char *name;
+    struct tok_result (*find)(struct search *search, struct tok_lease *lease);
+} kinds[] = { /* in the order in which a store gives them */
+    { TOK_WANT_PRIVATE, CKO_PRIVATE_KEY, "private key", find_private },
+    { TOK_WANT_CERTIFICATE, CKO_CERTIFICATE, "certificate", find_certificates },
+    { TOK_WANT_PUBLIC, CKO_PUBLIC_KEY, "public key", find_public },
+};
+
+/* One search of one token, repeated after what can be recovered from; what a failed attempt had found is dropped. */
+static struct tok_result find_on(struct search *search, const struct kind *kind, struct tok_token *token)
+{
+    struct tok_attempts attempts = { .deadline_us = search->deadline_us };
+
+    for (;;) {
+        SCOPED(tok_lease_end) struct tok_lease lease = { .token = NULL };
+        size_t before = search->items.count;
+        struct tok_result result;
+
+        result = tok_lease_begin(&lease, token, tok_token_max_sessions(token, search->settings), search->deadline_us);
+        if (tok_ok(&result)) {
+            result = kind->find(search, &lease);
+        }
+        if (tok_ok(&result)) {
+            return result;
+        }
+        tok_note_failure(&lease, &result);
+        while (search->items.count > before) {
+            item_end(&search->items.items[--search->items.count]);
+        }
+        tok_lease_end(&lease);
+        if (!tok_recover(&attempts, token, lease.epoch, &result)) {
+            return tok_context(result, "token '%s'", token->label);
+        }
+    }
+}
+
+/* With several tokens, one that fails must not hide what another has; its failure is told if nothing is found. */
+static struct tok_result find_kind(struct search *search, const struct kind *kind)
+{
+    for (size_t i = 0; i < search->tokens.count; i++) {
+        struct tok_result result = find_on(search, kind, search->tokens.items[i]);
+
+        if (!tok_ok(&result) && search->tokens.count == 1) {
+            return result;
+        }
+        if (!tok_ok(&result)) {
+            trace(TRACE_FIND, "find: %s", result.message);
+            search->trouble = tok_ok(&search->trouble) ? result : search->trouble;
+        }
+    }
+    return tok_good();
+}
+
+/* Among keys that one name means, the first stays: the others are replicas of it, or an error. */
+static struct tok_result settle_on_one(struct tok_items *items, const struct tok_uri *uri)
+{
+    char list[384];
+    struct text text = TEXT_OVER(list);
+
+    if (items->count < 2) {
+        return tok_good();
+    }
+    for (size_t i = 0; i < items->count; i++) {
+        text_printf(&text, "%s%s", i > 0 ? ", " : "", items->items[i].uri);
+    }
+    for (size_t i = 1; i < items->count; i++) {
+        if (tok_public_compare(tok_key_half(items->items[0].key), tok_key_half(items->items[i].key)) != TOK_SAME) {
+            return tok_fail(TOK_CODE_AMBIGUOUS, "'%s' matches %zu different keys: %s", tok_uri_text(uri), items->count, list);
+        }
+    }
+    while (items->count > 1) {
+        item_end(&items->items[--items->count]);
+    }
+    return tok_good();
+}
+
+static struct tok_result nothing_found(struct search *search, unsigned wanted)
+{
+    char kinds_text[64];
+    struct text text = TEXT_OVER(kinds_text);
+
+    if (!tok_ok(&search->trouble)) {
+        return search->trouble;
+    }
+    for (size_t i = 0; i < COUNT_OF(kinds); i++) {
+        if ((wanted & kinds[i].bit) != 0) {
+            text_printf(&text, "%s%s", text.len > 0 ? " or " : "", kinds[i].name);
+        }
+    }
+    return tok_fail(TOK_CODE_NO_OBJECT, "token '%s'%s has no %s that matches '%s'", search->tokens.items[0]->label,
+                    search->tokens.count > 1 ? " and others" : "", kinds_text, tok_uri_text(search->uri));
+}
+
+/* What the URI's own type leaves of what is wanted. */
+static struct tok_result narrow(unsigned *wanted, const struct tok_uri *uri)
+{
+    CK_OBJECT_CLASS class;
+    unsigned asked = 0;
+
+    if (!tok_uri_class(uri, &class)) {
+        return tok_good();
+    }
+    for (size_t i = 0; i < COUNT_OF(kinds); i++) {
+        asked |= kinds[i].class == class ? (unsigned)kinds[i].bit : 0;
+    }
+    *wanted &= asked;
+    if (*wanted == 0) {
+        return tok_fail(TOK_CODE_NO_OBJECT, "'%s' names a type of object that was not asked for", tok_uri_text(uri));
+    }
+    return tok_good();
+}
+
+struct tok_result tok_find(struct tok_items *out_items, const struct tok_settings *settings, const struct tok_uri *uri,
+                           unsigned wanted, const struct tok_pin_prompt *prompt)
+{
+    SCOPED(search_end) struct search search = {
+        .settings = settings,
+        .uri = uri,
+        .credentials = { .settings = settings, .prompt = prompt != NULL ? *prompt : (struct tok_pin_prompt){ NULL, NULL } },
+        .trouble = tok_good(),
+        .names_one = tok_uri_id(uri) != NULL || tok_uri_label(uri) != NULL,
+        .deadline_us = clock_us() + settings->deadline_us,
+    };
+
+    TOK_TRY(narrow(&wanted, uri));
+    TOK_TRY(tok_pin_source_of_uri(&search.credentials.uri_pin, uri));
+    TOK_TRY(tok_find_tokens(&search.tokens, settings, uri, search.deadline_us));
+    for (size_t i = 0; i < COUNT_OF(kinds); i++) {
+        if ((wanted & kinds[i].bit) == 0) {
+            continue;
+        }
+        TOK_TRY(find_kind(&search, &kinds[i]));
+        if (kinds[i].bit == TOK_WANT_PRIVATE && search.names_one) {
+            TOK_TRY(settle_on_one(&search.items, uri));
+        }
+    }
+    if (search.items.count == 0) {
+        return nothing_found(&search, wanted);
+    }
+    *out_items = STEAL(search.items);
+    return tok_good();
+}

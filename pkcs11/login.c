@@ -1,0 +1,211 @@
+#include "pkcs11/login.h"
+
+#include "base/text.h"
+#include "base/trace.h"
+#include "pkcs11/ckr.h"
+
+/* A PIN and where it is from. */
+struct pin {
+    struct secret secret;
+    struct tok_pin_source *source; /* borrowed; NULL if a person was asked, or it is the remembered one */
+    const char *name;              /* borrowed; for messages */
+};
+
+static void pin_end(struct pin *pin)
+{
+    secret_end(&pin->secret);
+}
+
+struct tok_result tok_pin_source_of_uri(struct tok_pin_source **out_source, const struct tok_uri *uri)
+{
+    *out_source = NULL;
+    if (tok_uri_pin_value(uri) != NULL) {
+        return tok_pin_source_value(out_source, tok_uri_pin_value(uri));
+    }
+    return tok_uri_pin_source(uri) == NULL ? tok_good()
+                                           : tok_pin_source_new(out_source, tok_uri_pin_source(uri), TOK_PIN_FROM_URI);
+}
+
+bool tok_login_needed(struct tok_token *token, const struct tok_settings *settings)
+{
+    LOCKED(&token->lock);
+    if (token->login == TOK_LOGGED_IN || settings->login == TOK_LOGIN_NEVER) {
+        return false;
+    }
+    return settings->login == TOK_LOGIN_ALWAYS || (token->info.flags & CKF_LOGIN_REQUIRED) != 0;
+}
+
+static struct tok_pin_source *source_for(struct tok_token *token, const struct tok_credentials *credentials)
+{
+    const struct tok_named_token *named = tok_token_settings(token, credentials->settings);
+
+    if (credentials->uri_pin != NULL) {
+        return credentials->uri_pin;
+    }
+    return named != NULL && named->pin != NULL ? named->pin : credentials->settings->pin;
+}
+
+static struct tok_result pin_ask(struct pin *pin, struct tok_token *token, const struct tok_credentials *credentials)
+{
+    char what[64];
+    struct text text = TEXT_OVER(what);
+
+    text_printf(&text, "token '%s' (user PIN)", token->label);
+    pin->name = "the PIN that was typed";
+    if (credentials->prompt.ask == NULL || !credentials->prompt.ask(credentials->prompt.arg, what, &pin->secret)) {
+        return tok_fail(TOK_CODE_PIN_NEEDED, "token '%s' wants a login, and no PIN was given", token->label);
+    }
+    return tok_good();
+}
+
+static bool refused_before(struct tok_token *token, const struct secret *pin)
+{
+    LOCKED(&token->lock);
+    return secret_equal(&token->refused, pin);
+}
+
+/* The PIN that the token accepted before comes first: its source may be out of reach by now (a chroot, another user). */
+static struct tok_result pin_get(struct pin *pin, struct tok_token *token, const struct tok_credentials *credentials)
+{
+    pin->source = source_for(token, credentials);
+    {
+        LOCKED(&token->lock);
+        if (secret_exists(&token->pin)) {
+            pin->name = "the PIN that was right before";
+            return secret_set(&pin->secret, token->pin.data, token->pin.len)
+                       ? tok_good()
+                       : tok_fail(TOK_CODE_NO_MEMORY, "remembering a PIN");
+        }
+    }
+    if (pin->source == NULL) {
+        return pin_ask(pin, token, credentials);
+    }
+    pin->name = tok_pin_source_name(pin->source);
+    TOK_TRY(tok_context(tok_pin_fetch(pin->source, &pin->secret), "token '%s'", token->label));
+    if (refused_before(token, &pin->secret) && tok_pin_refused(pin->source)) { /* the file has changed since */
+        return tok_context(tok_pin_fetch(pin->source, &pin->secret), "token '%s'", token->label);
+    }
+    return tok_good();
+}
+
+/* Whether this PIN may be sent now. */
+static struct tok_result pin_allowed(const struct pin *pin, struct tok_token *token, const struct tok_settings *settings)
+{
+    if (refused_before(token, &pin->secret)) {
+        return tok_fail(TOK_CODE_PIN_REFUSED, "token '%s' has refused this PIN (from %s); it is not tried again", token->label,
+                        pin->name);
+    }
+    LOCKED(&token->lock);
+    if ((token->info.flags & CKF_USER_PIN_LOCKED) != 0) {
+        return tok_context(tok_fail_ckr("C_GetTokenInfo", CKR_PIN_LOCKED), "token '%s'", token->label);
+    }
+    if ((token->info.flags & CKF_USER_PIN_FINAL_TRY) != 0 && !settings->pin_last_try) {
+        return tok_fail(TOK_CODE_PIN_LAST_TRY, "token '%s' has one try left before its PIN is locked; it is not used",
+                        token->label);
+    }
+    return tok_good();
+}
+
+/* A refused PIN is remembered; a right one is kept for the next login. */
+static void pin_judge(struct pin *pin, struct tok_token *token, CK_RV rv)
+{
+    bool refused = rv == CKR_PIN_INCORRECT || rv == CKR_PIN_LEN_RANGE || rv == CKR_PIN_INVALID || rv == CKR_PIN_LOCKED ||
+                   rv == CKR_PIN_EXPIRED;
+
+    if (!refused && rv != CKR_OK) {
+        return;
+    }
+    LOCKED(&token->lock);
+    if (refused) {
+        secret_end(&token->pin);
+        secret_end(&token->refused);
+        token->refused = STEAL(pin->secret);
+    } else if (!secret_exists(&token->pin)) {
+        token->pin = STEAL(pin->secret);
+    }
+}
+
+static bool has_pin_pad(struct tok_token *token)
+{
+    LOCKED(&token->lock);
+    return (token->info.flags & CKF_PROTECTED_AUTHENTICATION_PATH) != 0;
+}
+
+static struct tok_result login_failed(struct tok_token *token, const char *pin_name, CK_RV rv)
+{
+    return tok_context(tok_fail_ckr("C_Login", rv), "token '%s', PIN from %s", token->label, pin_name);
+}
+
+static struct tok_result login_call(struct tok_lease *lease, CK_USER_TYPE user, const struct tok_credentials *credentials)
+{
+    SCOPED(pin_end) struct pin pin = { .name = "the token's own PIN pad" };
+    CK_RV rv;
+
+    if (has_pin_pad(lease->token)) {
+        rv = TOK_CALL(lease->functions, C_Login, lease->session, user, NULL, 0);
+    } else {
+        TOK_TRY(pin_get(&pin, lease->token, credentials));
+        TOK_TRY(pin_allowed(&pin, lease->token, credentials->settings));
+        rv = TOK_CALL(lease->functions, C_Login, lease->session, user, pin.secret.data, (CK_ULONG)pin.secret.len);
+        pin_judge(&pin, lease->token, rv);
+    }
+    {
+        LOCKED(&lease->token->lock);
+        lease->token->info_fresh = false;
+    }
+    trace(TRACE_LOGIN, "login: '%s' with %s: %s", lease->token->label, pin.name, tok_ckr(rv)->name);
+    return rv == CKR_OK || rv == CKR_USER_ALREADY_LOGGED_IN ? tok_good() : login_failed(lease->token, pin.name, rv);
+}
+
+/* login_claim waits for whoever is logging in. True if it is the caller's turn to do so. */
+static bool login_claim(struct tok_token *token, uint64_t deadline_us, struct tok_result *out_result)
+{
+    LOCKED(&token->lock);
+    while (token->login == TOK_LOGGING_IN) {
+        if (!lock_wait(&token->lock, deadline_us) && token->login == TOK_LOGGING_IN) {
+            *out_result = tok_fail(TOK_CODE_DEADLINE, "token '%s': another thread has not finished logging in", token->label);
+            return false;
+        }
+    }
+    if (token->login == TOK_LOGGED_IN) {
+        *out_result = tok_good();
+        return false;
+    }
+    token->login = TOK_LOGGING_IN;
+    return true;
+}
+
+struct tok_result tok_login(struct tok_lease *lease, const struct tok_credentials *credentials, uint64_t deadline_us)
+{
+    struct tok_token *token = lease->token;
+    struct tok_result result;
+
+    if (!login_claim(token, deadline_us, &result)) {
+        return result;
+    }
+    result = tok_context(tok_token_refresh(token), "token '%s'", token->label);
+    if (tok_ok(&result)) {
+        result = login_call(lease, CKU_USER, credentials);
+    }
+    LOCKED(&token->lock);
+    if (token->epoch == lease->epoch && token->login == TOK_LOGGING_IN) {
+        token->login = tok_ok(&result) ? TOK_LOGGED_IN : TOK_LOGGED_OUT;
+    }
+    lock_wake(&token->lock);
+    return result;
+}
+
+struct tok_result tok_login_for_operation(struct tok_lease *lease, const struct tok_credentials *credentials)
+{
+    return login_call(lease, CKU_CONTEXT_SPECIFIC, credentials);
+}
+
+void tok_login_lost(struct tok_token *token)
+{
+    LOCKED(&token->lock);
+    if (token->login == TOK_LOGGED_IN) {
+        trace(TRACE_LOGIN, "login: '%s' is logged out", token->label);
+        token->login = TOK_LOGGED_OUT;
+        token->objects++; /* a handle of a private object may name another one after the next login */
+    }
+}

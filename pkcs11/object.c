@@ -1,0 +1,259 @@
+#include "pkcs11/object.h"
+
+#include <string.h>
+
+#include "pkcs11/attr.h"
+
+#define HANDLES_AT_ONCE 128
+
+void tok_public_end(struct tok_public *half)
+{
+    bytes_end(&half->modulus);
+    bytes_end(&half->exponent);
+    bytes_end(&half->params);
+    bytes_end(&half->point);
+    bytes_end(&half->spki);
+    bytes_end(&half->certificate);
+}
+
+void tok_private_end(struct tok_private *key)
+{
+    bytes_end(&key->id);
+    bytes_end(&key->label);
+    tok_public_end(&key->half);
+}
+
+void tok_handles_end(struct tok_handles *handles)
+{
+    free(handles->items);
+    handles->items = NULL;
+    handles->count = 0;
+}
+
+bool tok_public_known(const struct tok_public *half)
+{
+    return half->spki.len > 0 || half->certificate.len > 0 || (half->modulus.len > 0 && half->exponent.len > 0) ||
+           (half->params.len > 0 && half->point.len > 0);
+}
+
+/* Big numbers may carry leading zeros. */
+static bool same_number(struct cursor a, struct cursor b)
+{
+    while (a.left > 0 && *a.at == 0) {
+        a = cursor_over(a.at + 1, a.left - 1);
+    }
+    while (b.left > 0 && *b.at == 0) {
+        b = cursor_over(b.at + 1, b.left - 1);
+    }
+    return a.left == b.left && (a.left == 0 || memcmp(a.at, b.at, a.left) == 0);
+}
+
+enum tok_likeness tok_public_compare(const struct tok_public *a, const struct tok_public *b)
+{
+    if (a->type != b->type) {
+        return TOK_DIFFERENT;
+    }
+    if (a->modulus.len > 0 && b->modulus.len > 0) {
+        return same_number(cursor_over(a->modulus.data, a->modulus.len), cursor_over(b->modulus.data, b->modulus.len))
+                   ? TOK_SAME
+                   : TOK_DIFFERENT;
+    }
+    if (a->point.len > 0 && b->point.len > 0 && a->point.len == b->point.len) {
+        return bytes_equal(&a->point, &b->point) ? TOK_SAME : TOK_DIFFERENT;
+    }
+    if (a->spki.len > 0 && bytes_equal(&a->spki, &b->spki)) {
+        return TOK_SAME;
+    }
+    return TOK_CANT_TELL;
+}
+
+static void complete(struct bytes *to, struct bytes *from)
+{
+    if (to->len == 0) {
+        bytes_end(to);
+        *to = STEAL(*from);
+    }
+}
+
+void tok_public_complete(struct tok_public *to, struct tok_public *from)
+{
+    complete(&to->modulus, &from->modulus);
+    complete(&to->exponent, &from->exponent);
+    complete(&to->params, &from->params);
+    complete(&to->point, &from->point);
+    complete(&to->spki, &from->spki);
+    complete(&to->certificate, &from->certificate);
+}
+
+/* Tokens differ in whether CKA_EC_POINT is the point or a DER OCTET STRING around it (PKCS#11 2.30 was vague). A point starts
+ * with 2, 3 or 4, which is the tag of an OCTET STRING too: it is one only if its length fits to the byte. */
+static struct tok_result point_copy(struct bytes *out, const struct tok_attrs *attrs)
+{
+    struct cursor value = tok_attrs_value(attrs, CKA_EC_POINT);
+    struct cursor outer = value;
+    struct cursor inner = cursor_der(&outer, 0x04);
+
+    if (value.left > 0 && cursor_done(&outer) && !inner.failed && inner.left > 0) {
+        value = inner;
+    }
+    return bytes_set(out, value.at, value.left) ? tok_good() : tok_fail(TOK_CODE_NO_MEMORY, "reading a public key");
+}
+
+static struct tok_result half_copy(struct tok_public *out_half, const struct tok_attrs *attrs)
+{
+    out_half->type = tok_attrs_ulong(attrs, CKA_KEY_TYPE, CK_UNAVAILABLE_INFORMATION);
+    TOK_TRY(tok_attrs_copy(&out_half->modulus, attrs, CKA_MODULUS));
+    TOK_TRY(tok_attrs_copy(&out_half->exponent, attrs, CKA_PUBLIC_EXPONENT));
+    TOK_TRY(tok_attrs_copy(&out_half->params, attrs, CKA_EC_PARAMS));
+    TOK_TRY(tok_attrs_copy(&out_half->spki, attrs, CKA_PUBLIC_KEY_INFO));
+    return point_copy(&out_half->point, attrs);
+}
+
+static struct tok_result names_copy(struct bytes *out_id, struct bytes *out_label, const struct tok_attrs *attrs)
+{
+    TOK_TRY(tok_attrs_copy(out_id, attrs, CKA_ID));
+    return tok_attrs_copy(out_label, attrs, CKA_LABEL);
+}
+
+/* One list for private and public keys: what is not asked for can't be missed later, and a key needs one round trip. */
+static const CK_ATTRIBUTE_TYPE key_types[] = {
+    CKA_KEY_TYPE, CKA_ID,       CKA_LABEL,           CKA_MODULUS,    CKA_PUBLIC_EXPONENT,     CKA_EC_PARAMS,
+    CKA_EC_POINT, CKA_PUBLIC_KEY_INFO, CKA_SENSITIVE, CKA_EXTRACTABLE, CKA_ALWAYS_AUTHENTICATE, CKA_LOCAL,
+};
+static const size_t key_rooms[] = { sizeof(CK_ULONG), 256, 256, 1024, 64, 64, 160, 2200, 1, 1, 1, 1 };
+#define NUM_PUBLIC_TYPES 8 /* of the list above: what a public key object may have */
+
+_Static_assert(COUNT_OF(key_types) == COUNT_OF(key_rooms), "each attribute needs its room");
+
+struct tok_result tok_private_read(struct tok_private *out_key, struct tok_lease *lease, CK_OBJECT_HANDLE object)
+{
+    SCOPED(tok_attrs_end) struct tok_attrs attrs = { .count = 0 };
+    SCOPED(tok_private_end) struct tok_private key = { .handle = object };
+
+    TOK_TRY(tok_attrs_read(&attrs, lease, object, key_types, key_rooms, COUNT_OF(key_types)));
+    TOK_TRY(names_copy(&key.id, &key.label, &attrs));
+    TOK_TRY(half_copy(&key.half, &attrs));
+    key.half.by_key_itself = tok_public_known(&key.half);
+    key.always_authenticate = tok_attrs_bool(&attrs, CKA_ALWAYS_AUTHENTICATE, false);
+    key.sensitive = tok_attrs_bool(&attrs, CKA_SENSITIVE, false);
+    key.extractable = tok_attrs_bool(&attrs, CKA_EXTRACTABLE, true);
+    key.local = tok_attrs_bool(&attrs, CKA_LOCAL, false);
+    *out_key = STEAL(key);
+    return tok_good();
+}
+
+struct tok_result tok_public_read(struct tok_public *out_half, struct bytes *out_id, struct bytes *out_label,
+                                  struct tok_lease *lease, CK_OBJECT_HANDLE object)
+{
+    SCOPED(tok_attrs_end) struct tok_attrs attrs = { .count = 0 };
+    SCOPED(tok_public_end) struct tok_public half = { .type = 0 };
+
+    TOK_TRY(tok_attrs_read(&attrs, lease, object, key_types, key_rooms, NUM_PUBLIC_TYPES));
+    TOK_TRY(names_copy(out_id, out_label, &attrs));
+    TOK_TRY(half_copy(&half, &attrs));
+    *out_half = STEAL(half);
+    return tok_good();
+}
+
+struct tok_result tok_certificate_read(struct bytes *out_der, struct bytes *out_id, struct bytes *out_label,
+                                       struct tok_lease *lease, CK_OBJECT_HANDLE object)
+{
+    static const CK_ATTRIBUTE_TYPE types[] = { CKA_ID, CKA_LABEL, CKA_VALUE };
+    static const size_t rooms[] = { 256, 256, 4096 };
+    SCOPED(tok_attrs_end) struct tok_attrs attrs = { .count = 0 };
+
+    TOK_TRY(tok_attrs_read(&attrs, lease, object, types, rooms, COUNT_OF(types)));
+    TOK_TRY(names_copy(out_id, out_label, &attrs));
+    return tok_attrs_copy(out_der, &attrs, CKA_VALUE);
+}
+
+static struct tok_result handles_add(struct tok_handles *handles, const CK_OBJECT_HANDLE *more, size_t count)
+{
+    CK_OBJECT_HANDLE *grown = reallocarray(handles->items, handles->count + count + 1, sizeof(*grown));
+
+    if (grown == NULL) {
+        return tok_fail(TOK_CODE_NO_MEMORY, "searching for objects");
+    }
+    handles->items = grown;
+    memcpy(grown + handles->count, more, count * sizeof(*more));
+    handles->count += count;
+    return tok_good();
+}
+
+/* Asks until the token has no more; a token may answer with fewer than it could. */
+static struct tok_result search_run(struct tok_handles *handles, struct tok_lease *lease, bool first_only)
+{
+    CK_OBJECT_HANDLE found[HANDLES_AT_ONCE];
+    CK_ULONG count;
+
+    do {
+        count = 0;
+        TOK_TRY(TOK_DO(lease->functions, C_FindObjects, lease->session, found, HANDLES_AT_ONCE, &count));
+        TOK_TRY(handles_add(handles, found, count));
+    } while (count > 0 && !first_only);
+    return tok_good();
+}
+
+struct tok_result tok_search(struct tok_handles *out_handles, struct tok_lease *lease, CK_OBJECT_CLASS class,
+                             const struct bytes *id, const struct bytes *label, bool first_only)
+{
+    SCOPED(tok_handles_end) struct tok_handles handles = { .items = NULL };
+    CK_ATTRIBUTE template[3] = { { CKA_CLASS, &class, sizeof(class) } };
+    CK_ULONG count = 1;
+    struct tok_result result;
+
+    if (id != NULL) {
+        template[count++] = (CK_ATTRIBUTE){ CKA_ID, id->data, (CK_ULONG)id->len };
+    }
+    if (label != NULL) {
+        template[count++] = (CK_ATTRIBUTE){ CKA_LABEL, label->data, (CK_ULONG)label->len };
+    }
+    TOK_TRY(TOK_DO(lease->functions, C_FindObjectsInit, lease->session, template, count));
+    lease->op_open = true;
+    result = search_run(&handles, lease, first_only);
+    if (!tok_ok(&result)) {
+        return result; /* the session is closed with its search */
+    }
+    TOK_TRY(TOK_DO(lease->functions, C_FindObjectsFinal, lease->session));
+    lease->op_open = false;
+    *out_handles = STEAL(handles);
+    return tok_good();
+}
+
+static struct tok_result resolve_by_public_object(struct tok_private *key, struct tok_lease *lease)
+{
+    SCOPED(tok_handles_end) struct tok_handles found = { .items = NULL };
+    SCOPED(bytes_end) struct bytes id = { 0 };
+    SCOPED(bytes_end) struct bytes label = { 0 };
+
+    TOK_TRY(tok_search(&found, lease, CKO_PUBLIC_KEY, &key->id, NULL, true));
+    for (size_t i = 0; i < found.count && !tok_public_known(&key->half); i++) {
+        SCOPED(tok_public_end) struct tok_public half = { .type = 0 };
+
+        TOK_TRY(tok_public_read(&half, &id, &label, lease, found.items[i]));
+        if (half.type == key->half.type && tok_public_known(&half)) {
+            tok_public_complete(&key->half, &half);
+        }
+    }
+    return tok_good();
+}
+
+static struct tok_result resolve_by_certificate(struct tok_private *key, struct tok_lease *lease)
+{
+    SCOPED(tok_handles_end) struct tok_handles found = { .items = NULL };
+    SCOPED(bytes_end) struct bytes id = { 0 };
+    SCOPED(bytes_end) struct bytes label = { 0 };
+
+    TOK_TRY(tok_search(&found, lease, CKO_CERTIFICATE, &key->id, NULL, true));
+    return found.count == 0 ? tok_good()
+                            : tok_certificate_read(&key->half.certificate, &id, &label, lease, found.items[0]);
+}
+
+struct tok_result tok_public_resolve(struct tok_private *key, struct tok_lease *lease)
+{
+    if (tok_public_known(&key->half) || key->id.len == 0) {
+        return tok_good();
+    }
+    TOK_TRY(resolve_by_public_object(key, lease));
+    return tok_public_known(&key->half) ? tok_good() : resolve_by_certificate(key, lease);
+}

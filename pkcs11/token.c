@@ -1,0 +1,304 @@
+#include "pkcs11/token.h"
+
+#include <string.h>
+
+#include "base/trace.h"
+
+/* Slots of one look: C_GetSlotList is called once for nearly everybody. */
+#define SLOTS_AT_ONCE 64
+
+static bool same_token(const CK_TOKEN_INFO *a, const CK_TOKEN_INFO *b)
+{
+    return memcmp(a->label, b->label, sizeof(a->label)) == 0 &&
+           memcmp(a->serialNumber, b->serialNumber, sizeof(a->serialNumber)) == 0 &&
+           memcmp(a->manufacturerID, b->manufacturerID, sizeof(a->manufacturerID)) == 0 &&
+           memcmp(a->model, b->model, sizeof(a->model)) == 0;
+}
+
+static void label_text(char out_label[33], const CK_TOKEN_INFO *info)
+{
+    size_t len = sizeof(info->label);
+
+    while (len > 0 && (info->label[len - 1] == ' ' || info->label[len - 1] == '\0')) {
+        len--;
+    }
+    memcpy(out_label, info->label, len);
+    out_label[len] = '\0';
+}
+
+/* Requires the token's lock. Sessions of the old epoch are not closed: the module forgot them, or closes them itself. */
+static void token_forget(struct tok_token *token)
+{
+    token->epoch++;
+    token->objects++;
+    token->pool.num_idle = 0;
+    token->pool.open = 0;
+    token->login = TOK_LOGGED_OUT;
+    token->info_fresh = false;
+    lock_wake(&token->lock);
+}
+
+void tok_token_lost(struct tok_token *token, uint64_t epoch)
+{
+    LOCKED(&token->lock);
+    if (epoch != 0 && epoch != token->epoch) {
+        return;
+    }
+    trace(TRACE_TOKEN, "token: sessions and login on '%s' are gone", token->label);
+    token_forget(token);
+}
+
+/* In the child there is one thread, and nobody who waits. A login that a thread of the parent was busy with is not ours. */
+void tok_token_anew(struct tok_token *token)
+{
+    lock_init(&token->lock);
+    token->pool.now_serving = token->pool.next_ticket;
+    token_forget(token);
+}
+
+static struct tok_token *token_new(struct tok_module *module, CK_SLOT_ID slot, const CK_TOKEN_INFO *info)
+{
+    struct tok_token *token = calloc(1, sizeof(*token));
+    struct tok_token **last;
+
+    if (token != NULL) {
+        lock_init(&token->lock);
+        token->epoch = 1;
+        token->objects = 1;
+        token->module = module;
+        token->slot = slot;
+        token->info = *info;
+        label_text(token->label, info);
+        for (last = &module->tokens; *last != NULL; last = &(*last)->next) {
+        }
+        *last = token;
+        trace(TRACE_TOKEN, "token: '%s' is in slot %lu of '%s'", token->label, slot, module->path);
+    }
+    return token;
+}
+
+/* Requires the module's lock. Among tokens that look alike the one last seen in this slot is meant; one that was already met
+ * in this look is another. */
+static struct tok_token *token_known(struct tok_module *module, CK_SLOT_ID slot, const CK_TOKEN_INFO *info)
+{
+    struct tok_token *moved = NULL;
+
+    for (struct tok_token *token = module->tokens; token != NULL; token = token->next) {
+        LOCKED(&token->lock);
+        if (token->present || !same_token(&token->info, info)) {
+            continue;
+        }
+        if (token->slot == slot) {
+            return token;
+        }
+        moved = token;
+    }
+    return moved;
+}
+
+/* Requires the module's lock. */
+static bool token_seen(struct tok_module *module, CK_SLOT_ID slot, const CK_TOKEN_INFO *info)
+{
+    struct tok_token *token = token_known(module, slot, info);
+
+    if (token == NULL) {
+        token = token_new(module, slot, info);
+    }
+    if (token == NULL) {
+        return false;
+    }
+    LOCKED(&token->lock);
+    if (token->slot != slot) {
+        trace(TRACE_TOKEN, "token: '%s' moved to slot %lu", token->label, slot);
+        token->slot = slot;
+        token_forget(token);
+    }
+    token->present = true;
+    token->info = *info;
+    token->info_fresh = true;
+    return true;
+}
+
+struct slots {
+    CK_SLOT_ID few[SLOTS_AT_ONCE];
+    CK_SLOT_ID *many; /* malloc'd where `few` is too small */
+    CK_ULONG count;
+};
+
+static void slots_end(struct slots *slots)
+{
+    free(slots->many);
+}
+
+static struct tok_result slots_list(struct slots *slots, struct tok_module *module)
+{
+    CK_RV rv;
+
+    slots->count = SLOTS_AT_ONCE;
+    rv = TOK_CALL(module->functions, C_GetSlotList, CK_TRUE, slots->few, &slots->count);
+    while (rv == CKR_BUFFER_TOO_SMALL) {
+        CK_SLOT_ID *grown;
+
+        TOK_TRY(TOK_DO(module->functions, C_GetSlotList, CK_TRUE, NULL, &slots->count));
+        grown = reallocarray(slots->many, slots->count + 1, sizeof(*grown));
+        if (grown == NULL) {
+            return tok_fail(TOK_CODE_NO_MEMORY, "listing slots");
+        }
+        slots->many = grown;
+        rv = TOK_CALL(module->functions, C_GetSlotList, CK_TRUE, slots->many, &slots->count);
+    }
+    return rv == CKR_OK ? tok_good() : tok_fail_ckr("C_GetSlotList", rv);
+}
+
+struct look {
+    CK_SLOT_ID slot;
+    CK_TOKEN_INFO info;
+};
+
+/* A slot that fails to tell is a slot without a token for now: another one may hold what we look for. */
+static size_t look_into(struct look *found, struct tok_module *module, const CK_SLOT_ID *ids, size_t count)
+{
+    size_t num = 0;
+
+    for (size_t i = 0; i < count; i++) {
+        CK_RV rv = TOK_CALL(module->functions, C_GetTokenInfo, ids[i], &found[num].info);
+
+        if (rv == CKR_OK && (found[num].info.flags & CKF_TOKEN_INITIALIZED) != 0) {
+            found[num++].slot = ids[i];
+        } else {
+            trace(TRACE_TOKEN, "token: slot %lu has no usable token (%lu)", ids[i], rv);
+        }
+    }
+    return num;
+}
+
+struct tok_result tok_tokens_look(struct tok_module *module)
+{
+    SCOPED(slots_end) struct slots slots = { .many = NULL };
+    SCOPED(scoped_free) struct look *found = NULL;
+    size_t num;
+
+    TOK_TRY(tok_context(slots_list(&slots, module), "module '%s'", module->path));
+    found = calloc(slots.count + 1, sizeof(*found));
+    if (found == NULL) {
+        return tok_fail(TOK_CODE_NO_MEMORY, "looking for tokens");
+    }
+    num = look_into(found, module, slots.many != NULL ? slots.many : slots.few, slots.count);
+
+    LOCKED(&module->lock);
+    for (struct tok_token *token = module->tokens; token != NULL; token = token->next) {
+        LOCKED(&token->lock);
+        token->present = false;
+    }
+    for (size_t i = 0; i < num; i++) {
+        if (!token_seen(module, found[i].slot, &found[i].info)) {
+            return tok_fail(TOK_CODE_NO_MEMORY, "looking for tokens");
+        }
+    }
+    return tok_good();
+}
+
+void tok_token_info(struct tok_token *token, CK_TOKEN_INFO *out_info)
+{
+    LOCKED(&token->lock);
+    *out_info = token->info;
+}
+
+struct tok_result tok_token_refresh(struct tok_token *token)
+{
+    CK_TOKEN_INFO info;
+    CK_SLOT_ID slot;
+
+    {
+        LOCKED(&token->lock);
+        if (token->info_fresh) {
+            return tok_good();
+        }
+        slot = token->slot;
+    }
+    TOK_TRY(TOK_DO(token->module->functions, C_GetTokenInfo, slot, &info));
+    if (!same_token(&info, &token->info)) {
+        return tok_fail_ckr("C_GetTokenInfo", CKR_TOKEN_NOT_PRESENT);
+    }
+    LOCKED(&token->lock);
+    token->info = info;
+    token->info_fresh = true;
+    return tok_good();
+}
+
+const struct tok_named_token *tok_token_settings(struct tok_token *token, const struct tok_settings *settings)
+{
+    CK_TOKEN_INFO info;
+
+    tok_token_info(token, &info);
+    for (size_t i = 0; i < settings->num_tokens; i++) {
+        if (tok_uri_matches_token(settings->tokens[i].uri, &info)) {
+            return &settings->tokens[i];
+        }
+    }
+    return NULL;
+}
+
+unsigned tok_token_max_sessions(struct tok_token *token, const struct tok_settings *settings)
+{
+    const struct tok_named_token *named = settings->num_tokens == 0 ? NULL : tok_token_settings(token, settings);
+
+    return named != NULL && named->max_sessions != 0 ? named->max_sessions : settings->max_sessions;
+}
+
+static struct tok_result slot_matches(bool *out_matches, struct tok_token *token, const struct tok_uri *uri)
+{
+    CK_SLOT_INFO info;
+    CK_SLOT_ID slot;
+
+    *out_matches = true;
+    if (tok_uri_asks_slot(uri)) {
+        {
+            LOCKED(&token->lock);
+            slot = token->slot;
+        }
+        TOK_TRY(TOK_DO(token->module->functions, C_GetSlotInfo, slot, &info));
+        *out_matches = tok_uri_matches_slot(uri, slot, &info);
+    }
+    return tok_good();
+}
+
+/* The next token after `token` that is present and that the URI may mean. Presence is read under the module's lock, because
+ * a look by another thread holds that one from its first change to its last. */
+static struct tok_token *token_next(struct tok_module *module, struct tok_token *token, const struct tok_uri *uri)
+{
+    LOCKED(&module->lock);
+    for (token = token == NULL ? module->tokens : token->next; token != NULL; token = token->next) {
+        LOCKED(&token->lock);
+        if (token->present && tok_uri_matches_token(uri, &token->info)) {
+            break;
+        }
+    }
+    return token;
+}
+
+struct tok_result tok_token_matching(struct tok_token **in_out_token, struct tok_module *module,
+                                     const struct tok_uri *uri)
+{
+    struct tok_token *token = *in_out_token;
+
+    *in_out_token = NULL;
+    if (token == NULL && tok_uri_asks_module(uri)) {
+        CK_INFO info;
+
+        TOK_TRY(tok_module_info(module, &info));
+        if (!tok_uri_matches_module(uri, &info)) {
+            return tok_good();
+        }
+    }
+    while ((token = token_next(module, token, uri)) != NULL) {
+        bool matches;
+
+        TOK_TRY(slot_matches(&matches, token, uri));
+        if (matches) {
+            *in_out_token = token;
+            return tok_good();
+        }
+    }
+    return tok_good();
+}

@@ -1,0 +1,177 @@
+/* ECDSA on a token: the digest is made here, the token signs it and gives r and s. PKCS#11 v2.40 mechanisms §2.3, RFC 3279. */
+#include <openssl/core_names.h>
+#include <openssl/ec.h>
+#include <openssl/evp.h>
+#include <openssl/x509.h>
+#include <string.h>
+
+#include "provider/software.h"
+#include "provider/variant.h"
+
+/* Only the leftmost bits of a digest count, as many as the group's order has (FIPS 186-5 §6.4.1); not every token cuts them
+ * itself. Orders whose bits are no multiple of eight are left to the token. */
+static struct tok_result ec_prepare(struct prov_mechanism *out, const struct prov_scheme *scheme, const uint8_t *tbs,
+                                    size_t tbs_len)
+{
+    size_t order_len = (scheme->key_bits + 7) / 8;
+    size_t len = tbs_len > order_len && scheme->key_bits % 8 == 0 ? order_len : tbs_len;
+
+    if (scheme->digest != NULL && (size_t)EVP_MD_get_size(scheme->digest) != tbs_len) {
+        return tok_fail(TOK_CODE_BAD_ARGUMENT, "%zu bytes are no %s digest", tbs_len, EVP_MD_get0_name(scheme->digest));
+    }
+    if (len == 0 || len > sizeof(out->input)) {
+        return tok_fail(TOK_CODE_BAD_ARGUMENT, "%zu bytes are no digest", tbs_len);
+    }
+    out->mechanism = (CK_MECHANISM){ CKM_ECDSA, NULL, 0 };
+    memcpy(out->input, tbs, len);
+    out->input_len = len;
+    return tok_good();
+}
+
+static void signature_end(ECDSA_SIG **signature)
+{
+    ECDSA_SIG_free(*signature);
+}
+
+/* r and s side by side become a DER SEQUENCE (RFC 3279 §2.2.3). */
+static bool ec_shape(uint8_t *sig, size_t *len, size_t room)
+{
+    SCOPED(signature_end) ECDSA_SIG *signature = ECDSA_SIG_new();
+    size_t half = *len / 2;
+    BIGNUM *r;
+    BIGNUM *s;
+    int der_len;
+
+    if (signature == NULL || half == 0 || *len % 2 != 0) {
+        return false;
+    }
+    r = BN_bin2bn(sig, (int)half, NULL);
+    s = BN_bin2bn(sig + half, (int)half, NULL);
+    if (r == NULL || s == NULL || !ECDSA_SIG_set0(signature, r, s)) {
+        BN_free(r);
+        BN_free(s);
+        return false;
+    }
+    der_len = i2d_ECDSA_SIG(signature, NULL);
+    if (der_len <= 0 || (size_t)der_len > room) {
+        return false;
+    }
+    *len = (size_t)i2d_ECDSA_SIG(signature, &sig);
+    return true;
+}
+
+static void spki_end(X509_PUBKEY **spki)
+{
+    X509_PUBKEY_free(*spki);
+}
+
+static void openssl_end(unsigned char **memory)
+{
+    OPENSSL_free(*memory);
+}
+
+/* AlgorithmIdentifier with the token's own parameters (a curve by OID, or whatever libcrypto reads there). Both arguments of
+ * X509_PUBKEY_set0_param move in. */
+static bool spki_fill(X509_PUBKEY *spki, const struct tok_public *half)
+{
+    const unsigned char *at = half->params.data;
+    ASN1_TYPE *params = d2i_ASN1_TYPE(NULL, &at, (long)half->params.len);
+    unsigned char *point = OPENSSL_memdup(half->point.data, half->point.len);
+    bool filled = false;
+
+    if (params != NULL && point != NULL) {
+        filled = X509_PUBKEY_set0_param(spki, OBJ_nid2obj(NID_X9_62_id_ecPublicKey), params->type, params->value.ptr, point,
+                                        (int)half->point.len) == 1;
+    }
+    if (filled) {
+        params->type = V_ASN1_NULL; /* its value belongs to the SPKI now */
+        params->value.ptr = NULL;
+    } else {
+        OPENSSL_free(point);
+    }
+    ASN1_TYPE_free(params);
+    return filled;
+}
+
+static EVP_PKEY *ec_public_key(const struct prov_ctx *prov, const struct tok_public *half)
+{
+    SCOPED(spki_end) X509_PUBKEY *spki = X509_PUBKEY_new();
+    SCOPED(openssl_end) unsigned char *der = NULL;
+    int len;
+
+    if (half->params.len == 0 || half->point.len == 0 || spki == NULL || !spki_fill(spki, half)) {
+        return NULL;
+    }
+    len = i2d_X509_PUBKEY(spki, &der);
+    return len <= 0 ? NULL : software_key_from_spki(prov, der, (size_t)len);
+}
+
+static bool ec_describe(struct tok_public *out_half, EVP_PKEY *key)
+{
+    size_t len = 0;
+
+    out_half->type = CKK_EC;
+    return EVP_PKEY_get_octet_string_param(key, OSSL_PKEY_PARAM_PUB_KEY, NULL, 0, &len) && len > 0 &&
+           bytes_new(&out_half->point, len) &&
+           EVP_PKEY_get_octet_string_param(key, OSSL_PKEY_PARAM_PUB_KEY, out_half->point.data, len, &len);
+}
+
+#define NUMBER(name) OSSL_PARAM_BN(name, NULL, 0)
+#define TEXT(name) OSSL_PARAM_utf8_string(name, NULL, 0)
+#define OCTETS(name) OSSL_PARAM_octet_string(name, NULL, 0)
+
+#define EC_GROUP_PARAMS                                                                                                \
+    TEXT(OSSL_PKEY_PARAM_GROUP_NAME), TEXT(OSSL_PKEY_PARAM_EC_ENCODING), TEXT(OSSL_PKEY_PARAM_EC_POINT_CONVERSION_FORMAT), \
+        TEXT(OSSL_PKEY_PARAM_EC_FIELD_TYPE), NUMBER(OSSL_PKEY_PARAM_EC_P), NUMBER(OSSL_PKEY_PARAM_EC_A),               \
+        NUMBER(OSSL_PKEY_PARAM_EC_B), OCTETS(OSSL_PKEY_PARAM_EC_GENERATOR), NUMBER(OSSL_PKEY_PARAM_EC_ORDER),          \
+        NUMBER(OSSL_PKEY_PARAM_EC_COFACTOR), OCTETS(OSSL_PKEY_PARAM_EC_SEED),                                          \
+        OSSL_PARAM_int(OSSL_PKEY_PARAM_EC_DECODED_FROM_EXPLICIT_PARAMS, NULL)
+
+static const OSSL_PARAM ec_key_params[] = {
+    EC_GROUP_PARAMS, OCTETS(OSSL_PKEY_PARAM_PUB_KEY), NUMBER(OSSL_PKEY_PARAM_PRIV_KEY),
+    OSSL_PARAM_int(OSSL_PKEY_PARAM_USE_COFACTOR_ECDH, NULL), OSSL_PARAM_int(OSSL_PKEY_PARAM_EC_INCLUDE_PUBLIC, NULL),
+    OSSL_PARAM_END,
+};
+
+static const OSSL_PARAM ec_readable[] = {
+    PROV_TOKEN_PARAMS,
+    OSSL_PARAM_int(OSSL_PKEY_PARAM_BITS, NULL), OSSL_PARAM_int(OSSL_PKEY_PARAM_SECURITY_BITS, NULL),
+    OSSL_PARAM_int(OSSL_PKEY_PARAM_MAX_SIZE, NULL), TEXT(OSSL_PKEY_PARAM_DEFAULT_DIGEST), EC_GROUP_PARAMS,
+    OCTETS(OSSL_PKEY_PARAM_PUB_KEY), OCTETS(OSSL_PKEY_PARAM_ENCODED_PUBLIC_KEY), NUMBER(OSSL_PKEY_PARAM_EC_PUB_X),
+    NUMBER(OSSL_PKEY_PARAM_EC_PUB_Y), NUMBER(OSSL_PKEY_PARAM_PRIV_KEY),
+    OSSL_PARAM_int(OSSL_PKEY_PARAM_USE_COFACTOR_ECDH, NULL), OSSL_PARAM_END,
+};
+
+static const OSSL_PARAM ec_writable[] = {
+    OCTETS(OSSL_PKEY_PARAM_ENCODED_PUBLIC_KEY), OSSL_PARAM_int(OSSL_PKEY_PARAM_USE_COFACTOR_ECDH, NULL),
+    TEXT(OSSL_PKEY_PARAM_EC_ENCODING), TEXT(OSSL_PKEY_PARAM_EC_POINT_CONVERSION_FORMAT), OCTETS(OSSL_PKEY_PARAM_EC_SEED),
+    OSSL_PARAM_int(OSSL_PKEY_PARAM_EC_INCLUDE_PUBLIC, NULL), TEXT(OSSL_PKEY_PARAM_EC_GROUP_CHECK_TYPE), OSSL_PARAM_END,
+};
+
+static const OSSL_PARAM ec_generation[] = {
+    EC_GROUP_PARAMS, OSSL_PARAM_int(OSSL_PKEY_PARAM_USE_COFACTOR_ECDH, NULL), OSSL_PARAM_END,
+};
+
+const struct prov_family prov_ec = {
+    .operation = "SIGNET-EC",
+    .key_exchange = "ECDH",
+    .default_digest = "SHA256",
+    .private_param = OSSL_PKEY_PARAM_PRIV_KEY,
+    .public_param = OSSL_PKEY_PARAM_PUB_KEY,
+    .key_params = ec_key_params,
+    .readable = ec_readable,
+    .writable = ec_writable,
+    .generation = ec_generation,
+    .public_key = ec_public_key,
+    .describe = ec_describe,
+    .prepare = ec_prepare,
+    .shape = ec_shape,
+};
+
+const struct prov_variant prov_ec_variant = {
+    .type = "EC",
+    .names = PROV_NAMES_EC,
+    .description = "EC keys on a token, and software keys by delegation",
+    .key_type = CKK_EC,
+    .family = &prov_ec,
+};

@@ -1,0 +1,73 @@
+#include "provider/capabilities.h"
+
+#include <openssl/core_names.h>
+#include <openssl/params.h>
+#include <openssl/prov_ssl.h>
+#include <strings.h>
+
+#include "base/scoped.h"
+
+/* IANA's "TLS Supported Groups". The brainpool ones of RFC 7027 are for TLS 1.2 and before, those of RFC 8734 for TLS 1.3. */
+static const struct group {
+    const char *tls_name;
+    const char *name; /* OpenSSL's */
+    unsigned id;
+    unsigned security_bits;
+    int min_tls;
+    int max_tls; /* 0: no limit */
+    int min_dtls;
+    int max_dtls; /* likewise; -1: never */
+} groups[] = {
+    { "secp192k1", "secp192k1", 18, 80, TLS1_VERSION, TLS1_2_VERSION, DTLS1_VERSION, DTLS1_2_VERSION },
+    { "secp192r1", "prime192v1", 19, 80, TLS1_VERSION, TLS1_2_VERSION, DTLS1_VERSION, DTLS1_2_VERSION },
+    { "P-192", "prime192v1", 19, 80, TLS1_VERSION, TLS1_2_VERSION, DTLS1_VERSION, DTLS1_2_VERSION },
+    { "secp224k1", "secp224k1", 20, 112, TLS1_VERSION, TLS1_2_VERSION, DTLS1_VERSION, DTLS1_2_VERSION },
+    { "secp224r1", "secp224r1", 21, 112, TLS1_VERSION, TLS1_2_VERSION, DTLS1_VERSION, DTLS1_2_VERSION },
+    { "P-224", "secp224r1", 21, 112, TLS1_VERSION, TLS1_2_VERSION, DTLS1_VERSION, DTLS1_2_VERSION },
+    { "secp256k1", "secp256k1", 22, 128, TLS1_VERSION, TLS1_2_VERSION, DTLS1_VERSION, DTLS1_2_VERSION },
+    { "secp256r1", "prime256v1", 23, 128, TLS1_VERSION, 0, DTLS1_VERSION, 0 },
+    { "P-256", "prime256v1", 23, 128, TLS1_VERSION, 0, DTLS1_VERSION, 0 },
+    { "secp384r1", "secp384r1", 24, 192, TLS1_VERSION, 0, DTLS1_VERSION, 0 },
+    { "P-384", "secp384r1", 24, 192, TLS1_VERSION, 0, DTLS1_VERSION, 0 },
+    { "secp521r1", "secp521r1", 25, 256, TLS1_VERSION, 0, DTLS1_VERSION, 0 },
+    { "P-521", "secp521r1", 25, 256, TLS1_VERSION, 0, DTLS1_VERSION, 0 },
+    { "brainpoolP256r1", "brainpoolP256r1", 26, 128, TLS1_VERSION, TLS1_2_VERSION, DTLS1_VERSION, DTLS1_2_VERSION },
+    { "brainpoolP384r1", "brainpoolP384r1", 27, 192, TLS1_VERSION, TLS1_2_VERSION, DTLS1_VERSION, DTLS1_2_VERSION },
+    { "brainpoolP512r1", "brainpoolP512r1", 28, 256, TLS1_VERSION, TLS1_2_VERSION, DTLS1_VERSION, DTLS1_2_VERSION },
+};
+
+static int tell_group(const struct group *group, OSSL_CALLBACK *callback, void *arg)
+{
+    unsigned id = group->id;
+    unsigned security_bits = group->security_bits;
+    int min_tls = group->min_tls;
+    int max_tls = group->max_tls;
+    int min_dtls = group->min_dtls;
+    int max_dtls = group->max_dtls;
+    OSSL_PARAM params[] = {
+        OSSL_PARAM_construct_utf8_string(OSSL_CAPABILITY_TLS_GROUP_NAME, (char *)group->tls_name, 0),
+        OSSL_PARAM_construct_utf8_string(OSSL_CAPABILITY_TLS_GROUP_NAME_INTERNAL, (char *)group->name, 0),
+        OSSL_PARAM_construct_utf8_string(OSSL_CAPABILITY_TLS_GROUP_ALG, (char *)"EC", 0),
+        OSSL_PARAM_construct_uint(OSSL_CAPABILITY_TLS_GROUP_ID, &id),
+        OSSL_PARAM_construct_uint(OSSL_CAPABILITY_TLS_GROUP_SECURITY_BITS, &security_bits),
+        OSSL_PARAM_construct_int(OSSL_CAPABILITY_TLS_GROUP_MIN_TLS, &min_tls),
+        OSSL_PARAM_construct_int(OSSL_CAPABILITY_TLS_GROUP_MAX_TLS, &max_tls),
+        OSSL_PARAM_construct_int(OSSL_CAPABILITY_TLS_GROUP_MIN_DTLS, &min_dtls),
+        OSSL_PARAM_construct_int(OSSL_CAPABILITY_TLS_GROUP_MAX_DTLS, &max_dtls),
+        OSSL_PARAM_construct_end(),
+    };
+
+    return callback(params, arg);
+}
+
+/* A capability that we don't know is 1, too: 0 would make SSL_CTX_new fail. */
+int prov_get_capabilities(void *provctx, const char *capability, OSSL_CALLBACK *callback, void *arg)
+{
+    (void)provctx;
+    for (size_t i = 0; strcasecmp(capability, "TLS-GROUP") == 0 && i < COUNT_OF(groups); i++) {
+        if (!tell_group(&groups[i], callback, arg)) {
+            return 0;
+        }
+    }
+    return 1;
+}

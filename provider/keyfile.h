@@ -1,0 +1,37 @@
+/* Key files: the two forms in which a file names a key on a token. Pure functions over bytes; docs/key-file.md.
+ *
+ * Ours is a PKCS#8 PrivateKeyInfo whose privateKey octets hold, in place of a secret,
+ *     SEQUENCE { UTF8String "signet key 1", UTF8String uri, SubjectPublicKeyInfo }
+ * so that everything that reads a software key's file reads it, too. The peers' form is
+ *     SEQUENCE { VisibleString "PKCS#11 Provider URI v1.0", UTF8String uri }
+ * under a PEM label of its own. For the decoder and the encoder. */
+#ifndef SIGNET_PROVIDER_KEYFILE_H
+#define SIGNET_PROVIDER_KEYFILE_H
+
+#include <stddef.h>
+
+#include "base/bytes.h"
+
+#define KEYFILE_PEERS_LABEL "PKCS#11 PROVIDER URI"
+
+/* What a file names; owned. */
+struct keyfile {
+    char *uri;
+    struct bytes spki; /* empty in the peers' form */
+};
+
+void keyfile_end(struct keyfile *file);
+
+enum keyfile_kind {
+    KEYFILE_NOT_OURS, /* somebody else's, or no key file at all */
+    KEYFILE_GOOD,
+    KEYFILE_BAD,      /* ours, and *out_why says what is wrong with it (static) */
+};
+
+enum keyfile_kind keyfile_read(struct keyfile *out_file, const char **out_why, const unsigned char *der, size_t len);
+enum keyfile_kind keyfile_read_peers(struct keyfile *out_file, const char **out_why, const unsigned char *der,
+                                     size_t len);
+/* keyfile_write makes our form; false without memory, or if the public half makes no sense. */
+bool keyfile_write(struct bytes *out_der, const char *uri, const unsigned char *spki, size_t spki_len);
+
+#endif
