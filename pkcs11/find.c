@@ -261,17 +261,16 @@ static const char *refused_by_policy(const struct tok_private *key, unsigned req
     return (require & TOK_REQUIRE_LOCAL) != 0 && !key->local ? "local" : NULL;
 }
 
-static struct tok_result usable(struct search *search, const struct tok_private *key, struct tok_token *token)
+static struct tok_result usable(const struct search *search, const struct tok_private *key)
 {
     const char *missing = refused_by_policy(key, search->settings->require);
 
     if (missing != NULL) {
-        return tok_fail(TOK_CODE_POLICY, "token '%s': key '%.*s' is not %s, as the setting require demands", token->label,
-                        (int)key->label.len, (const char *)key->label.data, missing);
+        return tok_fail(TOK_CODE_POLICY, "key '%.*s' is not %s, as the setting require demands", (int)key->label.len, (const char *)key->label.data, missing);
     }
     if (!tok_public_known(&key->half)) {
-        return tok_fail(TOK_CODE_NO_PUBLIC_HALF, "token '%s' shows no public half of key '%.*s': neither a public key nor a "
-                        "certificate with its id", token->label, (int)key->label.len, (const char *)key->label.data);
+        return tok_fail(TOK_CODE_NO_PUBLIC_HALF, "no public half of key '%.*s' is to be seen: neither a public key nor a "
+                        "certificate with its id", (int)key->label.len, (const char *)key->label.data);
     }
     return tok_good();
 }
@@ -280,7 +279,7 @@ static struct tok_result usable(struct search *search, const struct tok_private 
 static struct tok_result private_add(struct search *search, struct tok_lease *lease, struct tok_private *found)
 {
     struct tok_item item = { .kind = TOK_WANT_PRIVATE };
-    struct tok_result result = usable(search, found, lease->token);
+    struct tok_result result = usable(search, found);
 
     if (!tok_ok(&result)) {
         trace(TRACE_FIND, "find: %s", result.message);

@@ -256,8 +256,7 @@ static struct tok_result key_handle(struct tok_key *key, struct tok_lease *lease
     }
     TOK_TRY(tok_search(&found, lease, CKO_PRIVATE_KEY, tok_uri_id(key->uri), tok_uri_label(key->uri), false));
     if (found.count == 0) {
-        return tok_fail(TOK_CODE_NO_OBJECT, "token '%s' has no private key that matches '%s'", lease->token->label,
-                        tok_key_uri(key));
+        return tok_fail(TOK_CODE_NO_OBJECT, "no private key there matches '%s'", tok_key_uri(key));
     }
     TOK_TRY(choose(&choice, &proved, key, lease, &found));
     trace(TRACE_KEY, "key: found '%s' on '%s'%s", tok_key_uri(key), lease->token->label, proved ? ", the same key" : "");

@@ -53,7 +53,7 @@ static struct tok_result pin_ask(struct pin *pin, struct tok_token *token, const
     text_printf(&text, "token '%s' (user PIN)", token->label);
     pin->name = "the PIN that was typed";
     if (credentials->prompt.ask == NULL || !credentials->prompt.ask(credentials->prompt.arg, what, &pin->secret)) {
-        return tok_fail(TOK_CODE_PIN_NEEDED, "token '%s' wants a login, and no PIN was given", token->label);
+        return tok_fail(TOK_CODE_PIN_NEEDED, "a login is needed, and no PIN was given");
     }
     return tok_good();
 }
@@ -81,9 +81,9 @@ static struct tok_result pin_get(struct pin *pin, struct tok_token *token, const
         return pin_ask(pin, token, credentials);
     }
     pin->name = tok_pin_source_name(pin->source);
-    TOK_TRY(tok_context(tok_pin_fetch(pin->source, &pin->secret), "token '%s'", token->label));
+    TOK_TRY(tok_pin_fetch(pin->source, &pin->secret));
     if (refused_before(token, &pin->secret) && tok_pin_refused(pin->source)) { /* the file has changed since */
-        return tok_context(tok_pin_fetch(pin->source, &pin->secret), "token '%s'", token->label);
+        return tok_pin_fetch(pin->source, &pin->secret);
     }
     return tok_good();
 }
@@ -92,16 +92,14 @@ static struct tok_result pin_get(struct pin *pin, struct tok_token *token, const
 static struct tok_result pin_allowed(const struct pin *pin, struct tok_token *token, const struct tok_settings *settings)
 {
     if (refused_before(token, &pin->secret)) {
-        return tok_fail(TOK_CODE_PIN_REFUSED, "token '%s' has refused this PIN (from %s); it is not tried again", token->label,
-                        pin->name);
+        return tok_fail(TOK_CODE_PIN_REFUSED, "the PIN from %s was refused before; it is not tried again", pin->name);
     }
     LOCKED(&token->lock);
     if ((token->info.flags & CKF_USER_PIN_LOCKED) != 0) {
-        return tok_context(tok_fail_ckr("C_GetTokenInfo", CKR_PIN_LOCKED), "token '%s'", token->label);
+        return tok_fail_ckr("C_GetTokenInfo", CKR_PIN_LOCKED);
     }
     if ((token->info.flags & CKF_USER_PIN_FINAL_TRY) != 0 && !settings->pin_last_try) {
-        return tok_fail(TOK_CODE_PIN_LAST_TRY, "token '%s' has one try left before its PIN is locked; it is not used",
-                        token->label);
+        return tok_fail(TOK_CODE_PIN_LAST_TRY, "one try is left before the PIN is locked; it is not used");
     }
     return tok_good();
 }
@@ -131,9 +129,9 @@ static bool has_pin_pad(struct tok_token *token)
     return (token->info.flags & CKF_PROTECTED_AUTHENTICATION_PATH) != 0;
 }
 
-static struct tok_result login_failed(struct tok_token *token, const char *pin_name, CK_RV rv)
+static struct tok_result login_failed(const char *pin_name, CK_RV rv)
 {
-    return tok_context(tok_fail_ckr("C_Login", rv), "token '%s', PIN from %s", token->label, pin_name);
+    return tok_context(tok_fail_ckr("C_Login", rv), "PIN from %s", pin_name);
 }
 
 static struct tok_result login_call(struct tok_lease *lease, CK_USER_TYPE user, const struct tok_credentials *credentials)
@@ -154,7 +152,7 @@ static struct tok_result login_call(struct tok_lease *lease, CK_USER_TYPE user, 
         lease->token->info_fresh = false;
     }
     trace(TRACE_LOGIN, "login: '%s' with %s: %s", lease->token->label, pin.name, tok_ckr(rv)->name);
-    return rv == CKR_OK || rv == CKR_USER_ALREADY_LOGGED_IN ? tok_good() : login_failed(lease->token, pin.name, rv);
+    return rv == CKR_OK || rv == CKR_USER_ALREADY_LOGGED_IN ? tok_good() : login_failed(pin.name, rv);
 }
 
 /* login_claim waits for whoever is logging in. True if it is the caller's turn to do so. */
@@ -163,7 +161,7 @@ static bool login_claim(struct tok_token *token, uint64_t deadline_us, struct to
     LOCKED(&token->lock);
     while (token->login == TOK_LOGGING_IN) {
         if (!lock_wait(&token->lock, deadline_us) && token->login == TOK_LOGGING_IN) {
-            *out_result = tok_fail(TOK_CODE_DEADLINE, "token '%s': another thread has not finished logging in", token->label);
+            *out_result = tok_fail(TOK_CODE_DEADLINE, "another thread has not finished logging in");
             return false;
         }
     }
@@ -183,7 +181,7 @@ struct tok_result tok_login(struct tok_lease *lease, const struct tok_credential
     if (!login_claim(token, deadline_us, &result)) {
         return result;
     }
-    result = tok_context(tok_token_refresh(token), "token '%s'", token->label);
+    result = tok_token_refresh(token);
     if (tok_ok(&result)) {
         result = login_call(lease, CKU_USER, credentials);
     }

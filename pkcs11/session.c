@@ -99,7 +99,7 @@ static struct tok_result lease_take(struct tok_lease *lease, bool *out_idle, CK_
     }
     pool_next_turn(token);
     if (turn == TURN_TOO_LATE) {
-        return tok_fail(TOK_CODE_DEADLINE, "token '%s': all of its %u sessions have been busy", token->label, pool->open);
+        return tok_fail(TOK_CODE_DEADLINE, "all %u sessions of the token have been busy", pool->open);
     }
     return tok_good();
 }
@@ -125,10 +125,10 @@ struct tok_result tok_lease_begin(struct tok_lease *lease, struct tok_token *tok
         }
         session_not_opened(token, taken.epoch, rv);
         if (rv != CKR_SESSION_COUNT) {
-            return tok_context(tok_fail_ckr("C_OpenSession", rv), "token '%s'", token->label);
+            return tok_fail_ckr("C_OpenSession", rv);
         }
         if (clock_us() + OPEN_AGAIN_AFTER_US >= deadline_us) {
-            return tok_fail(TOK_CODE_DEADLINE, "token '%s': it has had no session to spare (CKR_SESSION_COUNT)", token->label);
+            return tok_fail(TOK_CODE_DEADLINE, "the token has had no session to spare (CKR_SESSION_COUNT)");
         }
         clock_sleep_us(OPEN_AGAIN_AFTER_US);
     }

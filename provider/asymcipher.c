@@ -176,7 +176,9 @@ static struct tok_result token_decrypt(struct decryption *d, const CK_MECHANISM 
     struct tok_result result;
 
     *out_len = sizeof(d->em);
+    prov_err_mark(d->ctx->prov);
     result = tok_key_decrypt(key->token, mechanism, d->in, d->k, d->em, out_len);
+    prov_err_forget(d->ctx->prov);
     key->last_sign_us = clock_us() - began;
     return result;
 }
@@ -356,10 +358,12 @@ static int unpad_as_oaep(struct decryption *d)
     label_len = label_len > 0 ? label_len : 0;
     result = token_raw(d);
     if (tok_ok(&result)) {
+        prov_err_mark(prov);
 #pragma GCC diagnostic push
 #pragma GCC diagnostic ignored "-Wdeprecated-declarations"
         got = RSA_padding_check_PKCS1_OAEP_mgf1(d->out, (int)d->k, d->em, (int)d->k, (int)d->k, label, label_len, digest, mgf1);
 #pragma GCC diagnostic pop
+        prov_err_forget(prov);
         d->out_len = got >= 0 ? (size_t)got : 0;
         return got >= 0 || oaep_failed(d);
     }

@@ -83,7 +83,9 @@ static struct prov_key *key_by_uri(struct prov_ctx *prov, const char *uri_text, 
         tok_uri_parse(&uri, uri_text, prov->settings.trust_files ? TOK_URI_FROM_TRUSTED_FILE : TOK_URI_FROM_FILE);
 
     if (tok_ok(&result)) {
+        prov_err_mark(prov);
         result = tok_find(&items, &prov->settings, uri, TOK_WANT_PRIVATE, &prompt);
+        prov_err_forget(prov);
     }
     if (!tok_ok(&result)) {
         (void)prov_fail(prov, &result);
@@ -118,7 +120,9 @@ static int offer_ours(struct decoder *decoder, const struct keyfile *file, EVP_P
 
     if (tok_ok(&result)) {
         prov_fetch_pins(prov);
+        prov_err_mark(prov);
         result = prov->settings.load_early ? tok_key_locate(token, prompt) : tok_good();
+        prov_err_forget(prov);
     }
     if (!tok_ok(&result)) {
         tok_key_unref(token);

@@ -48,7 +48,8 @@ int prov_fail(const struct prov_ctx *prov, const struct tok_result *failure);
 __attribute__((format(printf, 3, 4))) int prov_raise(const struct prov_ctx *prov, enum prov_reason reason,
                                                      const char *format, ...);
 
-/* Around an attempt whose errors nobody should see: mark, then forget or keep what came since. */
+/* Around an attempt whose errors nobody should see: mark, then forget or keep what came since. Each step down to the token's floor
+ * is such an attempt: a module that uses libcrypto leaves errors of its own on our queue, even where it succeeds. */
 void prov_err_mark(const struct prov_ctx *prov);
 void prov_err_forget(const struct prov_ctx *prov);
 void prov_err_keep(const struct prov_ctx *prov);

@@ -21,6 +21,9 @@ struct prov_key *prov_key_new(struct prov_ctx *prov, const struct prov_variant *
         prov_raise(prov, PROV_R_NO_MEMORY, "a key");
         return NULL;
     }
+    if (!prov->software) {
+        (void)software_prove(prov);
+    }
     key->refs = 1;
     key->prov = prov;
     key->variant = variant;

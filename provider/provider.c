@@ -194,8 +194,8 @@ int prov_ready(struct prov_ctx *prov)
     if (prov->trouble != NULL) {
         return prov_fail(prov, prov->trouble);
     }
-    if (!prov->software) {
-        (void)software_prove(prov); /* the others may have been activated after us */
+    if (!prov->software && !software_prove(prov)) {
+        return prov_raise(prov, PROV_R_SOFTWARE, "the query '%s' does not keep our own algorithms away", prov->query);
     }
     if (!prov->software) {
         return prov_raise(prov, PROV_R_NO_SOFTWARE, "no other provider serves RSA and EC: add `default = default_sect` to the "
@@ -326,9 +326,6 @@ int prov_init(const OSSL_CORE_HANDLE *handle, const OSSL_DISPATCH *in, const OSS
     result = configure(prov, &core, &fips);
     if (prov->child == NULL || !trouble_keep(prov, &result) || !properties_make(prov, fips) || !tables_make(prov)) {
         return prov_raise(prov, PROV_R_NO_MEMORY, "starting the provider");
-    }
-    if (!software_prove(prov)) {
-        return prov_raise(prov, PROV_R_SOFTWARE, "the query '%s' does not keep our own algorithms away", prov->query);
     }
     *out = prov_functions;
     *provctx = STEAL(prov);

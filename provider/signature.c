@@ -363,8 +363,10 @@ static int signing_run(struct signature_ctx *ctx, struct signing *signing, const
     result = family->prepare(&signing->mechanism, &signing->scheme, tbs, tbs_len);
     if (tok_ok(&result)) {
         signing->sig_len = MAX_RSA_BYTES;
+        prov_err_mark(ctx->prov);
         result = tok_key_sign(ctx->key->token, &signing->mechanism.mechanism, signing->mechanism.input,
                               signing->mechanism.input_len, signing->sig, &signing->sig_len, &signing->unproved);
+        prov_err_forget(ctx->prov);
     }
     if (!tok_ok(&result)) {
         return prov_fail(ctx->prov, &result);

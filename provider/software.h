@@ -13,7 +13,8 @@
 #include "provider/provider.h"
 
 /* software_prove checks the query: whether RSA and EC of others can be fetched with it (then prov->software is set), and that
- * none of them is ours. False if one is. */
+ * none of them is ours. False if one is. Not during our own start: a fetch in a child that has no provider yet would wake OpenSSL's
+ * fallback there, and hide that the application has none; so the first key does it. */
 bool software_prove(struct prov_ctx *prov);
 
 /* software_first_query is the query until software_prove knows better; static. */

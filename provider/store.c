@@ -19,7 +19,9 @@ static OSSL_FUNC_store_export_object_fn store_export;
 
 struct store {
     struct prov_ctx *prov;
-    struct tok_uri *uri;
+    struct tok_uri *uri;  /* NULL if it is malformed */
+    struct tok_result parsed; /* what is wrong with it is told by the first load: before that, errors of the `file:` loader, which
+                                 OpenSSL asks first, would stand before ours */
     unsigned wanted;      /* bits of enum tok_wanted */
     bool looked;          /* the tokens were asked */
     bool over;            /* nothing more to come */
@@ -54,9 +56,8 @@ static void *store_open(void *vprov, const char *text)
 {
     struct prov_ctx *prov = vprov;
     struct store *store;
-    struct tok_result result;
 
-    if (!tok_uri_has_scheme(text) || !prov_ready(prov)) {
+    if (!tok_uri_has_scheme(text)) {
         return NULL;
     }
     store = calloc(1, sizeof(*store));
@@ -66,12 +67,7 @@ static void *store_open(void *vprov, const char *text)
     }
     store->prov = prov;
     store->wanted = expectations[0].wanted;
-    result = tok_uri_parse(&store->uri, text, TOK_URI_FROM_APPLICATION);
-    if (!tok_ok(&result)) {
-        prov_fail(prov, &result);
-        store_close(store);
-        return NULL;
-    }
+    store->parsed = tok_uri_parse(&store->uri, text, TOK_URI_FROM_APPLICATION);
     return store;
 }
 
@@ -146,7 +142,15 @@ static int look(struct store *store, OSSL_PASSPHRASE_CALLBACK *ask, void *ask_ar
     struct tok_result result;
 
     store->looked = true;
+    if (!prov_ready(store->prov)) {
+        return 0;
+    }
+    if (!tok_ok(&store->parsed)) {
+        return prov_fail(store->prov, &store->parsed);
+    }
+    prov_err_mark(store->prov);
     result = tok_find(&store->items, &store->prov->settings, store->uri, store->wanted, &prompt);
+    prov_err_forget(store->prov);
     return tok_ok(&result) ? 1 : prov_fail(store->prov, &result);
 }
 
