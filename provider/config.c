@@ -329,9 +329,39 @@ static const char *variable_value(const char *name)
     return secure_getenv(variable);
 }
 
+static struct {
+    const char *key;
+    const char *value;
+} overrides[8];
+
+void config_override(const char *key, const char *value)
+{
+    for (size_t i = 0; i < COUNT_OF(overrides); i++) {
+        if (overrides[i].key == NULL || strcmp(overrides[i].key, key) == 0) {
+            overrides[i].key = key;
+            overrides[i].value = value;
+            return;
+        }
+    }
+}
+
+static const char *override_of(const char *key)
+{
+    for (size_t i = 0; i < COUNT_OF(overrides) && overrides[i].key != NULL; i++) {
+        if (strcmp(overrides[i].key, key) == 0) {
+            return overrides[i].value;
+        }
+    }
+    return NULL;
+}
+
 static const char *setting_value(const struct setting *setting, const struct config_source *source)
 {
-    const char *value = source->get(source->arg, setting->name);
+    const char *value = override_of(setting->name);
+
+    if (value == NULL) {
+        value = source->get(source->arg, setting->name);
+    }
 
     for (size_t i = 0; value == NULL && i < COUNT_OF(setting->aliases) && setting->aliases[i] != NULL; i++) {
         value = source->get(source->arg, setting->aliases[i]);

@@ -35,6 +35,10 @@ struct config {
 TOK_RESULT config_read(struct config *out_config, const struct config_source *source);
 void config_end(struct config *config);
 
+/* config_override puts a value before what any configuration of this process says: an option of the command. `key` and `value` are
+ * borrowed for good; before any other thread starts. At most 8. */
+void config_override(const char *key, const char *value);
+
 /* config_inspect looks into the configuration file that this process uses, for what a provider can't see from the core: a value
  * that is lost because a section bears its name (TOK_CODE_BAD_SETTING), and settings that don't exist, which go as text into
  * *out_hint (malloc'd; NULL: none). Good without a hint where the file can't be read or does not name the provider. */

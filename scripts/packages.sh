@@ -1,0 +1,29 @@
+# What building and testing needs, as Debian packages; sourced by quickstart. Installs what is missing, says what, asks nothing.
+
+BUILD_PACKAGES="gcc make autoconf automake libtool pkg-config libssl-dev libp11-kit-dev libcmocka-dev"
+RUN_PACKAGES="openssl softhsm2 opensc p11-kit p11-kit-modules"
+CHECK_PACKAGES="clang valgrind libnss3-tools debootstrap binutils"
+
+# as_root COMMAND...: through sudo where we are not root
+as_root() {
+    if [ "$(id -u)" -eq 0 ]; then
+        "$@"
+    elif command -v sudo >/dev/null 2>&1; then
+        sudo "$@"
+    else
+        echo "quickstart: these need root, and there is no sudo: $*" >&2
+        return 1
+    fi
+}
+
+# install_missing PACKAGE...
+install_missing() {
+    missing=
+    for package in "$@"; do
+        dpkg-query -W -f '${Status}' "$package" 2>/dev/null | grep -q '^install ok installed' || missing="$missing $package"
+    done
+    [ -z "$missing" ] && return 0
+    echo "quickstart: installing$missing"
+    as_root apt-get update -q >/dev/null &&
+        as_root env DEBIAN_FRONTEND=noninteractive apt-get install -q -y --no-install-recommends $missing >/dev/null
+}
