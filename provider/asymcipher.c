@@ -451,6 +451,9 @@ static int decrypt_run(void *vctx, unsigned char *out, size_t *outlen, size_t ou
         return prov_raise(ctx->prov, PROV_R_PARAMETER, "a ciphertext of %zu bytes and room for %zu don't fit to a key of %zu",
                           inlen, outsize, d.k);
     }
+    if (!prov_ready(ctx->prov)) {
+        return 0;
+    }
     d.out = message;
     good = padding->run(&d);
     if (good) {

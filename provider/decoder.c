@@ -149,6 +149,8 @@ static int decode_ours(void *vdecoder, OSSL_CORE_BIO *input, int selection, OSSL
     if (!read_all(&der, decoder, input)) {
         return 1;
     }
+    /* Settings are not looked at here: what is wrong with them is told by the first signature, since what libcrypto makes of a
+     * decoder's failure hides the reason. */
     kind = keyfile_read(&file, &why, der.data, der.len);
     if (kind == KEYFILE_NOT_OURS) {
         return 1;
@@ -156,12 +158,10 @@ static int decode_ours(void *vdecoder, OSSL_CORE_BIO *input, int selection, OSSL
     if (kind == KEYFILE_BAD) {
         return prov_raise(decoder->prov, PROV_R_KEY_FILE, "the key file can't be used: %s", why);
     }
-    if (!prov_ready(decoder->prov)) {
-        return 0;
-    }
     software = software_key_from_spki(decoder->prov, file.spki.data, file.spki.len);
     if (software == NULL) {
-        return prov_raise(decoder->prov, PROV_R_KEY_FILE, "the key file's public key makes no sense");
+        return prov_ready(decoder->prov) &&
+               prov_raise(decoder->prov, PROV_R_KEY_FILE, "the key file's public key makes no sense");
     }
     if (prov_key_row(software) != decoder->variant) {
         EVP_PKEY_free(software);

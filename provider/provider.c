@@ -156,14 +156,18 @@ static const OSSL_ITEM *prov_get_reason_strings(void *vprov)
  * that do with an "unregistered scheme". */
 static bool trouble_keep(struct prov_ctx *prov, const struct tok_result *result)
 {
-    if (!tok_ok(result)) {
-        prov->trouble = malloc(sizeof(*prov->trouble));
-        if (prov->trouble == NULL) {
-            return false;
-        }
-        *prov->trouble = *result;
-        trace(TRACE_CONFIG, "config: %s", result->message);
+    struct tok_result *kept;
+
+    if (tok_ok(result)) {
+        return true;
     }
+    kept = malloc(sizeof(*kept));
+    if (kept == NULL) {
+        return false;
+    }
+    *kept = *result;
+    prov->trouble = kept;
+    trace(TRACE_CONFIG, "config: %s", result->message);
     return true;
 }
 

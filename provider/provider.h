@@ -24,7 +24,7 @@ struct prov_ctx {
     _Atomic(const char *) query;   /* of every fetch in the child: "signet.algorithm!=yes[,?provider=default]"; static */
     struct tok_settings settings;
     unsigned rsa_decrypt;          /* bits of enum config_decrypt: what RSA decryption is served */
-    struct tok_result *trouble;    /* a setting makes no sense: told whenever a key is loaded; NULL: none. Owned */
+    _Atomic(struct tok_result *) trouble; /* a setting makes no sense: told whenever a key is loaded; NULL: none. Owned */
     _Atomic bool inspected;        /* the configuration file was looked into, at the first key */
     _Atomic(char *) hint;          /* what seems wrong there, for the errors that follow; owned; NULL: nothing */
     _Atomic bool software;         /* the child has RSA and EC of somebody else; if not, loading a key says so */

@@ -395,7 +395,7 @@ static int token_sign(struct signature_ctx *ctx, unsigned char *sig, size_t *out
                           signature_size(ctx));
     }
     memset(&signing.scheme, 0, sizeof(signing.scheme));
-    if (!scheme_read(ctx, &signing.scheme) || !signing_run(ctx, &signing, tbs, tbs_len)) {
+    if (!prov_ready(ctx->prov) || !scheme_read(ctx, &signing.scheme) || !signing_run(ctx, &signing, tbs, tbs_len)) {
         return 0;
     }
     if (signing.sig_len > room) {

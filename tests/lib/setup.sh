@@ -1,0 +1,36 @@
+# What every test with a token needs; sourced. Sets $work, removed at the end, and $top (the sources), $build (what was built).
+top=${abs_top_srcdir:-$(cd "$(dirname "$0")/../.." && pwd)}
+build=${abs_top_builddir:-$PWD}
+. "$top/scripts/token.sh"
+. "$top/scripts/pki.sh"
+work=$(mktemp -d "${TMPDIR:-/tmp}/signet-test.XXXXXX") || exit 99
+trap 'rm -rf "$work"' EXIT
+. "$top/tests/lib/tap.sh"
+export OPENSSL_MODULES="$build/.libs"
+signet="$build/signet"
+counter="$build/tests/token/.libs/token-counter.so"
+PIN=24680
+printf '%s\n' "$PIN" >"$work/pin"
+chmod 600 "$work/pin"
+
+# A foreign program that loads our sanitized provider needs the sanitizer's runtime first.
+if [ "${SANITIZER:-none}" = asan ]; then
+    export LD_PRELOAD="$(${CC:-gcc} -print-file-name=libasan.so)"
+    export ASAN_OPTIONS="detect_leaks=0:${ASAN_OPTIONS:-}"
+fi
+
+# setup_token: one token "test" with an EC and an RSA key
+setup_token() {
+    token_home "$work"
+    token_make test "$PIN" || exit 99
+    token_key test "$PIN" EC:prime256v1 ec 01 || exit 99
+    token_key test "$PIN" rsa:2048 rsa 02 || exit 99
+}
+
+# conf [ORDER [SETTING...]]: the configuration from here on
+conf() {
+    conf_order_asked=${1:-default signet}
+    [ $# -gt 0 ] && shift
+    conf_write "$work/openssl.cnf" "$conf_order_asked" "pkcs11-module = $SOFTHSM_MODULE" "pin = file:$work/pin" "$@"
+    export OPENSSL_CONF="$work/openssl.cnf"
+}

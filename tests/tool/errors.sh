@@ -1,0 +1,83 @@
+#!/bin/sh
+# Bad days: each failure says what happened, where, and what to do; a wrong PIN is tried once.
+. "$(dirname "$0")/../lib/setup.sh"
+setup_token
+cd "$work" || exit 99
+rsa="pkcs11:token=test;object=rsa;type=private"
+conf
+openssl pkey -in "$rsa" -out rsa.key
+echo message >message
+
+# fails_with SENTENCE PATTERN COMMAND...: fails, and OpenSSL's first line of errors is ours and has the pattern
+fails_with() {
+    what=$1
+    pattern=$2
+    shift 2
+    not_ok "$what: fails" "$@"
+    grep ':error:' out | head -n 1 | grep -q -- "$pattern"
+    tap_line $? "$what: the first error says $pattern"
+}
+
+for key in "$rsa" rsa.key; do
+    conf "default signet" "pin = 11111"
+    fails_with "wrong PIN ($key)" 'signet::CKR_PIN_INCORRECT' openssl dgst -sha256 -sign "$key" -out sig message
+    never_says "the PIN is not told ($key)" 11111
+    conf "default signet" "pin = file:/does/not/exist"
+    fails_with "no PIN file ($key)" 'file:/does/not/exist: No such file' openssl dgst -sha256 -sign "$key" -out sig message
+    conf "default signet" "pkcs11-module = /does/not/exist.so"
+    fails_with "no module ($key)" "module '/does/not/exist.so' can't be loaded" openssl dgst -sha256 -sign "$key" -out sig message
+    conf "default signet" "deadline = soon"
+    fails_with "a setting that makes no sense ($key)" 'deadline = soon: it is no whole number' openssl dgst -sha256 -sign "$key" -out sig message
+done
+conf "default signet" "pkcs11-module = $counter" "pin = 11111"
+SIGNET_TEST_COUNTS=$work/counts openssl dgst -sha256 -sign "$rsa" -out sig message >/dev/null 2>&1
+ok "a wrong PIN is tried once" test "$("$build/tests/token/show-counts" counts Login)" = 1
+conf "default signet" "pin = default_sect"
+fails_with "a value lost to a section of that name" 'a section of the file bears the name' openssl pkey -in "$rsa"
+conf "default signet" "tokens = prod"
+fails_with "a named token without its URI" 'token.prod.uri' openssl pkey -in "$rsa"
+conf "default signet" "pin = fd:x"
+fails_with "a PIN source that is malformed" 'pin = (not shown)' openssl pkey -in "$rsa"
+conf
+fails_with "no such token" "no token matches 'pkcs11:token=nope'; present: 'test'" openssl pkey -in "pkcs11:token=nope"
+fails_with "no such key" 'has no private key that matches' openssl pkey -in "pkcs11:token=test;object=nope;type=private"
+fails_with "an attribute that does not exist" "unknown attribute 'tokn'" openssl pkey -in "pkcs11:tokn=test"
+fails_with "a command as PIN source" 'may not run a command' openssl pkey -in "$rsa?pin-source=|cat"
+fails_with "an unknown query attribute" "unknown attribute 'pin-sauce'" openssl pkey -in "$rsa?pin-sauce=/x"
+fails_with "a type that does not exist" 'type= is one of' openssl pkey -in "pkcs11:token=test;type=privat"
+conf "signet"
+fails_with "no other provider" 'add `default = default_sect`' openssl pkey -in "$rsa"
+conf "default signet"
+sed 's/^pin = /pinn = /' openssl.cnf >typo.cnf
+OPENSSL_CONF=$work/typo.cnf not_ok "a setting that does not exist: fails" openssl dgst -sha256 -sign rsa.key -out sig message
+says "and is told" "unknown setting 'pinn'"
+ok "the PIN comes from the URI" env OPENSSL_CONF="$work/typo.cnf" openssl pkey -in "$rsa?pin-source=file:$work/pin" -noout
+ok "or its value" env OPENSSL_CONF="$work/typo.cnf" openssl pkey -in "$rsa?pin-value=$PIN" -noout
+ok "or the application" env OPENSSL_CONF="$work/typo.cnf" openssl pkey -in "$rsa" -passin pass:$PIN -noout
+conf "default signet" "pin = env:MY_PIN"
+ok "or the environment" env MY_PIN=$PIN openssl pkey -in "$rsa" -noout
+conf "default signet" "pin = exec:$work/giver"
+printf '#!/bin/sh\ncat %s/pin\n' "$work" >giver && chmod +x giver
+ok "or a program" openssl pkey -in "$rsa" -noout
+conf "default signet" "pin = $PIN"
+ok "or the setting itself" openssl pkey -in "$rsa" -noout
+conf "default signet" "pin = fd:7"
+ok "or a descriptor" sh -c "openssl pkey -in '$rsa' -noout 7<'$work/pin'"
+conf "default signet" "pin = credential:hsm"
+mkdir creds && cp pin creds/hsm
+ok "or systemd's credentials" env CREDENTIALS_DIRECTORY="$work/creds" openssl pkey -in "$rsa" -noout
+
+# a key file may name neither a module nor a PIN
+conf
+"$signet" key-file -o good.key "$rsa"
+ok "signet key-file writes one" openssl pkey -in good.key -noout
+not_ok "and does not overwrite" "$signet" key-file -o good.key "$rsa"
+says "but says how" '--force'
+not_ok "signet says what is wrong with a URI" "$signet" key-file "pkcs11:token=test;object=nope"
+says "in one line" "^signet: the key can't be loaded: token 'test' has no private key"
+not_ok "an unknown subcommand is wrong usage" "$signet" frobnicate
+ok "signet list" "$signet" list
+says "shows tokens" "token 'test'"
+says "and keys with their URIs" 'object=ec;type=private'
+ok "openssl version loads no module" env SIGNET_TEST_COUNTS="$work/counts2" openssl version
+tap_done
