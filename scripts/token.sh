@@ -28,8 +28,8 @@ token_key() {
 }
 
 # conf_write FILE ORDER [SETTING...]: a configuration. ORDER lists the providers to activate ("default signet"); a name other than
-# these two is another instance of signet. A setting NAME=VALUE without a slash before the first = goes to every instance of ours;
-# "default_properties=..." goes to the library context; NAME/SETTING=VALUE to the instance NAME.
+# these two is another instance of signet. A SETTING, "name = value", goes to every instance of ours; that of
+# default_properties to the library context.
 conf_write() {
     conf_file=$1
     conf_order=$2
@@ -39,7 +39,7 @@ conf_write() {
         echo '[init_sect]'
         echo 'providers = provider_sect'
         for setting in "$@"; do
-            case $setting in default_properties=*) echo 'alg_section = evp_sect' ;; esac
+            case $setting in default_properties*) echo 'alg_section = evp_sect' ;; esac
         done
         echo '[provider_sect]'
         for name in $conf_order; do
@@ -52,15 +52,13 @@ conf_write() {
             [ "$name" = signet ] || echo "module = ${SIGNET_PROVIDER:-signet}"
             for setting in "$@"; do
                 case $setting in
-                default_properties=*) ;;
-                "$name"/*) echo "${setting#*/}" ;;
-                */*=*) case ${setting%%=*} in */*) ;; *) echo "$setting" ;; esac ;;
+                default_properties*) ;;
                 *) echo "$setting" ;;
                 esac
             done
         done
         for setting in "$@"; do
-            case $setting in default_properties=*) printf '[evp_sect]\n%s\n' "$setting" ;; esac
+            case $setting in default_properties*) printf '[evp_sect]\n%s\n' "$setting" ;; esac
         done
     } >"$conf_file"
 }

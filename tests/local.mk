@@ -20,5 +20,21 @@ noinst_PROGRAMS += tests/token/ask-secret
 tests_token_ask_secret_SOURCES = tests/token/ask-secret.c
 tests_token_ask_secret_CFLAGS = $(AM_CFLAGS) $(P11KIT_CFLAGS)
 
-TESTS += tests/tool/keys.sh tests/tool/errors.sh
-EXTRA_DIST += tests/lib tests/tool
+check_PROGRAMS += tests/tls/handshakes
+tests_tls_handshakes_SOURCES = tests/tls/handshakes.c tests/tls/pair.c tests/tls/pair.h tests/lib/tap.h
+tests_tls_handshakes_CFLAGS = $(AM_CFLAGS) $(SSL_CFLAGS)
+tests_tls_handshakes_LDADD = $(SSL_LIBS) $(CRYPTO_LIBS)
+
+check_PROGRAMS += tests/tls/order
+tests_tls_order_SOURCES = tests/tls/order.c tests/tls/pair.c tests/tls/pair.h tests/lib/tap.h
+tests_tls_order_CFLAGS = $(AM_CFLAGS) $(SSL_CFLAGS)
+tests_tls_order_LDADD = $(SSL_LIBS) $(CRYPTO_LIBS)
+
+check_PROGRAMS += tests/tls/calls
+tests_tls_calls_SOURCES = tests/tls/calls.c tests/tls/pair.c tests/tls/pair.h tests/lib/tap.h tests/token/counts.h
+tests_tls_calls_CFLAGS = $(AM_CFLAGS) $(SSL_CFLAGS) $(P11KIT_CFLAGS)
+tests_tls_calls_LDADD = $(SSL_LIBS) $(CRYPTO_LIBS)
+
+shell_tests = tests/tool/keys.sh tests/tool/errors.sh tests/tls/handshakes.sh tests/tls/order.sh tests/tls/calls.sh
+TESTS += $(shell_tests)
+EXTRA_DIST += tests/lib tests/tls/setup.sh $(shell_tests)

@@ -1,0 +1,18 @@
+# One PKI for the tests of this folder: a key file and a certificate for each key on the token, and software keys beside
+# them; sourced after lib/setup.sh.
+setup_tls() {
+    setup_token
+    SIGNET_PROVIDER="$build/.libs/signet.so"
+    conf
+    pki_ca "$work" "Test CA" || exit 99
+    for type in ec rsa; do
+        uri="pkcs11:token=test;object=$type;type=private"
+        openssl pkey -in "$uri" -out "$work/$type.key" || exit 99
+        pki_leaf "$work" "$uri" $type "/CN=localhost" serverAuth,clientAuth DNS:localhost || exit 99
+    done
+    openssl genpkey -algorithm EC -pkeyopt ec_paramgen_curve:P-256 -out "$work/ec-soft.key" 2>/dev/null || exit 99
+    openssl genpkey -algorithm RSA -out "$work/rsa-soft.key" 2>/dev/null || exit 99
+    for type in ec rsa; do
+        pki_leaf "$work" "$work/$type-soft.key" $type-soft "/CN=localhost" serverAuth,clientAuth DNS:localhost || exit 99
+    done
+}
