@@ -408,9 +408,13 @@ static const struct padding {
 
 static const struct padding *padding_of(struct asym_ctx *ctx)
 {
-    int mode;
+    int mode = 0;
+    OSSL_PARAM params[] = { /* not by EVP_PKEY_CTX_get_rsa_padding, which has no name for TLS padding and trips over it */
+        OSSL_PARAM_construct_int(OSSL_ASYM_CIPHER_PARAM_PAD_MODE, &mode),
+        OSSL_PARAM_construct_end(),
+    };
 
-    if (EVP_PKEY_CTX_get_rsa_padding(ctx->delegate, &mode) <= 0) {
+    if (EVP_PKEY_CTX_get_params(ctx->delegate, params) <= 0) {
         return NULL;
     }
     for (size_t i = 0; i < COUNT_OF(paddings); i++) {
