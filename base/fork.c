@@ -15,18 +15,24 @@ static void in_child(void)
     atomic_store(&process, getpid());
 }
 
-static void watch_fork(void)
+static void watch_begin(void)
 {
     atomic_store(&process, getpid());
     pthread_atfork(NULL, NULL, in_child);
 }
 
-unsigned fork_generation(void)
+static void watch_fork(void)
 {
     static pthread_once_t once = PTHREAD_ONCE_INIT;
+
+    pthread_once(&once, watch_begin);
+}
+
+unsigned fork_generation(void)
+{
     pid_t known;
 
-    pthread_once(&once, watch_fork);
+    watch_fork();
     known = atomic_load(&process);
     if (known != getpid() && atomic_compare_exchange_strong(&process, &known, getpid())) {
         atomic_fetch_add(&generation, 1); /* a clone that ran no handlers */
@@ -36,6 +42,7 @@ unsigned fork_generation(void)
 
 void fork_handlers(void (*prepare)(void), void (*parent)(void), void (*child)(void))
 {
+    watch_fork(); /* first, so that every child handler already sees the new generation */
     pthread_atfork(prepare, parent, child);
 }
 

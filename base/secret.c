@@ -8,7 +8,8 @@
 #include "base/fork.h"
 #include "base/lock.h"
 
-/* The arena: maps of pages, each a row of granules. A secret takes consecutive granules; a bit map says which are taken. */
+/* The arena: maps of pages, each a row of granules. A secret takes consecutive granules; a row of flags says which are taken.
+ * What does not fit an ordinary map gets one of its own, which goes with it. */
 #define GRANULE 64
 #define GRANULES 256 /* of an ordinary map: four pages */
 
@@ -21,7 +22,7 @@ struct map {
 };
 
 static struct lock arena_lock;
-static struct map *maps;     /* guarded by arena_lock */
+static struct map *maps; /* guarded by arena_lock */
 
 static bool map_lock(struct map *map)
 {
@@ -123,13 +124,32 @@ static uint8_t *arena_take(size_t len)
     return map_take(map, wanted);
 }
 
+static bool map_holds_secrets(const struct map *map)
+{
+    return memchr(map->taken, 1, map->granules) != NULL;
+}
+
+/* Requires arena_lock. */
+static void map_drop(struct map **link)
+{
+    struct map *map = *link;
+
+    *link = map->next;
+    (void)munmap(map->base, map->granules * GRANULE);
+    free(map);
+}
+
 static void arena_give(uint8_t *data, size_t len)
 {
+    struct map **link = &maps;
+
     LOCKED(&arena_lock);
-    for (struct map *map = maps; map != NULL; map = map->next) {
-        if (data >= map->base && data < map->base + map->granules * GRANULE) {
-            memset(map->taken + (size_t)(data - map->base) / GRANULE, 0, granules_for(len));
-        }
+    while (data < (*link)->base || data >= (*link)->base + (*link)->granules * GRANULE) {
+        link = &(*link)->next;
+    }
+    memset((*link)->taken + (size_t)(data - (*link)->base) / GRANULE, 0, granules_for(len));
+    if ((*link)->granules > GRANULES && !map_holds_secrets(*link)) {
+        map_drop(link);
     }
 }
 
@@ -214,7 +234,7 @@ bool secret_locked(void)
     arena_init();
     LOCKED(&arena_lock);
     for (struct map *map = maps; map != NULL; map = map->next) {
-        locked = locked && map->locked;
+        locked = locked && (map->locked || !map_holds_secrets(map));
     }
     return locked;
 }

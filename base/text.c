@@ -11,13 +11,24 @@ struct text text_over(char *buffer, size_t size)
     return (struct text){ .buffer = buffer, .size = size };
 }
 
-/* A cut must not leave half of a UTF-8 character. */
+/* How many bytes the UTF-8 character has that starts with `first`; 1 for what is no start of one. */
+static size_t character_size(uint8_t first)
+{
+    return first >= 0xf0 ? 4 : first >= 0xe0 ? 3 : first >= 0xc0 ? 2 : 1;
+}
+
+/* A cut must not leave half of a UTF-8 character: the length of string[0..len) without one at its end. */
 static size_t whole_characters(const char *string, size_t len)
 {
-    while (len > 0 && ((uint8_t)string[len] & 0xc0) == 0x80) {
-        len--;
+    size_t start = len;
+
+    while (start > 0 && ((uint8_t)string[start - 1] & 0xc0) == 0x80) {
+        start--;
     }
-    return len;
+    if (start == 0) {
+        return len; /* no UTF-8 at all */
+    }
+    return start - 1 + character_size((uint8_t)string[start - 1]) > len ? start - 1 : len;
 }
 
 void text_put_n(struct text *text, const char *string, size_t len)
@@ -58,19 +69,7 @@ void text_vprintf(struct text *text, const char *format, va_list args)
     } else if ((size_t)len < room) {
         text->len += (size_t)len;
     } else {
-        size_t kept = room - 1;
-        const char *start = text->buffer + text->len;
-
-        /* vsnprintf cut at a byte: take back the start of a character whose rest is missing */
-        while (kept > 0 && ((uint8_t)start[kept - 1] & 0xc0) == 0x80) {
-            kept--;
-        }
-        if (kept > 0 && ((uint8_t)start[kept - 1] & 0x80) != 0) {
-            kept--;
-        } else {
-            kept = room - 1;
-        }
-        text->len += kept;
+        text->len += whole_characters(text->buffer + text->len, room - 1); /* vsnprintf cut at a byte */
         text->buffer[text->len] = '\0';
         text->truncated = true;
     }

@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
@@ -12,6 +13,7 @@
 
 _Atomic unsigned trace_areas;
 static _Atomic int trace_fd = STDERR_FILENO;
+static _Atomic ino_t trace_inode; /* of the file; 0 for stderr */
 
 static const struct {
     const char *name;
@@ -27,7 +29,7 @@ const char *trace_area_names(void)
     return "config, module, token, login, session, find, key, store, calls";
 }
 
-/* The bits of a list of area names; 0 if one is unknown. An empty list means all areas. */
+/* The bits of a list of area names; 0 if one is unknown. */
 static unsigned areas_of(const char *names)
 {
     SCOPED(scoped_free) char *copy = strdup(names);
@@ -52,12 +54,14 @@ static unsigned areas_of(const char *names)
 static bool file_open(const char *path, const char **out_why)
 {
     int fd = open(path, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC | O_NOCTTY, 0600);
+    struct stat info;
 
-    if (fd < 0) {
+    if (fd < 0 || fstat(fd, &info) != 0) {
         *out_why = "the file can't be opened for writing";
         return false;
     }
     atomic_store(&trace_fd, fd); /* an earlier one stays open: another thread may be writing to it */
+    atomic_store(&trace_inode, info.st_ino);
     return true;
 }
 
@@ -86,6 +90,7 @@ bool trace_set(const char *setting, const char **out_why)
         }
     } else if (text_same_word(text, "stderr")) {
         atomic_store(&trace_fd, STDERR_FILENO);
+        atomic_store(&trace_inode, 0);
     } else {
         *out_why = "it is neither off, stderr nor file:/PATH, with areas after a colon";
         return false;
@@ -94,12 +99,32 @@ bool trace_set(const char *setting, const char **out_why)
     return true;
 }
 
+/* A program that becomes a daemon may close every descriptor, and open a connection under the number of ours. */
+static bool still_ours(int fd)
+{
+    ino_t inode = atomic_load(&trace_inode);
+    struct stat info;
+
+    return inode == 0 || (fstat(fd, &info) == 0 && info.st_ino == inode);
+}
+
+/* One event is one line, whatever a token's label holds. */
+static void controls_replace(char *line)
+{
+    for (; *line != '\0'; line++) {
+        if ((unsigned char)*line < ' ' || *line == 0x7f) {
+            *line = '?';
+        }
+    }
+}
+
 void trace_print(enum trace_area area, const char *format, ...)
 {
     char line[1024];
     struct text text = text_over(line, sizeof(line) - 1);
     uint64_t now = clock_us();
     int saved_errno = errno;
+    int fd = atomic_load(&trace_fd);
     va_list args;
 
     (void)area;
@@ -108,7 +133,10 @@ void trace_print(enum trace_area area, const char *format, ...)
     va_start(args, format);
     text_vprintf(&text, format, args);
     va_end(args);
+    controls_replace(line);
     line[text.len] = '\n';
-    (void)!write(atomic_load(&trace_fd), line, text.len + 1);
+    if (still_ours(fd)) {
+        (void)!write(fd, line, text.len + 1);
+    }
     errno = saved_errno;
 }

@@ -2,18 +2,12 @@
 
 #include "base/scoped.h"
 
-/* Values of PKCS#11 v3.1 that an older header may lack. */
+/* Values that an older header may lack: those of PKCS#11 v3.0 and, from 0x204, of v3.2. */
 #ifndef CKR_AEAD_DECRYPT_FAILED
 #define CKR_AEAD_DECRYPT_FAILED 0x42UL
 #endif
 #ifndef CKR_TOKEN_RESOURCE_EXCEEDED
 #define CKR_TOKEN_RESOURCE_EXCEEDED 0x201UL
-#endif
-#ifndef CKR_PENDING
-#define CKR_PENDING 0x204UL
-#endif
-#ifndef CKR_SESSION_ASYNC_NOT_SUPPORTED
-#define CKR_SESSION_ASYNC_NOT_SUPPORTED 0x205UL
 #endif
 #ifndef CKR_OPERATION_CANCEL_FAILED
 #define CKR_OPERATION_CANCEL_FAILED 0x202UL
@@ -21,8 +15,27 @@
 #ifndef CKR_KEY_EXHAUSTED
 #define CKR_KEY_EXHAUSTED 0x203UL
 #endif
-#ifndef CKR_SAVED_STATE_NOT_UPDATED
-#define CKR_SAVED_STATE_NOT_UPDATED 0x162UL
+#ifndef CKR_PENDING
+#define CKR_PENDING 0x204UL
+#endif
+#ifndef CKR_SESSION_ASYNC_NOT_SUPPORTED
+#define CKR_SESSION_ASYNC_NOT_SUPPORTED 0x205UL
+#endif
+#ifndef CKR_SEED_RANDOM_REQUIRED
+#define CKR_SEED_RANDOM_REQUIRED 0x206UL
+#endif
+#ifndef CKR_OPERATION_NOT_VALIDATED
+#define CKR_OPERATION_NOT_VALIDATED 0x207UL
+#endif
+#ifndef CKR_TOKEN_NOT_INITIALIZED
+#define CKR_TOKEN_NOT_INITIALIZED 0x208UL
+#endif
+#ifndef CKR_PARAMETER_SET_NOT_SUPPORTED
+#define CKR_PARAMETER_SET_NOT_SUPPORTED 0x209UL
+#endif
+
+#ifndef CKM_EC_MONTGOMERY_KEY_PAIR_GEN
+#define CKM_EC_MONTGOMERY_KEY_PAIR_GEN 0x1056UL
 #endif
 
 #define ROW(value, recovery, advice) { value, #value, advice, recovery }
@@ -122,20 +135,24 @@ static const struct tok_ckr rows[] = {
     ROW(CKR_CRYPTOKI_ALREADY_INITIALIZED, TOK_GIVE_UP, ""),
     ROW(CKR_MUTEX_BAD, TOK_GIVE_UP, ""),
     ROW(CKR_MUTEX_NOT_LOCKED, TOK_GIVE_UP, ""),
-    ROW(CKR_SAVED_STATE_NOT_UPDATED, TOK_GIVE_UP, ""),
     ROW(CKR_NEW_PIN_MODE, TOK_GIVE_UP, ""),
     ROW(CKR_NEXT_OTP, TOK_GIVE_UP, ""),
-    ROW(CKR_EXCEEDED_MAX_ITERATIONS, TOK_GIVE_UP, ""),
-    ROW(CKR_FIPS_SELF_TEST_FAILED, TOK_GIVE_UP, "The module's self-test failed"),
-    ROW(CKR_LIBRARY_LOAD_FAILED, TOK_GIVE_UP, "The module could not load a library that it needs"),
-    ROW(CKR_PIN_TOO_WEAK, TOK_GIVE_UP, ""),
-    ROW(CKR_PUBLIC_KEY_INVALID, TOK_GIVE_UP, ""),
+    /* the standard's numbers: p11-kit 0.24's header has these five from 0x1c0 */
+    { 0x1b5, "CKR_EXCEEDED_MAX_ITERATIONS", "", TOK_GIVE_UP },
+    { 0x1b6, "CKR_FIPS_SELF_TEST_FAILED", "The module's self-test failed: its own log says more", TOK_GIVE_UP },
+    { 0x1b7, "CKR_LIBRARY_LOAD_FAILED", "The module could not load a library that it needs", TOK_GIVE_UP },
+    { 0x1b8, "CKR_PIN_TOO_WEAK", "", TOK_GIVE_UP },
+    { 0x1b9, "CKR_PUBLIC_KEY_INVALID", "", TOK_GIVE_UP },
     ROW(CKR_FUNCTION_REJECTED, TOK_GIVE_UP, "The token's operator refused"),
     ROW(CKR_TOKEN_RESOURCE_EXCEEDED, TOK_WAIT, "The token is at its limit"),
     ROW(CKR_OPERATION_CANCEL_FAILED, TOK_NEW_SESSION, ""),
     ROW(CKR_KEY_EXHAUSTED, TOK_GIVE_UP, "The key has made as many signatures as it may"),
     ROW(CKR_PENDING, TOK_WAIT, ""),
     ROW(CKR_SESSION_ASYNC_NOT_SUPPORTED, TOK_GIVE_UP, ""),
+    ROW(CKR_SEED_RANDOM_REQUIRED, TOK_GIVE_UP, "The token's random generator wants a seed first"),
+    ROW(CKR_OPERATION_NOT_VALIDATED, TOK_GIVE_UP, "The token is in a mode (FIPS?) that does not allow this"),
+    ROW(CKR_TOKEN_NOT_INITIALIZED, TOK_GIVE_UP, "The token is blank: initialise it with the vendor's tool"),
+    ROW(CKR_PARAMETER_SET_NOT_SUPPORTED, TOK_GIVE_UP, "The token does not serve this parameter set"),
 };
 
 static const struct tok_ckr vendor_row = { CKR_VENDOR_DEFINED, "CKR_VENDOR_DEFINED",
@@ -178,7 +195,10 @@ const char *tok_ckm_name(CK_MECHANISM_TYPE mechanism)
         NAME(CKM_RSA_PKCS), NAME(CKM_RSA_X_509), NAME(CKM_RSA_PKCS_PSS), NAME(CKM_RSA_PKCS_OAEP), NAME(CKM_SHA1_RSA_PKCS),
         NAME(CKM_SHA256_RSA_PKCS), NAME(CKM_SHA384_RSA_PKCS), NAME(CKM_SHA512_RSA_PKCS), NAME(CKM_ECDSA),
         NAME(CKM_ECDSA_SHA1), NAME(CKM_ECDSA_SHA256), NAME(CKM_ECDSA_SHA384), NAME(CKM_ECDSA_SHA512), NAME(CKM_EDDSA),
-        NAME(CKM_ECDH1_DERIVE), NAME(CKM_RSA_PKCS_KEY_PAIR_GEN), NAME(CKM_EC_KEY_PAIR_GEN), NAME(CKM_EC_EDWARDS_KEY_PAIR_GEN),
+        NAME(CKM_ECDH1_DERIVE), NAME(CKM_ECDH1_COFACTOR_DERIVE), NAME(CKM_RSA_PKCS_KEY_PAIR_GEN), NAME(CKM_EC_KEY_PAIR_GEN),
+        NAME(CKM_EC_EDWARDS_KEY_PAIR_GEN), NAME(CKM_EC_MONTGOMERY_KEY_PAIR_GEN), NAME(CKM_SHA224_RSA_PKCS),
+        NAME(CKM_SHA1_RSA_PKCS_PSS), NAME(CKM_SHA224_RSA_PKCS_PSS), NAME(CKM_SHA256_RSA_PKCS_PSS),
+        NAME(CKM_SHA384_RSA_PKCS_PSS), NAME(CKM_SHA512_RSA_PKCS_PSS), NAME(CKM_ECDSA_SHA224),
 #undef NAME
     };
 

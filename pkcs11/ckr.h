@@ -1,7 +1,7 @@
 /* The CKR table: for each return value its name, what it means to an administrator, and what we do about it.
  *
  * The third column is the recovery that an operation tries (pkcs11/key.c), at most once of a kind. The table is complete
- * for PKCS#11 v3.1 §4 (error codes) and has a row for vendor-defined values. Constant data; for everybody. */
+ * for PKCS#11 v3.1 (and has what v3.2 adds), with a row for vendor-defined values. Constant data; for everybody. */
 #ifndef SIGNET_PKCS11_CKR_H
 #define SIGNET_PKCS11_CKR_H
 

@@ -30,9 +30,10 @@ TOK_RESULT tok_pin_source_value(struct tok_pin_source **out_source, const char *
 void tok_pin_source_free(struct tok_pin_source *source);
 
 /* tok_pin_fetch gives the PIN, as a new secret. Fetched once and remembered (the process may lose the right to read it
- * later); fd: is read to its end; exec: runs an absolute program without a shell and without our descriptors, kills it after
- * 5 s, and takes its standard output. TOK_CODE_PIN_SOURCE names the source and the reason (errno's text, exit status). PINs of
- * any length up to 64 KiB; more is an error. */
+ * later); fd: is read to its end, once, and closed (0 to 2 stay open); exec: runs an absolute program without a shell and
+ * without our descriptors, kills its process group after 5 s, and takes its standard output. A pipe (file:, fd:) is waited for
+ * 30 s. TOK_CODE_PIN_SOURCE names the source and the reason (errno's text, exit status). PINs of any length up to 64 KiB; more is
+ * an error, and so is none. */
 TOK_RESULT tok_pin_fetch(struct tok_pin_source *source, struct secret *out_pin);
 /* tok_pin_refused tells the source that the token refused what it gave: a file that has changed since (by its times, size or
  * inode) is read again at the next fetch; returns whether the next fetch would give another PIN. */

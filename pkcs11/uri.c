@@ -1,9 +1,12 @@
 #include "pkcs11/uri.h"
 
 #include <ctype.h>
+#include <limits.h>
 #include <p11-kit/uri.h>
+#include <stdio.h>
 #include <string.h>
 #include <strings.h>
+#include <sys/auxv.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -25,11 +28,10 @@ struct tok_uri {
     char *module_name;
 };
 
-/* RFC 7512 §2.3. `object-type` is what some write for `type`. */
+/* RFC 7512 §2.3. */
 static const char *const path_names[] = {
-    "token",        "manufacturer",        "serial",      "model",       "library-manufacturer", "library-version",
-    "library-description", "object",       "type",        "object-type", "id",                   "slot-manufacturer",
-    "slot-description",    "slot-id",      NULL,
+    "token", "manufacturer", "serial", "model", "library-manufacturer", "library-version", "library-description",
+    "slot-manufacturer", "slot-description", "slot-id", "object", "type", "id", NULL,
 };
 /* §2.4. Each is the business of who asks, since p11-kit's own copy of a PIN could not be wiped. */
 static const char *const query_names[] = { "pin-source", "pin-value", "module-name", "module-path", NULL };
@@ -68,6 +70,11 @@ void tok_uri_end(struct tok_uri **uri)
     tok_uri_free(*uri);
 }
 
+static void p11_uri_end(P11KitUri **uri)
+{
+    p11_kit_uri_free(*uri);
+}
+
 /* Splits off the attribute before the next `separator`. False at the end. */
 static bool attribute_next(struct attribute *out, const char **rest, const char *end, char separator)
 {
@@ -102,8 +109,57 @@ static void names_list(struct text *text, const char *const *names)
     }
 }
 
-/* Each attribute must be known, have a value, and stand once (RFC 7512 §2.3: "MUST NOT be used more than once"). `seen` has a bit
- * for each name. */
+/* An unknown name, as far as it may be shown: to the first character that no name has. `pin-value:1234` keeps its PIN. */
+static int shown_len(const struct attribute *attribute)
+{
+    size_t len = 0;
+
+    while (len < attribute->name_len && (isalpha((unsigned char)attribute->name[len]) || attribute->name[len] == '-')) {
+        len++;
+    }
+    return (int)(len < 64 ? len : 64);
+}
+
+/* `a&pin-value=1234` where `a?pin-value=1234` was meant would make the PIN a part of the name, which errors show. */
+static bool hides_pin(const struct attribute *attribute)
+{
+    static const char hidden[] = "pin-value=";
+
+    for (size_t i = 0; i + strlen(hidden) <= attribute->value_len; i++) {
+        if (strncasecmp(attribute->value + i, hidden, strlen(hidden)) == 0) {
+            return true;
+        }
+    }
+    return false;
+}
+
+static bool has_control(const struct attribute *attribute)
+{
+    for (size_t i = 0; i < attribute->value_len; i++) {
+        if (iscntrl((unsigned char)attribute->value[i])) {
+            return true;
+        }
+    }
+    return false;
+}
+
+static struct tok_result value_check(const struct attribute *attribute, const char *name)
+{
+    if (attribute->value == NULL) {
+        return tok_fail(TOK_CODE_BAD_URI, "'%s' has no value in the PKCS#11 URI", name);
+    }
+    if (has_control(attribute)) {
+        return tok_fail(TOK_CODE_BAD_URI, "'%s' of the PKCS#11 URI has a line end or another control character", name);
+    }
+    if (!attribute_is(attribute, "pin-value") && hides_pin(attribute)) {
+        return tok_fail(TOK_CODE_BAD_URI, "'pin-value' stands inside '%s': it belongs behind the one '?' of a PKCS#11 URI, "
+                        "parted from others by '&'", name);
+    }
+    return tok_good();
+}
+
+/* Each attribute must be known, have a value, and stand once (RFC 7512 §2.3: "MUST NOT be used more than once"). `seen` has a
+ * bit for each name. */
 static struct tok_result attribute_check(const struct attribute *attribute, const char *const *names, unsigned *seen)
 {
     char list[256];
@@ -113,18 +169,15 @@ static struct tok_result attribute_check(const struct attribute *attribute, cons
         if (!attribute_is(attribute, names[i])) {
             continue;
         }
-        if (attribute->value == NULL) {
-            return tok_fail(TOK_CODE_BAD_URI, "'%s' has no value in the PKCS#11 URI", names[i]);
-        }
         if ((*seen & (1u << i)) != 0) {
             return tok_fail(TOK_CODE_BAD_URI, "'%s' stands twice in the PKCS#11 URI", names[i]);
         }
         *seen |= 1u << i;
-        return tok_good();
+        return value_check(attribute, names[i]);
     }
     names_list(&text, names);
-    return tok_fail(TOK_CODE_BAD_URI, "unknown attribute '%.*s' in the PKCS#11 URI; there are: %s",
-                    (int)(attribute->name_len > 64 ? 64 : attribute->name_len), attribute->name, list);
+    return tok_fail(TOK_CODE_BAD_URI, "unknown attribute '%.*s' in the PKCS#11 URI; there are: %s", shown_len(attribute),
+                    attribute->name, list);
 }
 
 /* RFC 3986 §2.1. False for a % without two digits, and for a NUL. `out` has room for len + 1. */
@@ -184,29 +237,58 @@ static struct tok_result query_secret(struct secret *out, const struct attribute
     return tok_good();
 }
 
-static bool writable_by_others(const char *path)
+/* Whether somebody but root may change the file or folder. In a folder with the sticky bit only owners replace their files. */
+static bool others_may_change(const char *path)
 {
     struct stat info;
 
-    return stat(path, &info) == 0 && (info.st_mode & (S_IWGRP | S_IWOTH)) != 0 && (info.st_mode & S_ISVTX) == 0;
+    if (stat(path, &info) != 0) {
+        return false; /* loading will say so */
+    }
+    if (S_ISDIR(info.st_mode) && (info.st_mode & S_ISVTX) != 0) {
+        return false;
+    }
+    return info.st_uid != 0 || (info.st_mode & (S_IWGRP | S_IWOTH)) != 0;
 }
 
-/* What an application passes on may come from a stranger's file: a module is code that we will run. */
+static bool others_may_change_module(const char *path)
+{
+    char file[PATH_MAX];
+    char *slash;
+
+    if (realpath(path, file) == NULL) {
+        return false;
+    }
+    if (others_may_change(file)) {
+        return true;
+    }
+    slash = strrchr(file, '/');
+    slash[slash == file ? 1 : 0] = '\0';
+    return others_may_change(file);
+}
+
+/* What an application passes on may come from a stranger: a module is code that we will run. The registry takes lists, and
+ * cuts white space off; one URI names one module, the very one that was checked. */
 static struct tok_result module_path_check(const char *path)
 {
-    SCOPED(scoped_free) char *folder = strdup(path);
-
-    if (folder == NULL) {
-        return tok_fail(TOK_CODE_NO_MEMORY, "a PKCS#11 URI");
-    }
     if (path[0] != '/') {
         return tok_fail(TOK_CODE_BAD_URI, "module-path '%s' of the PKCS#11 URI is not absolute", path);
     }
-    *strrchr(folder, '/') = '\0';
-    if (geteuid() == 0 && (writable_by_others(path) || writable_by_others(folder[0] != '\0' ? folder : "/"))) {
+    if (strpbrk(path, ",") != NULL || isspace((unsigned char)path[strlen(path) - 1])) {
+        return tok_fail(TOK_CODE_BAD_URI, "module-path '%s' of the PKCS#11 URI has a comma, or a space at its end", path);
+    }
+    if (geteuid() == 0 && others_may_change_module(path)) {
         return tok_fail(TOK_CODE_BAD_URI, "module-path '%s' of the PKCS#11 URI may be changed by others than root", path);
     }
     return tok_good();
+}
+
+static struct tok_result module_name_check(const char *name)
+{
+    return strpbrk(name, "/, \t") == NULL
+               ? tok_good()
+               : tok_fail(TOK_CODE_BAD_URI, "module-name '%s' of the PKCS#11 URI is a name that p11-kit knows; a path is given "
+                          "as module-path", name);
 }
 
 static struct tok_result pin_source_check(const char *source)
@@ -233,7 +315,21 @@ static struct tok_result query_take(struct tok_uri *uri, const struct attribute 
         TOK_TRY(query_text(&uri->module_path, attribute));
         return module_path_check(uri->module_path);
     }
-    return query_text(&uri->module_name, attribute);
+    TOK_TRY(query_text(&uri->module_name, attribute));
+    return module_name_check(uri->module_name);
+}
+
+/* Whoever starts a set-user-id program may choose the URI, but neither its modules nor the files that it reads. */
+static struct tok_result origin_check(const struct attribute *attribute, enum tok_uri_origin origin)
+{
+    if (origin == TOK_URI_FROM_FILE) {
+        return tok_fail(TOK_CODE_TRUST, "the key file's URI has '%.*s'", (int)attribute->name_len, attribute->name);
+    }
+    if (getauxval(AT_SECURE) != 0 && !attribute_is(attribute, "pin-value")) {
+        return tok_fail(TOK_CODE_TRUST, "'%.*s' of a PKCS#11 URI does not count in a set-user-id process",
+                        (int)attribute->name_len, attribute->name);
+    }
+    return tok_good();
 }
 
 static struct tok_result query_parse(struct tok_uri *uri, const char *query, enum tok_uri_origin origin)
@@ -244,18 +340,48 @@ static struct tok_result query_parse(struct tok_uri *uri, const char *query, enu
 
     while (attribute_next(&attribute, &query, end, '&')) {
         TOK_TRY(attribute_check(&attribute, query_names, &seen));
-        if (origin == TOK_URI_FROM_FILE) {
-            return tok_fail(TOK_CODE_TRUST, "the key file's URI has '%.*s'", (int)attribute.name_len, attribute.name);
-        }
+        TOK_TRY(origin_check(&attribute, origin));
         TOK_TRY(query_take(uri, &attribute));
     }
     return tok_good();
 }
 
-/* Writes scheme and path into uri->text, in p11-kit's spelling of names. */
+/* p11-kit leaves white space out of a URI; who writes a token's name with a space means it. */
+static void value_put(struct text *text, const struct attribute *attribute)
+{
+    for (size_t i = 0; i < attribute->value_len; i++) {
+        if (attribute->value[i] == ' ') {
+            text_put(text, "%20");
+        } else {
+            text_put_n(text, attribute->value + i, 1);
+        }
+    }
+}
+
+/* p11-kit names no culprit; its answer about one attribute alone does. An empty slot-id would be slot 0 to it. */
+static struct tok_result attribute_parse(const struct attribute *attribute, const char *text)
+{
+    SCOPED(p11_uri_end) P11KitUri *alone = p11_kit_uri_new();
+    SCOPED(scoped_free) char *whole = NULL;
+
+    if (alone == NULL || asprintf(&whole, "%s%s", SCHEME, text) < 0) {
+        return tok_fail(TOK_CODE_NO_MEMORY, "a PKCS#11 URI");
+    }
+    if (p11_kit_uri_parse(whole, P11_KIT_URI_FOR_ANY, alone) == P11_KIT_URI_OK && !p11_kit_uri_any_unrecognized(alone) &&
+        !(attribute_is(attribute, "slot-id") && attribute->value_len == 0)) {
+        return tok_good();
+    }
+    if (attribute_is(attribute, "type")) {
+        return tok_fail(TOK_CODE_BAD_URI, "'%s' in the PKCS#11 URI: type= is one of private, public, cert, secret-key, data",
+                        text);
+    }
+    return tok_fail(TOK_CODE_BAD_URI, "'%s' in the PKCS#11 URI is badly encoded, too long, or no number", text);
+}
+
+/* Writes scheme and path into uri->text, in p11-kit's spelling. */
 static struct tok_result path_write(struct tok_uri *uri, const char *path, const char *end)
 {
-    size_t room = strlen(SCHEME) + (size_t)(end - path) + 1;
+    size_t room = strlen(SCHEME) + 3 * (size_t)(end - path) + 1; /* all of it may be spaces */
     struct attribute attribute;
     struct text text;
     unsigned seen = 0;
@@ -267,15 +393,18 @@ static struct tok_result path_write(struct tok_uri *uri, const char *path, const
     text = text_over(uri->text, room);
     text_put(&text, SCHEME);
     while (attribute_next(&attribute, &path, end, ';')) {
-        bool first = text.len == strlen(SCHEME);
+        size_t start;
 
-        TOK_TRY(attribute_check(&attribute, path_names, &seen));
-        if (attribute_is(&attribute, "object-type")) {
+        if (attribute_is(&attribute, "object-type")) { /* what some write for it */
             attribute.name = "type";
             attribute.name_len = strlen("type");
         }
-        text_printf(&text, "%s%.*s=%.*s", first ? "" : ";", (int)attribute.name_len, attribute.name,
-                    (int)attribute.value_len, attribute.value);
+        TOK_TRY(attribute_check(&attribute, path_names, &seen));
+        text_put(&text, text.len > strlen(SCHEME) ? ";" : "");
+        start = text.len;
+        text_printf(&text, "%.*s=", (int)attribute.name_len, attribute.name);
+        value_put(&text, &attribute);
+        TOK_TRY(attribute_parse(&attribute, uri->text + start));
     }
     return tok_good();
 }
@@ -302,10 +431,6 @@ static struct tok_result path_parse(struct tok_uri *uri)
     if (status != P11_KIT_URI_OK) {
         return tok_fail(TOK_CODE_BAD_URI, "'%s': %s", uri->text, p11_kit_uri_message(status));
     }
-    if (p11_kit_uri_any_unrecognized(uri->path)) {
-        return tok_fail(TOK_CODE_BAD_URI, "'%s' has a value that is not understood (type= is one of private, public, cert, "
-                        "secret-key, data)", uri->text);
-    }
     TOK_TRY(object_take(&uri->id, &uri->has_id, uri->path, CKA_ID));
     return object_take(&uri->label, &uri->has_label, uri->path, CKA_LABEL);
 }
@@ -313,7 +438,7 @@ static struct tok_result path_parse(struct tok_uri *uri)
 struct tok_result tok_uri_parse(struct tok_uri **out_uri, const char *text, enum tok_uri_origin origin)
 {
     SCOPED(tok_uri_end) struct tok_uri *uri = calloc(1, sizeof(*uri));
-    const char *path = text + strlen(SCHEME);
+    const char *path;
     const char *query;
 
     if (uri == NULL) {
@@ -322,6 +447,7 @@ struct tok_result tok_uri_parse(struct tok_uri **out_uri, const char *text, enum
     if (!tok_uri_has_scheme(text)) {
         return tok_fail(TOK_CODE_BAD_URI, "a PKCS#11 URI starts with '%s'", SCHEME);
     }
+    path = text + strlen(SCHEME);
     query = strchr(path, '?');
     TOK_TRY(path_write(uri, path, query != NULL ? query : path + strlen(path)));
     TOK_TRY(path_parse(uri));
@@ -442,11 +568,6 @@ const char *tok_uri_module_path(const struct tok_uri *uri)
 const char *tok_uri_module_name(const struct tok_uri *uri)
 {
     return uri->module_name;
-}
-
-static void p11_uri_end(P11KitUri **uri)
-{
-    p11_kit_uri_free(*uri);
 }
 
 static struct tok_result format(char **out_text, P11KitUri *uri, const CK_TOKEN_INFO *token)

@@ -78,7 +78,7 @@ static EVP_PKEY *public_half(struct prov_ctx *prov, const struct tok_public *hal
     EVP_PKEY *key = NULL;
 
     if (family == NULL) {
-        prov_raise(prov, PROV_R_KEY_TYPE, "keys of type 0x%lx (CKK_) are not served", half->type);
+        prov_raise(prov, PROV_R_KEY_TYPE, "keys of type 0x%lx are not served", half->type);
         return NULL;
     }
     prov_err_mark(prov);

@@ -39,6 +39,8 @@ shell_tests = tests/tool/keys.sh tests/tool/errors.sh tests/tls/handshakes.sh te
 TESTS += $(shell_tests)
 EXTRA_DIST += tests/lib tests/tls/setup.sh $(shell_tests)
 
+include tests/unit/local.mk
+
 # The same suite under the OpenSSL of other Debian releases; needs root.
 check-matrix:
 	abs_top_srcdir='$(abs_top_srcdir)' bash $(top_srcdir)/tests/check-matrix.sh $(MATRIX)

@@ -19,7 +19,7 @@ for type in ec rsa; do
     ok "$type: and libcrypto verifies" openssl dgst -sha256 -verify $type.pub -signature sig message
     ok "$type: pkeyutl signs a ready digest" openssl pkeyutl -sign -inkey "$uri" -pkeyopt digest:sha256 -in digest -out sig
     ok "$type: which verifies" openssl pkeyutl -verify -pubin -inkey $type.pub -pkeyopt digest:sha256 -in digest -sigfile sig
-    ok "$type: req makes a self-signed certificate" openssl req -new -x509 -key "$uri" -subj "/CN=$type" -days 30 -out $type.crt
+    ok "$type: req makes a self-signed certificate" openssl req -new -x509 -key "$uri" -subj "/CN=$type" -addext basicConstraints=critical,CA:TRUE -days 30 -out $type.crt
     ok "$type: which verifies" openssl verify -CAfile $type.crt $type.crt
     ok "$type: req makes a request" openssl req -new -key "$uri" -subj "/CN=$type leaf" -out $type.csr
     ok "$type: whose signature is good" openssl req -in $type.csr -noout -verify
