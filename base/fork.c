@@ -2,22 +2,27 @@
 
 #include <pthread.h>
 #include <stdatomic.h>
+#include <stdint.h>
 #include <stdlib.h>
 #include <unistd.h>
 
-static _Atomic unsigned generation = 1;
-static _Atomic pid_t process; /* whose generation that is; 0: not asked yet */
+/* The process id and its generation, in one word, so that no thread sees the one without the other. */
+static _Atomic uint64_t state;
 static _Atomic bool exiting;
+
+static uint64_t state_of(pid_t process, unsigned generation)
+{
+    return (uint64_t)(uint32_t)process << 32 | generation;
+}
 
 static void in_child(void)
 {
-    atomic_fetch_add(&generation, 1);
-    atomic_store(&process, getpid());
+    atomic_store(&state, state_of(getpid(), (unsigned)atomic_load(&state) + 1));
 }
 
 static void watch_begin(void)
 {
-    atomic_store(&process, getpid());
+    atomic_store(&state, state_of(getpid(), 1));
     pthread_atfork(NULL, NULL, in_child);
 }
 
@@ -30,14 +35,19 @@ static void watch_fork(void)
 
 unsigned fork_generation(void)
 {
-    pid_t known;
+    pid_t process = getpid();
+    uint64_t known;
 
     watch_fork();
-    known = atomic_load(&process);
-    if (known != getpid() && atomic_compare_exchange_strong(&process, &known, getpid())) {
-        atomic_fetch_add(&generation, 1); /* a clone that ran no handlers */
+    known = atomic_load(&state);
+    while ((pid_t)(known >> 32) != process) { /* a clone that ran no handlers */
+        uint64_t next = state_of(process, (unsigned)known + 1);
+
+        if (atomic_compare_exchange_weak(&state, &known, next)) {
+            known = next;
+        }
     }
-    return atomic_load(&generation);
+    return (unsigned)known;
 }
 
 void fork_handlers(void (*prepare)(void), void (*parent)(void), void (*child)(void))
