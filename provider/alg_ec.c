@@ -33,6 +33,8 @@ static void signature_end(ECDSA_SIG **signature)
     ECDSA_SIG_free(*signature);
 }
 
+#define DER_MOST_MORE 12 /* bytes by which DER is longer: three tags and lengths of up to three bytes, two zeros before high bits */
+
 /* r and s side by side become a DER SEQUENCE (RFC 3279 §2.2.3). */
 static bool ec_shape(uint8_t *sig, size_t *len, size_t room)
 {
@@ -42,7 +44,7 @@ static bool ec_shape(uint8_t *sig, size_t *len, size_t room)
     BIGNUM *s;
     int der_len;
 
-    if (signature == NULL || half == 0 || *len % 2 != 0) {
+    if (signature == NULL || half == 0 || *len % 2 != 0 || *len + DER_MOST_MORE > room) {
         return false;
     }
     r = BN_bin2bn(sig, (int)half, NULL);
@@ -52,12 +54,9 @@ static bool ec_shape(uint8_t *sig, size_t *len, size_t room)
         BN_free(s);
         return false;
     }
-    der_len = i2d_ECDSA_SIG(signature, NULL);
-    if (der_len <= 0 || (size_t)der_len > room) {
-        return false;
-    }
-    *len = (size_t)i2d_ECDSA_SIG(signature, &sig);
-    return true;
+    der_len = i2d_ECDSA_SIG(signature, &sig);
+    *len = der_len > 0 ? (size_t)der_len : 0;
+    return der_len > 0;
 }
 
 static void spki_end(X509_PUBKEY **spki)

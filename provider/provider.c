@@ -178,7 +178,7 @@ static void inspect(struct prov_ctx *prov)
     char *none = NULL;
     struct tok_result result;
 
-    if (atomic_exchange(&prov->inspected, true)) {
+    if (prov->inspected || atomic_exchange(&prov->inspected, true)) {
         return;
     }
     prov_err_mark(prov);

@@ -43,6 +43,16 @@ TESTS += tests/tls/valgrind.sh
 endif
 EXTRA_DIST += tests/lib tests/tls/setup.sh $(shell_tests) tests/tls/valgrind.sh
 
+check_PROGRAMS += tests/bench/overhead
+tests_bench_overhead_SOURCES = tests/bench/overhead.c
+tests_bench_overhead_CFLAGS = $(AM_CFLAGS) $(CRYPTO_CFLAGS) $(P11KIT_CFLAGS)
+tests_bench_overhead_LDADD = $(CRYPTO_LIBS) -ldl
+EXTRA_DIST += tests/bench/overhead.sh
+
+bench: all tests/bench/overhead
+	$(AM_TESTS_ENVIRONMENT) $(SHELL) $(top_srcdir)/tests/bench/overhead.sh
+.PHONY: bench
+
 include tests/unit/local.mk
 
 # The same suite under the OpenSSL of other Debian releases; needs root.
