@@ -1,8 +1,8 @@
 /* Bytes that somebody owns, and a cursor that reads them without pointer arithmetic.
  *
- * `struct bytes` owns malloc'd memory; its zero state is the empty string of bytes and needs no end. What is secret lives
- * in base/secret.h instead. The cursor borrows; reading past its end sets a sticky flag and yields zeros, so that a parser
- * checks once, at its end. For everybody. */
+ * `struct bytes` owns malloc'd memory; its zero state is the empty string of bytes and needs no end. What is secret
+ * lives in base/secret.h instead. The cursor borrows; reading past its end sets a sticky flag and yields zeros, so that
+ * a parser checks once, at its end. For everybody. */
 #ifndef SIGNET_BASE_BYTES_H
 #define SIGNET_BASE_BYTES_H
 

@@ -66,8 +66,8 @@ bool process_exiting(void)
     return atomic_load_explicit(&exiting, memory_order_relaxed);
 }
 
-/* Exit handlers run last registered first, so the one that counts is the one registered after the latest module's. Each start
- * of a module asks; more than a few make no difference. */
+/* Exit handlers run last registered first, so the one that counts is the one registered after the latest module's. Each
+ * start of a module asks; more than a few make no difference. */
 void process_watch_exit(void)
 {
     static _Atomic unsigned registered;

@@ -22,8 +22,9 @@ void lock_end(struct lock *lock);
 
 void lock_take(struct lock *lock);
 void lock_give(struct lock *lock);
-/* lock_wait gives the lock away until somebody calls lock_wake or the deadline (microseconds of clock_us) passes, and holds
- * it again when it returns. False after the deadline. Spurious returns are normal: wait in a loop over the condition. */
+/* lock_wait gives the lock away until somebody calls lock_wake or the deadline (microseconds of clock_us) passes, and
+ * holds it again when it returns. False after the deadline. Spurious returns are normal: wait in a loop over the
+ * condition. */
 bool lock_wait(struct lock *lock, uint64_t deadline_us);
 void lock_wake(struct lock *lock);
 

@@ -1,4 +1,5 @@
-/* Cleanup by scope. A local that owns something names its end where it is declared, so that every `return` is a clean one:
+/* Cleanup by scope. A local that owns something names its end where it is declared, so that every `return` is a clean
+ * one:
  *
  *     SCOPED(bytes_end) struct bytes id = { 0 };
  *

@@ -8,8 +8,8 @@
 #include "base/fork.h"
 #include "base/lock.h"
 
-/* The arena: maps of pages, each a row of granules. A secret takes consecutive granules; a row of flags says which are taken.
- * What does not fit an ordinary map gets one of its own, which goes with it. */
+/* The arena: maps of pages, each a row of granules. A secret takes consecutive granules; a row of flags says which are
+ * taken. What does not fit an ordinary map gets one of its own, which goes with it. */
 #define GRANULE 64
 #define GRANULES 256 /* of an ordinary map: four pages */
 

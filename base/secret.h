@@ -1,8 +1,8 @@
 /* Secrets: PINs and keys of our own, in memory that is locked, left out of core dumps, and wiped.
  *
- * All secrets of a process live in one arena of mapped pages (grown by whole maps). mlock is not inherited by fork, so the
- * child locks its copy again before it runs. Where locking is refused (RLIMIT_MEMLOCK) the secret is kept all the same, and
- * secret_locked() says so. For everybody; the holder of a `struct secret` owns it. Thread-safe. */
+ * All secrets of a process live in one arena of mapped pages (grown by whole maps). mlock is not inherited by fork, so
+ * the child locks its copy again before it runs. Where locking is refused (RLIMIT_MEMLOCK) the secret is kept all the
+ * same, and secret_locked() says so. For everybody; the holder of a `struct secret` owns it. Thread-safe. */
 #ifndef SIGNET_BASE_SECRET_H
 #define SIGNET_BASE_SECRET_H
 

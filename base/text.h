@@ -1,7 +1,7 @@
 /* Text that is built piece by piece into a buffer of fixed size.
  *
- * What does not fit is cut at the end of a UTF-8 character and marked by a flag, never an overflow; the buffer is always
- * terminated. Used for messages, URIs and traces. For everybody; the caller owns the buffer. */
+ * What does not fit is cut at the end of a UTF-8 character and marked by a flag, never an overflow; the buffer is
+ * always terminated. Used for messages, URIs and traces. For everybody; the caller owns the buffer. */
 #ifndef SIGNET_BASE_TEXT_H
 #define SIGNET_BASE_TEXT_H
 
@@ -29,8 +29,8 @@ void text_put_hex(struct text *text, const void *data, size_t len);
 
 /* text_same_word compares two ASCII words without regard to case. */
 bool text_same_word(const char *a, const char *b);
-/* text_next_item walks a comma-separated list: returns the next item without the white space around it and moves `*rest`
- * behind it; NULL at the end. Writes into the list. Empty items are returned as "". */
+/* text_next_item walks a comma-separated list: returns the next item without the white space around it and moves
+ * `*rest` behind it; NULL at the end. Writes into the list. Empty items are returned as "". */
 char *text_next_item(char **rest);
 
 #endif

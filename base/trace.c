@@ -19,9 +19,9 @@ static const struct {
     const char *name;
     enum trace_area area;
 } areas[] = {
-    { "config", TRACE_CONFIG },   { "module", TRACE_MODULE }, { "token", TRACE_TOKEN },
-    { "login", TRACE_LOGIN },     { "session", TRACE_SESSION }, { "find", TRACE_FIND },
-    { "key", TRACE_KEY },         { "store", TRACE_STORE },   { "calls", TRACE_CALLS },
+    { "config", TRACE_CONFIG }, { "module", TRACE_MODULE },   { "token", TRACE_TOKEN },
+    { "login", TRACE_LOGIN },   { "session", TRACE_SESSION }, { "find", TRACE_FIND },
+    { "key", TRACE_KEY },       { "store", TRACE_STORE },     { "calls", TRACE_CALLS },
 };
 
 const char *trace_area_names(void)

@@ -2,8 +2,9 @@
  *
  *     signet[1234.5678] 12.345678 session: opened session 3 on token 'prod'
  *
- * Areas are bits, so that `trace = stderr:session,login` prints two of them. A trace never holds a secret, a PIN, a digest or
- * a plain text. Traces go to stderr or to a file opened once with O_APPEND|O_CLOEXEC. For everybody; owns the descriptor. */
+ * Areas are bits, so that `trace = stderr:session,login` prints two of them. A trace never holds a secret, a PIN, a
+ * digest or a plain text. Traces go to stderr or to a file opened once with O_APPEND|O_CLOEXEC. For everybody; owns the
+ * descriptor. */
 #ifndef SIGNET_BASE_TRACE_H
 #define SIGNET_BASE_TRACE_H
 
@@ -24,9 +25,9 @@ enum trace_area {
 
 extern _Atomic unsigned trace_areas; /* the bits that are on */
 
-/* trace_set turns traces on as a setting says: "stderr", "file:PATH", either followed by ":AREA,AREA" (for a file the last
- * colon counts when only area names follow it), or "off". False when the text makes no sense or the file can't be opened;
- * then `*out_why` is a static text. The last call in a process wins. */
+/* trace_set turns traces on as a setting says: "stderr", "file:PATH", either followed by ":AREA,AREA" (for a file the
+ * last colon counts when only area names follow it), or "off". False when the text makes no sense or the file can't be
+ * opened; then `*out_why` is a static text. The last call in a process wins. */
 bool trace_set(const char *setting, const char **out_why);
 const char *trace_area_names(void); /* "config, module, ..." for messages and the man page */
 

@@ -18,12 +18,13 @@ void print_errors(const char *who, const char *what)
     while ((code = ERR_get_error_all(NULL, NULL, NULL, &data, &flags)) != 0) {
         const char *reason = ERR_reason_error_string(code);
 
-        fprintf(stderr, "  %s%s%s\n", reason != NULL ? reason : "unknown error", (flags & ERR_TXT_STRING) && data[0] ? ": " : "",
-                (flags & ERR_TXT_STRING) ? data : "");
+        fprintf(stderr, "  %s%s%s\n", reason != NULL ? reason : "unknown error",
+                (flags & ERR_TXT_STRING) && data[0] ? ": " : "", (flags & ERR_TXT_STRING) ? data : "");
     }
 }
 
-/* A key by URI, through whichever provider serves its scheme. Where the store needs a password, the terminal is asked. */
+/* A key by URI, through whichever provider serves its scheme. Where the store needs a password, the terminal is asked.
+ */
 static EVP_PKEY *key_from_store(const char *uri)
 {
     OSSL_STORE_CTX *store = OSSL_STORE_open(uri, UI_OpenSSL(), NULL, NULL, NULL);
@@ -73,7 +74,8 @@ SSL_CTX *context_new(const SSL_METHOD *method, const struct identity *identity)
         print_errors("TLS", "no context can be made");
         return NULL;
     }
-    if (!SSL_CTX_set_min_proto_version(ctx, identity->min_tls) || !SSL_CTX_set_max_proto_version(ctx, identity->max_tls)) {
+    if (!SSL_CTX_set_min_proto_version(ctx, identity->min_tls) ||
+        !SSL_CTX_set_max_proto_version(ctx, identity->max_tls)) {
         wrong = "this version of TLS can't be used";
     } else if (SSL_CTX_use_certificate_chain_file(ctx, identity->chain) != 1) {
         wrong = "our certificate can't be loaded";
@@ -140,8 +142,8 @@ void print_connection(const char *who, SSL *ssl)
         X509_NAME_oneline(X509_get_subject_name(peer), subject, sizeof(subject));
         X509_NAME_oneline(X509_get_issuer_name(peer), issuer, sizeof(issuer));
     }
-    printf("%s: connected\n  peer      %s\n  issued by %s\n  protocol  %s, %s\n", who, subject, issuer, SSL_get_version(ssl),
-           SSL_get_cipher_name(ssl));
+    printf("%s: connected\n  peer      %s\n  issued by %s\n  protocol  %s, %s\n", who, subject, issuer,
+           SSL_get_version(ssl), SSL_get_cipher_name(ssl));
     print_key(SSL_get_privatekey(ssl));
     fflush(stdout);
     X509_free(peer);

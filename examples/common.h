@@ -12,7 +12,7 @@ struct identity {
     const char *trust;    /* a PEM file: the root that the other end's chain must lead to */
     const char *password; /* for the key; NULL: none */
     int min_tls;
-    int max_tls;          /* 0: whatever both ends know */
+    int max_tls; /* 0: whatever both ends know */
 };
 
 /* context_new makes a context that presents this identity and demands one of the other end. NULL after printing why. */

@@ -36,16 +36,21 @@ static void usage(FILE *out)
           "  --name     the host name that it must have\n"
           "  --connect  where the server is (127.0.0.1:4433)\n"
           "  --message  what to say (hello)\n"
-          "  --tls      the version of TLS (any)\n", out);
+          "  --tls      the version of TLS (any)\n",
+          out);
 }
 
 static int options_read(struct options *options, int argc, char **argv, int *out_status)
 {
     static const struct option known[] = {
-        { "key", required_argument, NULL, 'k' },     { "cert", required_argument, NULL, 'c' },
-        { "ca", required_argument, NULL, 'a' },      { "connect", required_argument, NULL, 'l' },
-        { "name", required_argument, NULL, 'n' },    { "message", required_argument, NULL, 'm' },
-        { "tls", required_argument, NULL, 't' },     { "help", no_argument, NULL, 'h' },
+        { "key", required_argument, NULL, 'k' },
+        { "cert", required_argument, NULL, 'c' },
+        { "ca", required_argument, NULL, 'a' },
+        { "connect", required_argument, NULL, 'l' },
+        { "name", required_argument, NULL, 'n' },
+        { "message", required_argument, NULL, 'm' },
+        { "tls", required_argument, NULL, 't' },
+        { "help", no_argument, NULL, 'h' },
         { NULL, 0, NULL, 0 },
     };
     int option;
@@ -122,7 +127,8 @@ static int connect_to(const char *host, const char *port)
     return fd;
 }
 
-/* With TLS 1.3 the client is done before the server has judged its certificate: only an answer proves that it was let in. */
+/* With TLS 1.3 the client is done before the server has judged its certificate: only an answer proves that it was let
+ * in. */
 static int talk(SSL *ssl, const char *message)
 {
     char line[512];
@@ -156,7 +162,8 @@ static int run(const struct options *options, int fd)
         if (!SSL_set1_host(ssl, options->name) || !SSL_set_fd(ssl, fd) || SSL_connect(ssl) != 1) {
             print_errors(WHO, "no connection");
             if (SSL_get_verify_result(ssl) != X509_V_OK) {
-                fprintf(stderr, "  the server's certificate: %s\n", X509_verify_cert_error_string(SSL_get_verify_result(ssl)));
+                fprintf(stderr, "  the server's certificate: %s\n",
+                        X509_verify_cert_error_string(SSL_get_verify_result(ssl)));
             }
         } else {
             status = talk(ssl, options->message);

@@ -1,6 +1,7 @@
 /* A server that proves who it is, and lets only those in who prove who they are.
  *
- *     mtls-server --key URI-OR-FILE --cert CHAIN.pem --ca ROOT.pem [--listen HOST:PORT] [--accept N] [--tls 1.2|1.3|any]
+ *     mtls-server --key URI-OR-FILE --cert CHAIN.pem --ca ROOT.pem [--listen HOST:PORT] [--accept N]
+ * [--tls 1.2|1.3|any]
  *
  * Each client sends a line and gets one back. */
 #include <errno.h>
@@ -36,7 +37,8 @@ static void usage(FILE *out)
           "  --ca      the root that clients' certificates must lead to (PEM)\n"
           "  --listen  where to listen (127.0.0.1:4433); port 0 takes a free one\n"
           "  --accept  end after so many connections\n"
-          "  --tls     the version of TLS (any)\n", out);
+          "  --tls     the version of TLS (any)\n",
+          out);
 }
 
 /* 1: go on; otherwise the exit status is in *out_status. */
@@ -89,7 +91,8 @@ static int options_read(struct options *options, int argc, char **argv, int *out
             return 0;
         }
     }
-    if (optind != argc || options->identity.key == NULL || options->identity.chain == NULL || options->identity.trust == NULL) {
+    if (optind != argc || options->identity.key == NULL || options->identity.chain == NULL ||
+        options->identity.trust == NULL) {
         usage(stderr);
         return 0;
     }

@@ -13,8 +13,8 @@
 #define SIGNET_PKEY_PARAM_TOKEN "signet-token"
 /* UTF-8 string: the key's own label (CKA_LABEL). As above. */
 #define SIGNET_PKEY_PARAM_LABEL "signet-label"
-/* Unsigned 64-bit integer: the duration of the last signature or decryption by this key, in microseconds, as seen by the
- * caller; 0 before the first. */
+/* Unsigned 64-bit integer: the duration of the last signature or decryption by this key, in microseconds, as seen by
+ * the caller; 0 before the first. */
 #define SIGNET_PKEY_PARAM_LAST_SIGN_US "signet-last-sign-us"
 
 /* Marks a PKCS#8 PrivateKeyInfo as a Signet key file: its privateKey octets hold

@@ -43,7 +43,8 @@ static void gate_leave(void)
     }
 }
 
-/* A thread that forks from inside a module (posix_spawn's handlers, a module that daemonises) must not wait for itself. */
+/* A thread that forks from inside a module (posix_spawn's handlers, a module that daemonises) must not wait for itself.
+ */
 static void gate_close(void)
 {
     atomic_fetch_or(&gate, GATE_CLOSED);

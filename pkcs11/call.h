@@ -1,8 +1,9 @@
 /* The only door into a module: every C_ function is called through TOK_CALL.
  *
- * The door knows whether the process is exiting (then nothing goes through any more), whether this thread is already inside
- * a module (a module that uses libcrypto may come back to us), keeps SIGPIPE from a module whose daemon died, lets a fork
- * wait until nobody is inside (the gate), and traces. It holds no lock while a call runs. For the rooms of pkcs11/ only. */
+ * The door knows whether the process is exiting (then nothing goes through any more), whether this thread is already
+ * inside a module (a module that uses libcrypto may come back to us), keeps SIGPIPE from a module whose daemon died,
+ * lets a fork wait until nobody is inside (the gate), and traces. It holds no lock while a call runs. For the rooms of
+ * pkcs11/ only. */
 #ifndef SIGNET_PKCS11_CALL_H
 #define SIGNET_PKCS11_CALL_H
 
@@ -21,8 +22,9 @@ struct tok_call {
 bool tok_call_begin(struct tok_call *call, const char *function);
 void tok_call_end(struct tok_call *call, CK_RV rv);
 
-/* While it is held, a module that writes to a dead daemon's socket can't end the process by SIGPIPE. Every call holds it for
- * itself; an operation of several calls holds it around them all, which saves system calls. Nests within a thread. */
+/* While it is held, a module that writes to a dead daemon's socket can't end the process by SIGPIPE. Every call holds
+ * it for itself; an operation of several calls holds it around them all, which saves system calls. Nests within a
+ * thread. */
 void tok_sigpipe_hold(void);
 void tok_sigpipe_release(void);
 static inline void tok_sigpipe_end(int *held)
@@ -30,14 +32,13 @@ static inline void tok_sigpipe_end(int *held)
     (void)held;
     tok_sigpipe_release();
 }
-#define TOK_SIGPIPE_HELD()                                                                                             \
-    SCOPED(tok_sigpipe_end) int sigpipe_held_ __attribute__((unused)) = (tok_sigpipe_hold(), 0)
+#define TOK_SIGPIPE_HELD() SCOPED(tok_sigpipe_end) int sigpipe_held_ __attribute__((unused)) = (tok_sigpipe_hold(), 0)
 
 /* tok_inside_module tells whether this thread is inside a C_ function right now. */
 bool tok_inside_module(void);
 
-/* tok_gate_init arms the gate for fork; the functions run between the gate and the fork, and again after it, with nobody
- * inside a module. Called once, by pkcs11/registry.c. */
+/* tok_gate_init arms the gate for fork; the functions run between the gate and the fork, and again after it, with
+ * nobody inside a module. Called once, by pkcs11/registry.c. */
 void tok_gate_init(void (*prepare)(void), void (*parent)(void), void (*child)(void));
 
 /* tok_gate_wait_us is how long a fork waits for calls that are inside a module (setting fork-wait). */

@@ -38,21 +38,26 @@
 #define CKM_EC_MONTGOMERY_KEY_PAIR_GEN 0x1056UL
 #endif
 
+/* clang-format off */
 #define ROW(value, recovery, advice) { value, #value, advice, recovery }
+/* clang-format on */
 
 #define LOOK_AT_TOKEN "The token or its daemon does not answer as it should: look at its own log, and try `signet list`"
 #define KEY_USE "The key or the token does not allow this use: see the key's attributes (usage, allowed mechanisms)"
 #define PIN_RIGHT "Put the right PIN into its source; a wrong one is not tried twice"
 
-/* Sorted by value. Where tokens differ in what a code means, the recovery is the one that helps in the case that was seen. */
+/* Sorted by value. Where tokens differ in what a code means, the recovery is the one that helps in the case that was
+ * seen. */
 static const struct tok_ckr rows[] = {
     ROW(CKR_OK, TOK_GIVE_UP, ""),
     ROW(CKR_CANCEL, TOK_GIVE_UP, "Somebody cancelled the operation"),
-    ROW(CKR_HOST_MEMORY, TOK_GIVE_UP, "The process is out of memory (NSS says so, too, for a key used without a login)"),
+    ROW(CKR_HOST_MEMORY, TOK_GIVE_UP,
+        "The process is out of memory (NSS says so, too, for a key used without a login)"),
     ROW(CKR_SLOT_ID_INVALID, TOK_SLOT_AGAIN, "The token's slot is gone: is it still plugged in?"),
     ROW(CKR_GENERAL_ERROR, TOK_SLOT_AGAIN, LOOK_AT_TOKEN),
     ROW(CKR_FUNCTION_FAILED, TOK_SLOT_AGAIN, LOOK_AT_TOKEN),
-    ROW(CKR_ARGUMENTS_BAD, TOK_GIVE_UP, "The module refuses the call; if C_Initialize did, it may need pkcs11-init-args"),
+    ROW(CKR_ARGUMENTS_BAD, TOK_GIVE_UP,
+        "The module refuses the call; if C_Initialize did, it may need pkcs11-init-args"),
     ROW(CKR_NO_EVENT, TOK_GIVE_UP, ""),
     ROW(CKR_NEED_TO_CREATE_THREADS, TOK_GIVE_UP, "The module wants threads of its own"),
     ROW(CKR_CANT_LOCK, TOK_GIVE_UP, "The module can't be used by several threads"),
@@ -82,9 +87,11 @@ static const struct tok_ckr rows[] = {
     ROW(CKR_KEY_FUNCTION_NOT_PERMITTED, TOK_GIVE_UP, KEY_USE),
     ROW(CKR_KEY_NOT_WRAPPABLE, TOK_GIVE_UP, ""),
     ROW(CKR_KEY_UNEXTRACTABLE, TOK_GIVE_UP, ""),
-    ROW(CKR_MECHANISM_INVALID, TOK_GIVE_UP, "Key or token does not allow this mechanism: `pkcs11-tool -M` lists what the token has, "
-                                            "CKA_ALLOWED_MECHANISMS what the key does"),
-    ROW(CKR_MECHANISM_PARAM_INVALID, TOK_GIVE_UP, "The token does not serve these parameters (for PSS: digest and salt length)"),
+    ROW(CKR_MECHANISM_INVALID, TOK_GIVE_UP,
+        "Key or token does not allow this mechanism: `pkcs11-tool -M` lists what the token has, "
+        "CKA_ALLOWED_MECHANISMS what the key does"),
+    ROW(CKR_MECHANISM_PARAM_INVALID, TOK_GIVE_UP,
+        "The token does not serve these parameters (for PSS: digest and salt length)"),
     ROW(CKR_OBJECT_HANDLE_INVALID, TOK_FIND_AGAIN, "The key is not where it was: was it deleted?"),
     ROW(CKR_OPERATION_ACTIVE, TOK_NEW_SESSION, ""),
     ROW(CKR_OPERATION_NOT_INITIALIZED, TOK_NEW_SESSION, ""),
@@ -112,8 +119,9 @@ static const struct tok_ckr rows[] = {
     ROW(CKR_UNWRAPPING_KEY_SIZE_RANGE, TOK_GIVE_UP, ""),
     ROW(CKR_UNWRAPPING_KEY_TYPE_INCONSISTENT, TOK_GIVE_UP, ""),
     ROW(CKR_USER_ALREADY_LOGGED_IN, TOK_GIVE_UP, ""),
-    ROW(CKR_USER_NOT_LOGGED_IN, TOK_LOG_IN_AGAIN, "The token wants a login: set pin = file:/path in the provider's section of "
-                                                  "openssl.cnf"),
+    ROW(CKR_USER_NOT_LOGGED_IN, TOK_LOG_IN_AGAIN,
+        "The token wants a login: set pin = file:/path in the provider's section of "
+        "openssl.cnf"),
     ROW(CKR_USER_PIN_NOT_INITIALIZED, TOK_GIVE_UP, "The token has no user PIN yet: set one with the vendor's tool"),
     ROW(CKR_USER_TYPE_INVALID, TOK_GIVE_UP, ""),
     ROW(CKR_USER_ANOTHER_ALREADY_LOGGED_IN, TOK_GIVE_UP, "Another user (the security officer?) is logged in"),
@@ -191,6 +199,7 @@ const char *tok_ckm_name(CK_MECHANISM_TYPE mechanism)
         CK_MECHANISM_TYPE mechanism;
         const char *name;
     } names[] = {
+    /* clang-format off */
 #define NAME(value) { value, #value }
         NAME(CKM_RSA_PKCS), NAME(CKM_RSA_X_509), NAME(CKM_RSA_PKCS_PSS), NAME(CKM_RSA_PKCS_OAEP), NAME(CKM_SHA1_RSA_PKCS),
         NAME(CKM_SHA256_RSA_PKCS), NAME(CKM_SHA384_RSA_PKCS), NAME(CKM_SHA512_RSA_PKCS), NAME(CKM_ECDSA),
@@ -200,6 +209,7 @@ const char *tok_ckm_name(CK_MECHANISM_TYPE mechanism)
         NAME(CKM_SHA1_RSA_PKCS_PSS), NAME(CKM_SHA224_RSA_PKCS_PSS), NAME(CKM_SHA256_RSA_PKCS_PSS),
         NAME(CKM_SHA384_RSA_PKCS_PSS), NAME(CKM_SHA512_RSA_PKCS_PSS), NAME(CKM_ECDSA_SHA224),
 #undef NAME
+        /* clang-format on */
     };
 
     for (size_t i = 0; i < COUNT_OF(names); i++) {

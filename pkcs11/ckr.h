@@ -1,7 +1,8 @@
 /* The CKR table: for each return value its name, what it means to an administrator, and what we do about it.
  *
- * The third column is the recovery that an operation tries (pkcs11/key.c), at most once of a kind. The table is complete
- * for PKCS#11 v3.1 (and has what v3.2 adds), with a row for vendor-defined values. Constant data; for everybody. */
+ * The third column is the recovery that an operation tries (pkcs11/key.c), at most once of a kind. The table is
+ * complete for PKCS#11 v3.1 (and has what v3.2 adds), with a row for vendor-defined values. Constant data; for
+ * everybody. */
 #ifndef SIGNET_PKCS11_CKR_H
 #define SIGNET_PKCS11_CKR_H
 
@@ -19,8 +20,8 @@ enum tok_recovery {
 
 struct tok_ckr {
     CK_RV rv;
-    const char *name;    /* "CKR_PIN_LOCKED" */
-    const char *advice;  /* "The user PIN is locked; ...", one sentence; "" where the name says it all */
+    const char *name;   /* "CKR_PIN_LOCKED" */
+    const char *advice; /* "The user PIN is locked; ...", one sentence; "" where the name says it all */
     enum tok_recovery recovery;
 };
 

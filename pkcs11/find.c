@@ -7,7 +7,8 @@
 #include "pkcs11/recover.h"
 #include "pkcs11/registry.h"
 
-#define JOIN_FROM 8 /* private keys without a public half: from here on all public keys are read once and joined by id */
+/* From so many private keys on, all public keys are read once and joined by id. */
+#define JOIN_FROM 8
 
 static void item_end(struct tok_item *item)
 {
@@ -41,7 +42,8 @@ static struct tok_result items_add(struct tok_items *items, struct tok_item *ite
     return tok_good();
 }
 
-/* --- tokens --------------------------------------------------------------------------------------------------------------- */
+/* --- tokens
+ * --------------------------------------------------------------------------------------------------------------- */
 
 void tok_token_list_end(struct tok_token_list *list)
 {
@@ -62,7 +64,8 @@ static struct tok_result tokens_add(struct tok_token_list *list, struct tok_toke
     return tok_good();
 }
 
-/* Starts the module and looks at its slots; one that was initialised by somebody else and finalised since is started again. */
+/* Starts the module and looks at its slots; one that was initialised by somebody else and finalised since is started
+ * again. */
 static struct tok_result module_look(struct tok_module *module, uint64_t deadline_us)
 {
     struct tok_result result;
@@ -77,8 +80,8 @@ static struct tok_result module_look(struct tok_module *module, uint64_t deadlin
     return result;
 }
 
-static struct tok_result module_tokens(struct tok_token_list *list, struct tok_module *module, const struct tok_uri *uri,
-                                       uint64_t deadline_us)
+static struct tok_result module_tokens(struct tok_token_list *list, struct tok_module *module,
+                                       const struct tok_uri *uri, uint64_t deadline_us)
 {
     struct tok_token *token = NULL;
 
@@ -161,7 +164,8 @@ struct tok_result tok_find_tokens(struct tok_token_list *out_list, const struct 
     return tok_good();
 }
 
-/* --- objects --------------------------------------------------------------------------------------------------------------- */
+/* --- objects
+ * --------------------------------------------------------------------------------------------------------------- */
 
 /* What one search is about; goes through the functions below in place of six parameters. */
 struct search {
@@ -200,18 +204,22 @@ static struct tok_result login_first(struct search *search, struct tok_lease *le
         return tok_good();
     }
     if (!may_log_in(search, lease->token)) {
-        return tok_fail(TOK_CODE_PIN_NEEDED, "'%s' matches several tokens, and '%s' has no PIN of its own in the configuration: "
-                        "name the token in the URI", tok_uri_text(search->uri), lease->token->label);
+        return tok_fail(TOK_CODE_PIN_NEEDED,
+                        "'%s' matches several tokens, and '%s' has no PIN of its own in the configuration: "
+                        "name the token in the URI",
+                        tok_uri_text(search->uri), lease->token->label);
     }
     return tok_login(lease, &search->credentials, search->deadline_us);
 }
 
 /* All public keys of a token with their ids, for joining them with many private keys. */
+struct join_row {
+    struct bytes id;
+    struct tok_public half;
+};
+
 struct join {
-    struct {
-        struct bytes id;
-        struct tok_public half;
-    } *rows;
+    struct join_row *rows;
     size_t count;
 };
 
@@ -266,11 +274,14 @@ static struct tok_result usable(const struct search *search, const struct tok_pr
     const char *missing = refused_by_policy(key, search->settings->require);
 
     if (missing != NULL) {
-        return tok_fail(TOK_CODE_POLICY, "key '%.*s' is not %s, as the setting require demands", (int)key->label.len, (const char *)key->label.data, missing);
+        return tok_fail(TOK_CODE_POLICY, "key '%.*s' is not %s, as the setting require demands", (int)key->label.len,
+                        (const char *)key->label.data, missing);
     }
     if (!tok_public_known(&key->half)) {
-        return tok_fail(TOK_CODE_NO_PUBLIC_HALF, "no public half of key '%.*s' is to be seen: neither a public key nor a "
-                        "certificate with its id", (int)key->label.len, (const char *)key->label.data);
+        return tok_fail(TOK_CODE_NO_PUBLIC_HALF,
+                        "no public half of key '%.*s' is to be seen: neither a public key nor a "
+                        "certificate with its id",
+                        (int)key->label.len, (const char *)key->label.data);
     }
     return tok_good();
 }
@@ -372,7 +383,8 @@ static const struct kind {
     CK_OBJECT_CLASS class;
     const char *name;
     struct tok_result (*find)(struct search *search, struct tok_lease *lease);
-} kinds[] = { /* in the order in which a store gives them */
+} kinds[] = {
+    /* in the order in which a store gives them */
     { TOK_WANT_PRIVATE, CKO_PRIVATE_KEY, "private key", find_private },
     { TOK_WANT_CERTIFICATE, CKO_CERTIFICATE, "certificate", find_certificates },
     { TOK_WANT_PUBLIC, CKO_PUBLIC_KEY, "public key", find_public },
@@ -437,7 +449,8 @@ static struct tok_result settle_on_one(struct tok_items *items, const struct tok
     }
     for (size_t i = 1; i < items->count; i++) {
         if (tok_public_compare(tok_key_half(items->items[0].key), tok_key_half(items->items[i].key)) != TOK_SAME) {
-            return tok_fail(TOK_CODE_AMBIGUOUS, "'%s' matches %zu different keys: %s", tok_uri_text(uri), items->count, list);
+            return tok_fail(TOK_CODE_AMBIGUOUS, "'%s' matches %zu different keys: %s", tok_uri_text(uri), items->count,
+                            list);
         }
     }
     while (items->count > 1) {
@@ -485,10 +498,12 @@ static struct tok_result narrow(unsigned *wanted, const struct tok_uri *uri)
 struct tok_result tok_find(struct tok_items *out_items, const struct tok_settings *settings, const struct tok_uri *uri,
                            unsigned wanted, const struct tok_pin_prompt *prompt)
 {
-    SCOPED(search_end) struct search search = {
+    SCOPED(search_end)
+    struct search search = {
         .settings = settings,
         .uri = uri,
-        .credentials = { .settings = settings, .prompt = prompt != NULL ? *prompt : (struct tok_pin_prompt){ NULL, NULL } },
+        .credentials = { .settings = settings,
+                         .prompt = prompt != NULL ? *prompt : (struct tok_pin_prompt){ NULL, NULL } },
         .trouble = tok_good(),
         .names_one = tok_uri_id(uri) != NULL || tok_uri_label(uri) != NULL,
         .deadline_us = clock_us() + settings->deadline_us,

@@ -1,9 +1,10 @@
 /* Finding what a URI names: tokens over all modules, and the objects on them.
  *
- * Looks at the tokens that are present now, so one that came after the start is found. Private keys come first, then certificates, then
- * public keys. A URI with an id or a label names one key: matches with the same public half are replicas, of which the first
- * serves; different ones are TOK_CODE_AMBIGUOUS, listing them. A URI with neither lists. A login goes to a single token:
- * where several match, only those that the configuration gives a PIN of their own are logged in to. */
+ * Looks at the tokens that are present now, so one that came after the start is found. Private keys come first, then
+ * certificates, then public keys. A URI with an id or a label names one key: matches with the same public half are
+ * replicas, of which the first serves; different ones are TOK_CODE_AMBIGUOUS, listing them. A URI with neither lists. A
+ * login goes to a single token: where several match, only those that the configuration gives a PIN of their own are
+ * logged in to. */
 #ifndef SIGNET_PKCS11_FIND_H
 #define SIGNET_PKCS11_FIND_H
 
@@ -15,10 +16,10 @@ enum tok_wanted { TOK_WANT_PRIVATE = 1, TOK_WANT_CERTIFICATE = 2, TOK_WANT_PUBLI
 
 struct tok_item {
     enum tok_wanted kind;
-    struct tok_key *key;       /* private keys; owned */
-    struct tok_public half;    /* public keys; owned */
-    struct bytes certificate;  /* certificates: DER; owned */
-    char *uri;                 /* of this object; owned */
+    struct tok_key *key;      /* private keys; owned */
+    struct tok_public half;   /* public keys; owned */
+    struct bytes certificate; /* certificates: DER; owned */
+    char *uri;                /* of this object; owned */
 };
 
 struct tok_items {
@@ -40,8 +41,8 @@ void tok_token_list_end(struct tok_token_list *list);
 TOK_RESULT tok_find_tokens(struct tok_token_list *out_list, const struct tok_settings *settings,
                            const struct tok_uri *uri, uint64_t deadline_us);
 
-/* tok_find collects the objects of the wanted kinds (bits of enum tok_wanted) that the URI names, its `type` counting, too.
- * Finding nothing is TOK_CODE_NO_OBJECT. */
+/* tok_find collects the objects of the wanted kinds (bits of enum tok_wanted) that the URI names, its `type` counting,
+ * too. Finding nothing is TOK_CODE_NO_OBJECT. */
 TOK_RESULT tok_find(struct tok_items *out_items, const struct tok_settings *settings, const struct tok_uri *uri,
                     unsigned wanted, const struct tok_pin_prompt *prompt);
 

@@ -19,9 +19,9 @@ struct tok_key {
     struct lock *lock;       /* one of key_locks; guards what follows. Nothing else is locked while it is held */
     struct tok_token *token; /* NULL: not looked for yet */
     CK_OBJECT_HANDLE handle;
-    uint64_t objects;        /* the token's count when the handle was found; 0: no handle */
+    uint64_t objects; /* the token's count when the handle was found; 0: no handle */
     bool always_authenticate;
-    uint64_t unproved;       /* a mark while the object may be another key; 0: proved */
+    uint64_t unproved; /* a mark while the object may be another key; 0: proved */
     char label[128];
 };
 
@@ -167,8 +167,8 @@ static uint64_t objects_of(struct tok_token *token)
     return token->objects;
 }
 
-struct tok_result tok_key_found(struct tok_key **out_key, const struct tok_settings *settings, const struct tok_uri *from,
-                                struct tok_lease *lease, struct tok_private *found)
+struct tok_result tok_key_found(struct tok_key **out_key, const struct tok_settings *settings,
+                                const struct tok_uri *from, struct tok_lease *lease, struct tok_private *found)
 {
     struct tok_uri *uri = NULL;
     bool proved = found->half.by_key_itself;
@@ -181,7 +181,8 @@ struct tok_result tok_key_found(struct tok_key **out_key, const struct tok_setti
     return tok_good();
 }
 
-/* --- where is it? ---------------------------------------------------------------------------------------------------------- */
+/* --- where is it?
+ * ---------------------------------------------------------------------------------------------------------- */
 
 /* The token that the key is on: known, or the only one that the URI means. */
 static struct tok_result key_token(struct tok_token **out_token, struct tok_key *key, uint64_t deadline_us)
@@ -197,15 +198,16 @@ static struct tok_result key_token(struct tok_token **out_token, struct tok_key 
     }
     TOK_TRY(tok_find_tokens(&list, key->settings, key->uri, deadline_us));
     if (list.count > 1) {
-        return tok_fail(TOK_CODE_AMBIGUOUS, "'%s' matches several tokens, '%s' and '%s' among them: name one in the URI",
-                        tok_key_uri(key), list.items[0]->label, list.items[1]->label);
+        return tok_fail(TOK_CODE_AMBIGUOUS,
+                        "'%s' matches several tokens, '%s' and '%s' among them: name one in the URI", tok_key_uri(key),
+                        list.items[0]->label, list.items[1]->label);
     }
     *out_token = list.items[0];
     return tok_good();
 }
 
-/* Among the objects that bear the key's name, the one that is the key: by its public half where the token shows one, else the
- * only one that might be. */
+/* Among the objects that bear the key's name, the one that is the key: by its public half where the token shows one,
+ * else the only one that might be. */
 static struct tok_result choose(struct tok_private *out_choice, bool *out_proved, const struct tok_key *key,
                                 struct tok_lease *lease, const struct tok_handles *found)
 {
@@ -259,7 +261,8 @@ static struct tok_result key_handle(struct tok_key *key, struct tok_lease *lease
         return tok_fail(TOK_CODE_NO_OBJECT, "no private key there matches '%s'", tok_key_uri(key));
     }
     TOK_TRY(choose(&choice, &proved, key, lease, &found));
-    trace(TRACE_KEY, "key: found '%s' on '%s'%s", tok_key_uri(key), lease->token->label, proved ? ", the same key" : "");
+    trace(TRACE_KEY, "key: found '%s' on '%s'%s", tok_key_uri(key), lease->token->label,
+          proved ? ", the same key" : "");
     LOCKED(key->lock);
     bind(key, lease->token, objects, &choice, proved);
     return tok_good();
@@ -290,14 +293,16 @@ static struct tok_result key_begin(struct tok_lease *lease, struct tok_key *key,
     return key_handle(key, lease);
 }
 
-/* --- operations ------------------------------------------------------------------------------------------------------------ */
+/* --- operations
+ * ------------------------------------------------------------------------------------------------------------ */
 
 struct operation {
     CK_RV (*init)(struct tok_lease *lease, const CK_MECHANISM *mechanism, CK_OBJECT_HANDLE handle);
     CK_RV (*run)(struct tok_lease *lease, const struct operation *op, CK_ULONG *in_out_len);
     const char *init_name;
     const char *run_name;
-    bool by_data; /* a general failure of `run` may be about the data: no recovery, whose time would tell something of them */
+    bool by_data; /* a general failure of `run` may be about the data: no recovery, whose time would tell something of
+                     them */
     const CK_MECHANISM *mechanism;
     const uint8_t *in;
     size_t in_len;
@@ -314,7 +319,8 @@ static CK_RV sign_init(struct tok_lease *lease, const CK_MECHANISM *mechanism, C
 
 static CK_RV sign_run(struct tok_lease *lease, const struct operation *op, CK_ULONG *in_out_len)
 {
-    return TOK_CALL(lease->functions, C_Sign, lease->session, (CK_BYTE *)op->in, (CK_ULONG)op->in_len, op->out, in_out_len);
+    return TOK_CALL(lease->functions, C_Sign, lease->session, (CK_BYTE *)op->in, (CK_ULONG)op->in_len, op->out,
+                    in_out_len);
 }
 
 static CK_RV decrypt_init(struct tok_lease *lease, const CK_MECHANISM *mechanism, CK_OBJECT_HANDLE handle)
@@ -328,7 +334,8 @@ static CK_RV decrypt_run(struct tok_lease *lease, const struct operation *op, CK
                     in_out_len);
 }
 
-/* The two calls of an operation, with nothing between them but the login that an always-authenticate key demands there. */
+/* The two calls of an operation, with nothing between them but the login that an always-authenticate key demands there.
+ */
 static struct tok_result operate(struct operation *op, struct tok_key *key, struct tok_lease *lease)
 {
     CK_ULONG len = (CK_ULONG)op->room;
@@ -428,8 +435,15 @@ struct tok_result tok_key_sign(struct tok_key *key, const CK_MECHANISM *mechanis
                                uint8_t *out, size_t *in_out_len, uint64_t *out_unproved)
 {
     struct operation op = {
-        .init = sign_init, .run = sign_run, .init_name = "C_SignInit", .run_name = "C_Sign",
-        .mechanism = mechanism, .in = in, .in_len = in_len, .out = out, .room = *in_out_len,
+        .init = sign_init,
+        .run = sign_run,
+        .init_name = "C_SignInit",
+        .run_name = "C_Sign",
+        .mechanism = mechanism,
+        .in = in,
+        .in_len = in_len,
+        .out = out,
+        .room = *in_out_len,
     };
 
     TOK_TRY(key_run(&op, key, NULL, "signing"));
@@ -442,9 +456,16 @@ struct tok_result tok_key_decrypt(struct tok_key *key, const CK_MECHANISM *mecha
                                   uint8_t *out, size_t *in_out_len)
 {
     struct operation op = {
-        .init = decrypt_init, .run = decrypt_run, .init_name = "C_DecryptInit", .run_name = "C_Decrypt",
+        .init = decrypt_init,
+        .run = decrypt_run,
+        .init_name = "C_DecryptInit",
+        .run_name = "C_Decrypt",
         .by_data = true,
-        .mechanism = mechanism, .in = in, .in_len = in_len, .out = out, .room = *in_out_len,
+        .mechanism = mechanism,
+        .in = in,
+        .in_len = in_len,
+        .out = out,
+        .room = *in_out_len,
     };
 
     TOK_TRY(key_run(&op, key, NULL, "decrypting"));

@@ -1,10 +1,11 @@
 /* A private key on a token: an identity, not a handle.
  *
- * A key knows which object it is (its URI and its public half) and finds the handle again whenever that may have changed:
- * after a lost session or login, a token that went and came back, a fork. It is made either by a search (pkcs11/find.h), or from
- * a key file, which makes no call at all: then the token is looked for by the first operation. Operations recover from what the
- * CKR table says can be recovered from, each kind at most once, within the deadline. Where a token shows nothing of the key that
- * could be compared, the operation says so (`unproved`) and the caller verifies its result before using it.
+ * A key knows which object it is (its URI and its public half) and finds the handle again whenever that may have
+ * changed: after a lost session or login, a token that went and came back, a fork. It is made either by a search
+ * (pkcs11/find.h), or from a key file, which makes no call at all: then the token is looked for by the first operation.
+ * Operations recover from what the CKR table says can be recovered from, each kind at most once, within the deadline.
+ * Where a token shows nothing of the key that could be compared, the operation says so (`unproved`) and the caller
+ * verifies its result before using it.
  *
  * Keys are shared by reference; safe from any thread. */
 #ifndef SIGNET_PKCS11_KEY_H
@@ -18,8 +19,8 @@
 
 struct tok_key;
 
-/* tok_key_new makes a key that no token was asked for yet. The URI and the half move into it, also on failure; `settings` is
- * borrowed for the key's life. */
+/* tok_key_new makes a key that no token was asked for yet. The URI and the half move into it, also on failure;
+ * `settings` is borrowed for the key's life. */
 TOK_RESULT tok_key_new(struct tok_key **out_key, const struct tok_settings *settings, struct tok_uri *uri,
                        struct tok_public *half);
 /* tok_key_found makes a key out of what a search read, on the token of the lease. `found` is emptied; `from` is the URI
@@ -39,10 +40,10 @@ void tok_key_names(struct tok_key *key, char *out_token, size_t token_size, char
 TOK_RESULT tok_key_locate(struct tok_key *key, const struct tok_pin_prompt *prompt);
 
 /* One operation with the token's own bytes. `*in_out_len` is the room in `out` before, and the result's length after.
- * `*out_unproved` is 0, or a mark to be handed to tok_key_prove once the caller has verified the result: the token did not show that
- * the key is still the one that was loaded. Outputs change on success only. */
-TOK_RESULT tok_key_sign(struct tok_key *key, const CK_MECHANISM *mechanism, const uint8_t *in, size_t in_len, uint8_t *out,
-                        size_t *in_out_len, uint64_t *out_unproved);
+ * `*out_unproved` is 0, or a mark to be handed to tok_key_prove once the caller has verified the result: the token did
+ * not show that the key is still the one that was loaded. Outputs change on success only. */
+TOK_RESULT tok_key_sign(struct tok_key *key, const CK_MECHANISM *mechanism, const uint8_t *in, size_t in_len,
+                        uint8_t *out, size_t *in_out_len, uint64_t *out_unproved);
 TOK_RESULT tok_key_decrypt(struct tok_key *key, const CK_MECHANISM *mechanism, const uint8_t *in, size_t in_len,
                            uint8_t *out, size_t *in_out_len);
 /* tok_key_prove: the result was right, so the object is the right one, until it has to be found again. */

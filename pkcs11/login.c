@@ -64,7 +64,8 @@ static bool refused_before(struct tok_token *token, const struct secret *pin)
     return secret_equal(&token->refused, pin);
 }
 
-/* The PIN that the token accepted before comes first: its source may be out of reach by now (a chroot, another user). */
+/* The PIN that the token accepted before comes first: its source may be out of reach by now (a chroot, another user).
+ */
 static struct tok_result pin_get(struct pin *pin, struct tok_token *token, const struct tok_credentials *credentials)
 {
     pin->source = source_for(token, credentials);
@@ -89,7 +90,8 @@ static struct tok_result pin_get(struct pin *pin, struct tok_token *token, const
 }
 
 /* Whether this PIN may be sent now. */
-static struct tok_result pin_allowed(const struct pin *pin, struct tok_token *token, const struct tok_settings *settings)
+static struct tok_result pin_allowed(const struct pin *pin, struct tok_token *token,
+                                     const struct tok_settings *settings)
 {
     if (refused_before(token, &pin->secret)) {
         return tok_fail(TOK_CODE_PIN_REFUSED, "the PIN from %s was refused before; it is not tried again", pin->name);
@@ -107,8 +109,8 @@ static struct tok_result pin_allowed(const struct pin *pin, struct tok_token *to
 /* A refused PIN is remembered; a right one is kept for the next login. */
 static void pin_judge(struct pin *pin, struct tok_token *token, CK_RV rv)
 {
-    bool refused = rv == CKR_PIN_INCORRECT || rv == CKR_PIN_LEN_RANGE || rv == CKR_PIN_INVALID || rv == CKR_PIN_LOCKED ||
-                   rv == CKR_PIN_EXPIRED;
+    bool refused = rv == CKR_PIN_INCORRECT || rv == CKR_PIN_LEN_RANGE || rv == CKR_PIN_INVALID ||
+                   rv == CKR_PIN_LOCKED || rv == CKR_PIN_EXPIRED;
 
     if (!refused && rv != CKR_OK) {
         return;
@@ -134,7 +136,8 @@ static struct tok_result login_failed(const char *pin_name, CK_RV rv)
     return tok_context(tok_fail_ckr("C_Login", rv), "PIN from %s", pin_name);
 }
 
-static struct tok_result login_call(struct tok_lease *lease, CK_USER_TYPE user, const struct tok_credentials *credentials)
+static struct tok_result login_call(struct tok_lease *lease, CK_USER_TYPE user,
+                                    const struct tok_credentials *credentials)
 {
     SCOPED(pin_end) struct pin pin = { .name = "the token's own PIN pad" };
     CK_RV rv;

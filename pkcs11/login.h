@@ -1,9 +1,9 @@
 /* Logging in: once for a token and process, with a PIN that is tried once.
  *
- * The PIN comes from the URI, else from the configuration's entry for the token, else from its general setting, else from
- * whom the application named (OpenSSL's passphrase callback). A PIN that the token refused is never sent again, and the token's last
- * try is left to a person (setting pin-last-try). A token with a PIN pad gets no PIN from us. No lock is held while a PIN is asked
- * for or C_Login runs: others wait for its end, up to their deadline. */
+ * The PIN comes from the URI, else from the configuration's entry for the token, else from its general setting, else
+ * from whom the application named (OpenSSL's passphrase callback). A PIN that the token refused is never sent again,
+ * and the token's last try is left to a person (setting pin-last-try). A token with a PIN pad gets no PIN from us. No
+ * lock is held while a PIN is asked for or C_Login runs: others wait for its end, up to their deadline. */
 #ifndef SIGNET_PKCS11_LOGIN_H
 #define SIGNET_PKCS11_LOGIN_H
 
@@ -30,12 +30,12 @@ TOK_RESULT tok_pin_source_of_uri(struct tok_pin_source **out_source, const struc
 /* tok_login_needed tells whether the token wants a login for its private keys and has none from this process. */
 bool tok_login_needed(struct tok_token *token, const struct tok_settings *settings);
 
-/* tok_login logs in with this lease's session; good at once where the process is logged in already. Failures name the PIN's
- * source: TOK_CODE_PIN_NEEDED, _PIN_SOURCE, _PIN_REFUSED, _PIN_LAST_TRY, _DEADLINE, or the CKR of C_Login. */
+/* tok_login logs in with this lease's session; good at once where the process is logged in already. Failures name the
+ * PIN's source: TOK_CODE_PIN_NEEDED, _PIN_SOURCE, _PIN_REFUSED, _PIN_LAST_TRY, _DEADLINE, or the CKR of C_Login. */
 TOK_RESULT tok_login(struct tok_lease *lease, const struct tok_credentials *credentials, uint64_t deadline_us);
 
-/* tok_login_for_operation authenticates the operation that has just been begun with a key that is CKA_ALWAYS_AUTHENTICATE
- * (PKCS#11 C_Login, CKU_CONTEXT_SPECIFIC). Makes no other call than C_Login. */
+/* tok_login_for_operation authenticates the operation that has just been begun with a key that is
+ * CKA_ALWAYS_AUTHENTICATE (PKCS#11 C_Login, CKU_CONTEXT_SPECIFIC). Makes no other call than C_Login. */
 TOK_RESULT tok_login_for_operation(struct tok_lease *lease, const struct tok_credentials *credentials);
 
 /* tok_login_lost says that the module answered CKR_USER_NOT_LOGGED_IN. */

@@ -24,8 +24,8 @@ static bool text_dup(char **out, const char *text)
     return text == NULL || *out != NULL;
 }
 
-/* Never RTLD_DEEPBIND: in a program that brings its own malloc, the module would allocate with one and free with the other.
- * RTLD_NODELETE, because vendors' libraries leave threads and exit handlers behind. */
+/* Never RTLD_DEEPBIND: in a program that brings its own malloc, the module would allocate with one and free with the
+ * other. RTLD_NODELETE, because vendors' libraries leave threads and exit handlers behind. */
 static struct tok_result functions_of(CK_FUNCTION_LIST **out_functions, const char *path)
 {
     CK_C_GetFunctionList get_list;
@@ -44,7 +44,8 @@ static struct tok_result functions_of(CK_FUNCTION_LIST **out_functions, const ch
     memcpy(&get_list, &symbol, sizeof(get_list));
     rv = get_list(out_functions);
     if (rv != CKR_OK || *out_functions == NULL) {
-        return tok_context(tok_fail_ckr("C_GetFunctionList", rv != CKR_OK ? rv : CKR_GENERAL_ERROR), "module '%s'", path);
+        return tok_context(tok_fail_ckr("C_GetFunctionList", rv != CKR_OK ? rv : CKR_GENERAL_ERROR), "module '%s'",
+                           path);
     }
     return tok_good();
 }
@@ -82,7 +83,8 @@ static bool start_claim(struct tok_module *module, uint64_t deadline_us, struct 
     LOCKED(&module->lock);
     while (module->state == TOK_MODULE_STARTING) {
         if (!lock_wait(&module->lock, deadline_us) && module->state == TOK_MODULE_STARTING) {
-            *out_result = tok_fail(TOK_CODE_DEADLINE, "module '%s': C_Initialize, called by another thread, has not returned",
+            *out_result = tok_fail(TOK_CODE_DEADLINE,
+                                   "module '%s': C_Initialize, called by another thread, has not returned",
                                    module->path);
             return false;
         }

@@ -85,8 +85,8 @@ void tok_public_complete(struct tok_public *to, struct tok_public *from)
     complete(&to->certificate, &from->certificate);
 }
 
-/* Tokens differ in whether CKA_EC_POINT is the point or a DER OCTET STRING around it (PKCS#11 2.30 was vague). A point starts
- * with 2, 3 or 4, which is the tag of an OCTET STRING too: it is one only if its length fits to the byte. */
+/* Tokens differ in whether CKA_EC_POINT is the point or a DER OCTET STRING around it (PKCS#11 2.30 was vague). A point
+ * starts with 2, 3 or 4, which is the tag of an OCTET STRING too: it is one only if its length fits to the byte. */
 static struct tok_result point_copy(struct bytes *out, const struct tok_attrs *attrs)
 {
     struct cursor value = tok_attrs_value(attrs, CKA_EC_POINT);
@@ -117,8 +117,18 @@ static struct tok_result names_copy(struct bytes *out_id, struct bytes *out_labe
 
 /* One list for private and public keys: what is not asked for can't be missed later, and a key needs one round trip. */
 static const CK_ATTRIBUTE_TYPE key_types[] = {
-    CKA_KEY_TYPE, CKA_ID,       CKA_LABEL,           CKA_MODULUS,    CKA_PUBLIC_EXPONENT,     CKA_EC_PARAMS,
-    CKA_EC_POINT, CKA_PUBLIC_KEY_INFO, CKA_SENSITIVE, CKA_EXTRACTABLE, CKA_ALWAYS_AUTHENTICATE, CKA_LOCAL,
+    CKA_KEY_TYPE,
+    CKA_ID,
+    CKA_LABEL,
+    CKA_MODULUS,
+    CKA_PUBLIC_EXPONENT,
+    CKA_EC_PARAMS,
+    CKA_EC_POINT,
+    CKA_PUBLIC_KEY_INFO,
+    CKA_SENSITIVE,
+    CKA_EXTRACTABLE,
+    CKA_ALWAYS_AUTHENTICATE,
+    CKA_LOCAL,
 };
 static const size_t key_rooms[] = { sizeof(CK_ULONG), 256, 256, 1024, 64, 64, 160, 2200, 1, 1, 1, 1 };
 #define NUM_PUBLIC_TYPES 8 /* of the list above: what a public key object may have */

@@ -1,7 +1,8 @@
 /* Objects on a token: searching, and what a key shows of itself.
  *
- * `struct tok_public` is the public half of a key in the token's own bytes, as far as objects and attributes show it; making an
- * OpenSSL key of it is the business of the floor above. For the rooms of pkcs11/; the structs travel upwards. */
+ * `struct tok_public` is the public half of a key in the token's own bytes, as far as objects and attributes show it;
+ * making an OpenSSL key of it is the business of the floor above. For the rooms of pkcs11/; the structs travel upwards.
+ */
 #ifndef SIGNET_PKCS11_OBJECT_H
 #define SIGNET_PKCS11_OBJECT_H
 
@@ -10,7 +11,7 @@
 
 struct tok_public {
     CK_KEY_TYPE type;
-    struct bytes modulus;     /* RSA */
+    struct bytes modulus; /* RSA */
     struct bytes exponent;
     struct bytes params;      /* EC: DER of CKA_EC_PARAMS */
     struct bytes point;       /* EC: the point itself, without the OCTET STRING around it */
@@ -62,8 +63,8 @@ TOK_RESULT tok_public_read(struct tok_public *out_half, struct bytes *out_id, st
 TOK_RESULT tok_certificate_read(struct bytes *out_der, struct bytes *out_id, struct bytes *out_label,
                                 struct tok_lease *lease, CK_OBJECT_HANDLE object);
 
-/* tok_public_resolve fills what the private object does not show from the public key object, else the certificate, that has
- * the same CKA_ID. Finding neither is good; then the half stays unknown. */
+/* tok_public_resolve fills what the private object does not show from the public key object, else the certificate, that
+ * has the same CKA_ID. Finding neither is good; then the half stays unknown. */
 TOK_RESULT tok_public_resolve(struct tok_private *key, struct tok_lease *lease);
 
 #endif

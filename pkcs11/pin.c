@@ -85,7 +85,8 @@ static void sources_init(void)
     pthread_once(&once, sources_begin);
 }
 
-/* --- reading ------------------------------------------------------------------------------------------------------------------ */
+/* --- reading
+ * ------------------------------------------------------------------------------------------------------------------ */
 
 static void fd_end(const int *fd)
 {
@@ -103,7 +104,7 @@ static void given_fd_end(const int *fd)
 }
 
 __attribute__((format(printf, 2, 3))) static struct tok_result failed(const struct tok_pin_source *source,
-                                                                       const char *format, ...)
+                                                                      const char *format, ...)
 {
     char why[256];
     struct text text = TEXT_OVER(why);
@@ -129,8 +130,8 @@ static void cut_line_end(struct secret *pin)
     secret_shorten(pin, len);
 }
 
-/* read that waits until the deadline: ETIMEDOUT then. It asks poll before each read, since a pipe that nobody has opened for
- * writing yet reads as ended. */
+/* read that waits until the deadline: ETIMEDOUT then. It asks poll before each read, since a pipe that nobody has
+ * opened for writing yet reads as ended. */
 static ssize_t read_until(int fd, void *buffer, size_t size, uint64_t deadline_us)
 {
     for (;;) {
@@ -238,8 +239,9 @@ static struct tok_result fetch_fd(struct fetched *out, const struct tok_pin_sour
 static struct tok_result fetch_env(struct fetched *out, const struct tok_pin_source *source)
 {
     (void)out;
-    return failed(source, "%s", getauxval(AT_SECURE) != 0 ? "the environment does not count in a set-user-id process"
-                                                          : "the variable was unset or empty when the provider started");
+    return failed(source, "%s",
+                  getauxval(AT_SECURE) != 0 ? "the environment does not count in a set-user-id process"
+                                            : "the variable was unset or empty when the provider started");
 }
 
 static struct tok_result fetch_credential(struct fetched *out, const struct tok_pin_source *source)
@@ -248,7 +250,8 @@ static struct tok_result fetch_credential(struct fetched *out, const struct tok_
                                       : failed(source, "$CREDENTIALS_DIRECTORY was not set when the provider started");
 }
 
-/* --- programs ------------------------------------------------------------------------------------------------------------------ */
+/* --- programs
+ * ------------------------------------------------------------------------------------------------------------------ */
 
 static void actions_end(posix_spawn_file_actions_t *actions)
 {
@@ -260,8 +263,8 @@ static void attributes_end(posix_spawnattr_t *attributes)
     posix_spawnattr_destroy(attributes);
 }
 
-/* Starts the program, the leader of a group of its own, with our pipe as its output and nothing else of ours but stderr: no
- * descriptors, no environment, no signal mask, no ignored signals. */
+/* Starts the program, the leader of a group of its own, with our pipe as its output and nothing else of ours but
+ * stderr: no descriptors, no environment, no signal mask, no ignored signals. */
 static int program_start(pid_t *out_pid, const char *program, int output)
 {
     SCOPED(actions_end) posix_spawn_file_actions_t actions;
@@ -279,15 +282,16 @@ static int program_start(pid_t *out_pid, const char *program, int output)
     posix_spawnattr_setsigmask(&attributes, &none);
     posix_spawnattr_setsigdefault(&attributes, &all);
     posix_spawnattr_setflags(&attributes, POSIX_SPAWN_SETPGROUP | POSIX_SPAWN_SETSIGMASK | POSIX_SPAWN_SETSIGDEF);
-    posix_spawn_file_actions_adddup2(&actions, output, STDOUT_FILENO); /* before stdin, whose number the pipe may have */
+    posix_spawn_file_actions_adddup2(&actions, output,
+                                     STDOUT_FILENO); /* before stdin, whose number the pipe may have */
     posix_spawn_file_actions_addopen(&actions, STDIN_FILENO, "/dev/null", O_RDONLY, 0);
     posix_spawn_file_actions_addclosefrom_np(&actions, STDERR_FILENO + 1);
     return posix_spawn(out_pid, program, &actions, &attributes, arguments, environment);
 }
 
-/* Waits for the program's end, and brings it about at the deadline: that of its whole group, while the leader, not waited for
- * yet, keeps the group's number. Returns its wait status; 0 where an application that waits for every child, or ignores their
- * ends, got it in our place. */
+/* Waits for the program's end, and brings it about at the deadline: that of its whole group, while the leader, not
+ * waited for yet, keeps the group's number. Returns its wait status; 0 where an application that waits for every child,
+ * or ignores their ends, got it in our place. */
 static int program_end(pid_t pid, uint64_t deadline_us)
 {
     siginfo_t info = { .si_pid = 0 };
@@ -338,7 +342,9 @@ static struct tok_result fetch_exec(struct fetched *out, const struct tok_pin_so
     return tok_good();
 }
 
-/* --- kinds --------------------------------------------------------------------------------------------------------------------- */
+/* --- kinds
+ * ---------------------------------------------------------------------------------------------------------------------
+ */
 
 static bool is_path(const char *argument)
 {
@@ -394,7 +400,8 @@ static struct tok_result literal_new(struct tok_pin_source **out_source, const c
     if (pin[0] == '\0') { /* to send it would cost a try */
         return tok_fail(TOK_CODE_PIN_SOURCE, "%s is empty", name);
     }
-    if (source == NULL || (source->name = strdup(name)) == NULL || !secret_set(&source->fetched.pin, pin, strlen(pin))) {
+    if (source == NULL || (source->name = strdup(name)) == NULL ||
+        !secret_set(&source->fetched.pin, pin, strlen(pin))) {
         return tok_fail(TOK_CODE_NO_MEMORY, "a PIN");
     }
     source->kind = &literal;
@@ -494,15 +501,17 @@ struct tok_result tok_pin_source_value(struct tok_pin_source **out_source, const
     return literal_new(out_source, pin, "pin-value of the URI");
 }
 
-/* --- fetching ------------------------------------------------------------------------------------------------------------------- */
+/* --- fetching
+ * -------------------------------------------------------------------------------------------------------------------
+ */
 
 static struct tok_result pin_copy(struct secret *out, const struct secret *pin)
 {
     return secret_set(out, pin->data, pin->len) ? tok_good() : tok_fail(TOK_CODE_NO_MEMORY, "a PIN");
 }
 
-/* fetch_claim waits for whoever is reading. True if it is the caller's turn to read; false with *out_result otherwise, which
- * is good if the PIN was there. A thread of another generation stayed behind in the parent. */
+/* fetch_claim waits for whoever is reading. True if it is the caller's turn to read; false with *out_result otherwise,
+ * which is good if the PIN was there. A thread of another generation stayed behind in the parent. */
 static bool fetch_claim(struct tok_pin_source *source, struct secret *out_pin, struct tok_result *out_result)
 {
     uint64_t deadline_us = clock_us() + (uint64_t)READ_S * US_PER_S;

@@ -107,7 +107,8 @@ static struct tok_result registry_get(struct tok_module **out_module, const char
 }
 
 /* collect puts a module into the list, or its failure into the list's trouble. */
-static struct tok_result collect(struct tok_module_list *list, const char *path, const char *name, const char *init_args)
+static struct tok_result collect(struct tok_module_list *list, const char *path, const char *name,
+                                 const char *init_args)
 {
     struct tok_module *module = NULL;
     struct tok_result result = registry_get(&module, path, name, init_args);
@@ -122,7 +123,8 @@ static struct tok_result collect(struct tok_module_list *list, const char *path,
     return list_add(list, module) ? tok_good() : tok_fail(TOK_CODE_NO_MEMORY, "listing modules");
 }
 
-/* p11-kit loads each module once to learn about it; ours stays loaded when p11-kit lets go. Trust modules hold no keys. */
+/* p11-kit loads each module once to learn about it; ours stays loaded when p11-kit lets go. Trust modules hold no keys.
+ */
 static struct tok_result collect_registered(struct tok_module_list *list, const char *wanted, const char *init_args)
 {
     CK_FUNCTION_LIST **known = p11_kit_modules_load(NULL, P11_KIT_MODULE_UNMANAGED);
@@ -135,7 +137,8 @@ static struct tok_result collect_registered(struct tok_module_list *list, const 
         SCOPED(scoped_free) char *reserved = p11_kit_config_option(known[i], "x-init-reserved");
         bool named = wanted != NULL && name != NULL && strcmp(name, wanted) == 0;
 
-        if (path != NULL && (named || (wanted == NULL && !(p11_kit_module_get_flags(known[i]) & P11_KIT_MODULE_TRUSTED)))) {
+        if (path != NULL &&
+            (named || (wanted == NULL && !(p11_kit_module_get_flags(known[i]) & P11_KIT_MODULE_TRUSTED)))) {
             found = true;
             result = collect(list, path, name != NULL ? name : path, init_args != NULL ? init_args : reserved);
         }
@@ -144,8 +147,10 @@ static struct tok_result collect_registered(struct tok_module_list *list, const 
         p11_kit_modules_release(known);
     }
     if (tok_ok(&result) && wanted != NULL && !found) {
-        result = tok_fail(TOK_CODE_NO_MODULE, "no module '%s' is registered with p11-kit (p11-kit list-modules shows the names; "
-                          "a path needs a slash)", wanted);
+        result = tok_fail(TOK_CODE_NO_MODULE,
+                          "no module '%s' is registered with p11-kit (p11-kit list-modules shows the names; "
+                          "a path needs a slash)",
+                          wanted);
     }
     return result;
 }

@@ -14,31 +14,39 @@ static const struct {
     [TOK_CODE_CKR] = { "the PKCS#11 module reported a failure", "" },
     [TOK_CODE_NO_MEMORY] = { "out of memory", "" },
     [TOK_CODE_BAD_ARGUMENT] = { "the call makes no sense", "" },
-    [TOK_CODE_BAD_URI] = { "malformed PKCS#11 URI", "RFC 7512 has the form pkcs11:token=NAME;object=NAME;type=private" },
-    [TOK_CODE_BAD_SETTING] = { "bad setting", "Correct it in the provider's section of openssl.cnf; signet(7) lists all settings" },
+    [TOK_CODE_BAD_URI] = { "malformed PKCS#11 URI",
+                           "RFC 7512 has the form pkcs11:token=NAME;object=NAME;type=private" },
+    [TOK_CODE_BAD_SETTING] = { "bad setting",
+                               "Correct it in the provider's section of openssl.cnf; signet(7) lists all settings" },
     [TOK_CODE_NO_MODULE] = { "no PKCS#11 module",
                              "Set pkcs11-module = /path/to/module.so in the provider's section of openssl.cnf" },
     [TOK_CODE_MODULE_LOAD] = { "the PKCS#11 module can't be loaded",
                                "Check the path in pkcs11-module, and that this user may read the file" },
-    [TOK_CODE_NO_TOKEN] = { "no token matches",
-                            "Check the URI against `signet list`, that the token is plugged in or its daemon runs, and that this "
-                            "user may reach it" },
+    [TOK_CODE_NO_TOKEN] = { "no token matches", "Check the URI against `signet list`, that the token is plugged in or "
+                                                "its daemon runs, and that this "
+                                                "user may reach it" },
     [TOK_CODE_NO_OBJECT] = { "no such object on the token", "Check the URI against `signet list`" },
     [TOK_CODE_AMBIGUOUS] = { "the URI matches more than one", "Add id=, object=, token= or serial= to the URI" },
     [TOK_CODE_NO_PUBLIC_HALF] = { "the public half of the key is not to be found",
-                                  "Put the public key or the certificate on the token with the same CKA_ID, or use a key file, "
+                                  "Put the public key or the certificate on the token with the same CKA_ID, or use a "
+                                  "key file, "
                                   "which holds it" },
-    [TOK_CODE_PIN_NEEDED] = { "a PIN is needed",
-                              "Set pin = file:/path in the provider's section of openssl.cnf, or add ?pin-source=file:/path to "
-                              "the URI" },
-    [TOK_CODE_PIN_SOURCE] = { "the source of the PIN failed", "Make it readable for this user, or name another source" },
-    [TOK_CODE_PIN_REFUSED] = { "the PIN was refused before", "Put the right PIN into its source; it is tried when it has changed" },
+    [TOK_CODE_PIN_NEEDED] = { "a PIN is needed", "Set pin = file:/path in the provider's section of openssl.cnf, or "
+                                                 "add ?pin-source=file:/path to "
+                                                 "the URI" },
+    [TOK_CODE_PIN_SOURCE] = { "the source of the PIN failed",
+                              "Make it readable for this user, or name another source" },
+    [TOK_CODE_PIN_REFUSED] = { "the PIN was refused before",
+                               "Put the right PIN into its source; it is tried when it has changed" },
     [TOK_CODE_PIN_LAST_TRY] = { "the token's last PIN try is not used",
                                 "Log in once by hand with the right PIN, or set pin-last-try = yes" },
-    [TOK_CODE_DEADLINE] = { "the deadline passed", "The token is busy or does not answer; the setting deadline says how long to wait" },
-    [TOK_CODE_RECURSION] = { "a module came back to the provider", "Give the module a configuration of its own without this provider" },
+    [TOK_CODE_DEADLINE] = { "the deadline passed",
+                            "The token is busy or does not answer; the setting deadline says how long to wait" },
+    [TOK_CODE_RECURSION] = { "a module came back to the provider",
+                             "Give the module a configuration of its own without this provider" },
     [TOK_CODE_EXITING] = { "the process is exiting", "" },
-    [TOK_CODE_POLICY] = { "the key does not meet the setting require", "Generate the key on the token, or relax require" },
+    [TOK_CODE_POLICY] = { "the key does not meet the setting require",
+                          "Generate the key on the token, or relax require" },
     [TOK_CODE_OTHER_KEY] = { "the token holds another key under that name",
                              "If the key was replaced on purpose, write the key file anew and restart or reload" },
     [TOK_CODE_UNSUPPORTED] = { "neither key nor token can do this", "" },

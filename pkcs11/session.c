@@ -32,7 +32,8 @@ static enum turn pool_wait(struct tok_token *token, uint64_t ticket, unsigned ma
     }
 }
 
-/* Requires the token's lock. Tickets are served one after the other; whoever leaves the queue lets the next one look. */
+/* Requires the token's lock. Tickets are served one after the other; whoever leaves the queue lets the next one look.
+ */
 static void pool_next_turn(struct tok_token *token)
 {
     token->pool.now_serving++;

@@ -1,9 +1,10 @@
 /* Sessions: a pool for each token, lent by scope.
  *
- * A session serves one operation of one thread at a time, which is a lease. Leases wait in order of arrival when the token
- * has no more sessions, up to a deadline; how many it has is learnt from CKR_SESSION_COUNT. A session whose operation was
- * left open, or that the module complained of, is closed in place of being lent again. The session that logged in is like
- * any other, so a token with a single session works. Handles of sessions never leave this room except inside a lease. */
+ * A session serves one operation of one thread at a time, which is a lease. Leases wait in order of arrival when the
+ * token has no more sessions, up to a deadline; how many it has is learnt from CKR_SESSION_COUNT. A session whose
+ * operation was left open, or that the module complained of, is closed in place of being lent again. The session that
+ * logged in is like any other, so a token with a single session works. Handles of sessions never leave this room except
+ * inside a lease. */
 #ifndef SIGNET_PKCS11_SESSION_H
 #define SIGNET_PKCS11_SESSION_H
 
@@ -17,9 +18,9 @@ struct tok_lease {
     struct tok_token *token; /* NULL: no lease */
     CK_FUNCTION_LIST *functions;
     CK_SESSION_HANDLE session;
-    uint64_t epoch;    /* the token's, when the session was opened: handles of objects belong to it as well */
-    bool op_open;      /* an operation was begun and not ended: close the session */
-    bool spoilt;       /* the module complained of the session: close it */
+    uint64_t epoch; /* the token's, when the session was opened: handles of objects belong to it as well */
+    bool op_open;   /* an operation was begun and not ended: close the session */
+    bool spoilt;    /* the module complained of the session: close it */
 };
 
 /* tok_lease_begin lends a session of the token, opening one if need be; `max_sessions` limits the pool (0: as learnt).

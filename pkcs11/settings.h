@@ -1,5 +1,5 @@
-/* What an administrator decided, in this floor's terms. Filled by whoever reads a configuration (provider/config.c, src/),
- * constant afterwards, and alive as long as anything that was loaded with it. */
+/* What an administrator decided, in this floor's terms. Filled by whoever reads a configuration (provider/config.c,
+ * src/), constant afterwards, and alive as long as anything that was loaded with it. */
 #ifndef SIGNET_PKCS11_SETTINGS_H
 #define SIGNET_PKCS11_SETTINGS_H
 
@@ -15,10 +15,10 @@ enum tok_require { TOK_REQUIRE_SENSITIVE = 1, TOK_REQUIRE_NON_EXTRACTABLE = 2, T
 /* A token of which the configuration knows more than where to find it: `tokens = prod` and `token.prod.…`. */
 struct tok_named_token {
     char *name;
-    struct tok_uri *uri; /* which token this is */
-    char *modules;       /* NULL: as the general setting */
+    struct tok_uri *uri;        /* which token this is */
+    char *modules;              /* NULL: as the general setting */
     struct tok_pin_source *pin; /* NULL: the general one */
-    unsigned max_sessions; /* 0: as the general setting */
+    unsigned max_sessions;      /* 0: as the general setting */
 };
 
 struct tok_settings {

@@ -26,7 +26,8 @@ static void label_text(char out_label[33], const CK_TOKEN_INFO *info)
     out_label[len] = '\0';
 }
 
-/* Requires the token's lock. Sessions of the old epoch are not closed: the module forgot them, or closes them itself. */
+/* Requires the token's lock. Sessions of the old epoch are not closed: the module forgot them, or closes them itself.
+ */
 static void token_forget(struct tok_token *token)
 {
     token->epoch++;
@@ -48,7 +49,8 @@ void tok_token_lost(struct tok_token *token, uint64_t epoch)
     token_forget(token);
 }
 
-/* In the child there is one thread, and nobody who waits. A login that a thread of the parent was busy with is not ours. */
+/* In the child there is one thread, and nobody who waits. A login that a thread of the parent was busy with is not
+ * ours. */
 void tok_token_anew(struct tok_token *token)
 {
     lock_init(&token->lock);
@@ -77,8 +79,8 @@ static struct tok_token *token_new(struct tok_module *module, CK_SLOT_ID slot, c
     return token;
 }
 
-/* Requires the module's lock. Among tokens that look alike the one last seen in this slot is meant; one that was already met
- * in this look is another. */
+/* Requires the module's lock. Among tokens that look alike the one last seen in this slot is meant; one that was
+ * already met in this look is another. */
 static struct tok_token *token_known(struct tok_module *module, CK_SLOT_ID slot, const CK_TOKEN_INFO *info)
 {
     struct tok_token *moved = NULL;
@@ -263,8 +265,8 @@ static struct tok_result slot_matches(bool *out_matches, struct tok_token *token
     return tok_good();
 }
 
-/* The next token after `token` that is present and that the URI may mean. Presence is read under the module's lock, because
- * a look by another thread holds that one from its first change to its last. */
+/* The next token after `token` that is present and that the URI may mean. Presence is read under the module's lock,
+ * because a look by another thread holds that one from its first change to its last. */
 static struct tok_token *token_next(struct tok_module *module, struct tok_token *token, const struct tok_uri *uri)
 {
     LOCKED(&module->lock);

@@ -1,9 +1,10 @@
 /* A token that was seen: who it is, where it is now, and what this process has of it: sessions and a login.
  *
- * A token is known by label, serial number, manufacturer and model; the slot it is in may change. A login belongs to the token
- * and this process, not to a session, and ends with its last session. Everything that a module can forget (handles of
- * sessions and objects, the login) belongs to an epoch; when something got lost the epoch grows, and whoever holds a handle of an
- * older one finds it again. Tokens are made when first seen and live as long as their module, so pointers to them stay good.
+ * A token is known by label, serial number, manufacturer and model; the slot it is in may change. A login belongs to
+ * the token and this process, not to a session, and ends with its last session. Everything that a module can forget
+ * (handles of sessions and objects, the login) belongs to an epoch; when something got lost the epoch grows, and
+ * whoever holds a handle of an older one finds it again. Tokens are made when first seen and live as long as their
+ * module, so pointers to them stay good.
  *
  * Lock order: registry → module → token → key. None is held across a C_ call. */
 #ifndef SIGNET_PKCS11_TOKEN_H
@@ -21,9 +22,9 @@
 struct tok_pool { /* sessions; guarded by the token's lock */
     CK_SESSION_HANDLE *idle;
     size_t num_idle;
-    size_t room;         /* in `idle` */
-    unsigned open;       /* idle ones and leased ones of this epoch */
-    unsigned limit;      /* learnt from CKR_SESSION_COUNT, or a setting; 0: none known */
+    size_t room;          /* in `idle` */
+    unsigned open;        /* idle ones and leased ones of this epoch */
+    unsigned limit;       /* learnt from CKR_SESSION_COUNT, or a setting; 0: none known */
     uint64_t next_ticket; /* who comes late waits behind who came early */
     uint64_t now_serving;
 };
@@ -35,13 +36,13 @@ struct tok_token {
     struct tok_token *next;    /* in the module's list; guarded by the module's lock */
     char label[33];            /* constant: for messages, without the padding */
 
-    struct lock lock;    /* guards what follows */
-    CK_TOKEN_INFO info;  /* identity is constant, flags are as of the last look */
-    bool info_fresh;     /* the flags were read since the last attempt to log in */
+    struct lock lock;   /* guards what follows */
+    CK_TOKEN_INFO info; /* identity is constant, flags are as of the last look */
+    bool info_fresh;    /* the flags were read since the last attempt to log in */
     CK_SLOT_ID slot;
     bool present;
-    uint64_t epoch;      /* of sessions */
-    uint64_t objects;    /* of object handles: grows with the epoch, and with each lost login */
+    uint64_t epoch;   /* of sessions */
+    uint64_t objects; /* of object handles: grows with the epoch, and with each lost login */
     struct tok_pool pool;
     enum tok_login_state login;
     struct secret pin;     /* what the token accepted, for logging in again */
@@ -52,8 +53,8 @@ struct tok_token {
  * C_GetTokenInfo for each. A token that is not initialised is left out. */
 TOK_RESULT tok_tokens_look(struct tok_module *module);
 
-/* tok_token_lost starts a new epoch: sessions and login are gone, without a C_ call. Only if `epoch` is still the current one,
- * so that of many threads that notice the loss one acts; 0 means whichever it is. */
+/* tok_token_lost starts a new epoch: sessions and login are gone, without a C_ call. Only if `epoch` is still the
+ * current one, so that of many threads that notice the loss one acts; 0 means whichever it is. */
 void tok_token_lost(struct tok_token *token, uint64_t epoch);
 /* tok_token_anew does so in the child of a fork, and makes the locks anew. */
 void tok_token_anew(struct tok_token *token);
@@ -69,8 +70,8 @@ const struct tok_named_token *tok_token_settings(struct tok_token *token, const 
 /* tok_token_max_sessions is the limit that the configuration sets for it; 0: none. */
 unsigned tok_token_max_sessions(struct tok_token *token, const struct tok_settings *settings);
 
-/* tok_token_matching walks the tokens of a module that are present and match the URI: start with NULL. The slot's and the
- * module's attributes are asked of the module only where the URI names them. */
+/* tok_token_matching walks the tokens of a module that are present and match the URI: start with NULL. The slot's and
+ * the module's attributes are asked of the module only where the URI names them. */
 TOK_RESULT tok_token_matching(struct tok_token **in_out_token, struct tok_module *module, const struct tok_uri *uri);
 
 #endif

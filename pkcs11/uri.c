@@ -30,8 +30,20 @@ struct tok_uri {
 
 /* RFC 7512 §2.3. */
 static const char *const path_names[] = {
-    "token", "manufacturer", "serial", "model", "library-manufacturer", "library-version", "library-description",
-    "slot-manufacturer", "slot-description", "slot-id", "object", "type", "id", NULL,
+    "token",
+    "manufacturer",
+    "serial",
+    "model",
+    "library-manufacturer",
+    "library-version",
+    "library-description",
+    "slot-manufacturer",
+    "slot-description",
+    "slot-id",
+    "object",
+    "type",
+    "id",
+    NULL,
 };
 /* §2.4. Each is the business of who asks, since p11-kit's own copy of a PIN could not be wiped. */
 static const char *const query_names[] = { "pin-source", "pin-value", "module-name", "module-path", NULL };
@@ -109,7 +121,8 @@ static void names_list(struct text *text, const char *const *names)
     }
 }
 
-/* An unknown name, as far as it may be shown: to the first character that no name has. `pin-value:1234` keeps its PIN. */
+/* An unknown name, as far as it may be shown: to the first character that no name has. `pin-value:1234` keeps its PIN.
+ */
 static int shown_len(const struct attribute *attribute)
 {
     size_t len = 0;
@@ -152,14 +165,16 @@ static struct tok_result value_check(const struct attribute *attribute, const ch
         return tok_fail(TOK_CODE_BAD_URI, "'%s' of the PKCS#11 URI has a line end or another control character", name);
     }
     if (!attribute_is(attribute, "pin-value") && hides_pin(attribute)) {
-        return tok_fail(TOK_CODE_BAD_URI, "'pin-value' stands inside '%s': it belongs behind the one '?' of a PKCS#11 URI, "
-                        "parted from others by '&'", name);
+        return tok_fail(TOK_CODE_BAD_URI,
+                        "'pin-value' stands inside '%s': it belongs behind the one '?' of a PKCS#11 URI, "
+                        "parted from others by '&'",
+                        name);
     }
     return tok_good();
 }
 
-/* Each attribute must be known, have a value, and stand once (RFC 7512 §2.3: "MUST NOT be used more than once"). `seen` has a
- * bit for each name. */
+/* Each attribute must be known, have a value, and stand once (RFC 7512 §2.3: "MUST NOT be used more than once"). `seen`
+ * has a bit for each name. */
 static struct tok_result attribute_check(const struct attribute *attribute, const char *const *names, unsigned *seen)
 {
     char list[256];
@@ -176,8 +191,8 @@ static struct tok_result attribute_check(const struct attribute *attribute, cons
         return value_check(attribute, names[i]);
     }
     names_list(&text, names);
-    return tok_fail(TOK_CODE_BAD_URI, "unknown attribute '%.*s' in the PKCS#11 URI; there are: %s", shown_len(attribute),
-                    attribute->name, list);
+    return tok_fail(TOK_CODE_BAD_URI, "unknown attribute '%.*s' in the PKCS#11 URI; there are: %s",
+                    shown_len(attribute), attribute->name, list);
 }
 
 /* RFC 3986 §2.1. False for a % without two digits, and for a NUL. `out` has room for len + 1. */
@@ -217,8 +232,8 @@ static struct tok_result query_text(char **out, const struct attribute *attribut
         return tok_fail(TOK_CODE_NO_MEMORY, "a PKCS#11 URI");
     }
     if (!percent_decode(*out, &len, attribute->value, attribute->value_len) || len == 0) {
-        return tok_fail(TOK_CODE_BAD_URI, "'%.*s' of the PKCS#11 URI is empty or badly encoded", (int)attribute->name_len,
-                        attribute->name);
+        return tok_fail(TOK_CODE_BAD_URI, "'%.*s' of the PKCS#11 URI is empty or badly encoded",
+                        (int)attribute->name_len, attribute->name);
     }
     return tok_good();
 }
@@ -237,7 +252,8 @@ static struct tok_result query_secret(struct secret *out, const struct attribute
     return tok_good();
 }
 
-/* Whether somebody but root may change the file or folder. In a folder with the sticky bit only owners replace their files. */
+/* Whether somebody but root may change the file or folder. In a folder with the sticky bit only owners replace their
+ * files. */
 static bool others_may_change(const char *path)
 {
     struct stat info;
@@ -267,18 +283,20 @@ static bool others_may_change_module(const char *path)
     return others_may_change(file);
 }
 
-/* What an application passes on may come from a stranger: a module is code that we will run. The registry takes lists, and
- * cuts white space off; one URI names one module, the very one that was checked. */
+/* What an application passes on may come from a stranger: a module is code that we will run. The registry takes lists,
+ * and cuts white space off; one URI names one module, the very one that was checked. */
 static struct tok_result module_path_check(const char *path)
 {
     if (path[0] != '/') {
         return tok_fail(TOK_CODE_BAD_URI, "module-path '%s' of the PKCS#11 URI is not absolute", path);
     }
     if (strpbrk(path, ",") != NULL || isspace((unsigned char)path[strlen(path) - 1])) {
-        return tok_fail(TOK_CODE_BAD_URI, "module-path '%s' of the PKCS#11 URI has a comma, or a space at its end", path);
+        return tok_fail(TOK_CODE_BAD_URI, "module-path '%s' of the PKCS#11 URI has a comma, or a space at its end",
+                        path);
     }
     if (geteuid() == 0 && others_may_change_module(path)) {
-        return tok_fail(TOK_CODE_BAD_URI, "module-path '%s' of the PKCS#11 URI may be changed by others than root", path);
+        return tok_fail(TOK_CODE_BAD_URI, "module-path '%s' of the PKCS#11 URI may be changed by others than root",
+                        path);
     }
     return tok_good();
 }
@@ -287,8 +305,10 @@ static struct tok_result module_name_check(const char *name)
 {
     return strpbrk(name, "/, \t") == NULL
                ? tok_good()
-               : tok_fail(TOK_CODE_BAD_URI, "module-name '%s' of the PKCS#11 URI is a name that p11-kit knows; a path is given "
-                          "as module-path", name);
+               : tok_fail(TOK_CODE_BAD_URI,
+                          "module-name '%s' of the PKCS#11 URI is a name that p11-kit knows; a path is given "
+                          "as module-path",
+                          name);
 }
 
 static struct tok_result pin_source_check(const char *source)
@@ -367,13 +387,13 @@ static struct tok_result attribute_parse(const struct attribute *attribute, cons
     if (alone == NULL || asprintf(&whole, "%s%s", SCHEME, text) < 0) {
         return tok_fail(TOK_CODE_NO_MEMORY, "a PKCS#11 URI");
     }
-    if (p11_kit_uri_parse(whole, P11_KIT_URI_FOR_ANY, alone) == P11_KIT_URI_OK && !p11_kit_uri_any_unrecognized(alone) &&
-        !(attribute_is(attribute, "slot-id") && attribute->value_len == 0)) {
+    if (p11_kit_uri_parse(whole, P11_KIT_URI_FOR_ANY, alone) == P11_KIT_URI_OK &&
+        !p11_kit_uri_any_unrecognized(alone) && !(attribute_is(attribute, "slot-id") && attribute->value_len == 0)) {
         return tok_good();
     }
     if (attribute_is(attribute, "type")) {
-        return tok_fail(TOK_CODE_BAD_URI, "'%s' in the PKCS#11 URI: type= is one of private, public, cert, secret-key, data",
-                        text);
+        return tok_fail(TOK_CODE_BAD_URI,
+                        "'%s' in the PKCS#11 URI: type= is one of private, public, cert, secret-key, data", text);
     }
     return tok_fail(TOK_CODE_BAD_URI, "'%s' in the PKCS#11 URI is badly encoded, too long, or no number", text);
 }

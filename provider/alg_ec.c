@@ -1,4 +1,5 @@
-/* ECDSA on a token: the digest is made here, the token signs it and gives r and s. PKCS#11 v2.40 mechanisms §2.3, RFC 3279. */
+/* ECDSA on a token: the digest is made here, the token signs it and gives r and s. PKCS#11 v2.40 mechanisms §2.3, RFC
+ * 3279. */
 #include <openssl/core_names.h>
 #include <openssl/ec.h>
 #include <openssl/evp.h>
@@ -8,8 +9,8 @@
 #include "provider/software.h"
 #include "provider/variant.h"
 
-/* Only the leftmost bits of a digest count, as many as the group's order has (FIPS 186-5 §6.4.1); not every token cuts them
- * itself. Orders whose bits are no multiple of eight are left to the token. */
+/* Only the leftmost bits of a digest count, as many as the group's order has (FIPS 186-5 §6.4.1); not every token cuts
+ * them itself. Orders whose bits are no multiple of eight are left to the token. */
 static struct tok_result ec_prepare(struct prov_mechanism *out, const struct prov_scheme *scheme, const uint8_t *tbs,
                                     size_t tbs_len)
 {
@@ -33,7 +34,8 @@ static void signature_end(ECDSA_SIG **signature)
     ECDSA_SIG_free(*signature);
 }
 
-#define DER_MOST_MORE 12 /* bytes by which DER is longer: three tags and lengths of up to three bytes, two zeros before high bits */
+#define DER_MOST_MORE                                                                                                  \
+    12 /* bytes by which DER is longer: three tags and lengths of up to three bytes, two zeros before high bits */
 
 /* r and s side by side become a DER SEQUENCE (RFC 3279 §2.2.3). */
 static bool ec_shape(uint8_t *sig, size_t *len, size_t room)
@@ -69,8 +71,8 @@ static void openssl_end(unsigned char **memory)
     OPENSSL_free(*memory);
 }
 
-/* AlgorithmIdentifier with the token's own parameters (a curve by OID, or whatever libcrypto reads there). Both arguments of
- * X509_PUBKEY_set0_param move in. */
+/* AlgorithmIdentifier with the token's own parameters (a curve by OID, or whatever libcrypto reads there). Both
+ * arguments of X509_PUBKEY_set0_param move in. */
 static bool spki_fill(X509_PUBKEY *spki, const struct tok_public *half)
 {
     const unsigned char *at = half->params.data;
@@ -79,8 +81,8 @@ static bool spki_fill(X509_PUBKEY *spki, const struct tok_public *half)
     bool filled = false;
 
     if (params != NULL && point != NULL) {
-        filled = X509_PUBKEY_set0_param(spki, OBJ_nid2obj(NID_X9_62_id_ecPublicKey), params->type, params->value.ptr, point,
-                                        (int)half->point.len) == 1;
+        filled = X509_PUBKEY_set0_param(spki, OBJ_nid2obj(NID_X9_62_id_ecPublicKey), params->type, params->value.ptr,
+                                        point, (int)half->point.len) == 1;
     }
     if (filled) {
         params->type = V_ASN1_NULL; /* its value belongs to the SPKI now */
@@ -120,35 +122,52 @@ static bool ec_describe(struct tok_public *out_half, EVP_PKEY *key)
 #define OCTETS(name) OSSL_PARAM_octet_string(name, NULL, 0)
 
 #define EC_GROUP_PARAMS                                                                                                \
-    TEXT(OSSL_PKEY_PARAM_GROUP_NAME), TEXT(OSSL_PKEY_PARAM_EC_ENCODING), TEXT(OSSL_PKEY_PARAM_EC_POINT_CONVERSION_FORMAT), \
-        TEXT(OSSL_PKEY_PARAM_EC_FIELD_TYPE), NUMBER(OSSL_PKEY_PARAM_EC_P), NUMBER(OSSL_PKEY_PARAM_EC_A),               \
-        NUMBER(OSSL_PKEY_PARAM_EC_B), OCTETS(OSSL_PKEY_PARAM_EC_GENERATOR), NUMBER(OSSL_PKEY_PARAM_EC_ORDER),          \
-        NUMBER(OSSL_PKEY_PARAM_EC_COFACTOR), OCTETS(OSSL_PKEY_PARAM_EC_SEED),                                          \
-        OSSL_PARAM_int(OSSL_PKEY_PARAM_EC_DECODED_FROM_EXPLICIT_PARAMS, NULL)
+    TEXT(OSSL_PKEY_PARAM_GROUP_NAME), TEXT(OSSL_PKEY_PARAM_EC_ENCODING),                                               \
+        TEXT(OSSL_PKEY_PARAM_EC_POINT_CONVERSION_FORMAT), TEXT(OSSL_PKEY_PARAM_EC_FIELD_TYPE),                         \
+        NUMBER(OSSL_PKEY_PARAM_EC_P), NUMBER(OSSL_PKEY_PARAM_EC_A), NUMBER(OSSL_PKEY_PARAM_EC_B),                      \
+        OCTETS(OSSL_PKEY_PARAM_EC_GENERATOR), NUMBER(OSSL_PKEY_PARAM_EC_ORDER), NUMBER(OSSL_PKEY_PARAM_EC_COFACTOR),   \
+        OCTETS(OSSL_PKEY_PARAM_EC_SEED), OSSL_PARAM_int(OSSL_PKEY_PARAM_EC_DECODED_FROM_EXPLICIT_PARAMS, NULL)
 
 static const OSSL_PARAM ec_key_params[] = {
-    EC_GROUP_PARAMS, OCTETS(OSSL_PKEY_PARAM_PUB_KEY), NUMBER(OSSL_PKEY_PARAM_PRIV_KEY),
-    OSSL_PARAM_int(OSSL_PKEY_PARAM_USE_COFACTOR_ECDH, NULL), OSSL_PARAM_int(OSSL_PKEY_PARAM_EC_INCLUDE_PUBLIC, NULL),
+    EC_GROUP_PARAMS,
+    OCTETS(OSSL_PKEY_PARAM_PUB_KEY),
+    NUMBER(OSSL_PKEY_PARAM_PRIV_KEY),
+    OSSL_PARAM_int(OSSL_PKEY_PARAM_USE_COFACTOR_ECDH, NULL),
+    OSSL_PARAM_int(OSSL_PKEY_PARAM_EC_INCLUDE_PUBLIC, NULL),
     OSSL_PARAM_END,
 };
 
 static const OSSL_PARAM ec_readable[] = {
     PROV_TOKEN_PARAMS,
-    OSSL_PARAM_int(OSSL_PKEY_PARAM_BITS, NULL), OSSL_PARAM_int(OSSL_PKEY_PARAM_SECURITY_BITS, NULL),
-    OSSL_PARAM_int(OSSL_PKEY_PARAM_MAX_SIZE, NULL), TEXT(OSSL_PKEY_PARAM_DEFAULT_DIGEST), EC_GROUP_PARAMS,
-    OCTETS(OSSL_PKEY_PARAM_PUB_KEY), OCTETS(OSSL_PKEY_PARAM_ENCODED_PUBLIC_KEY), NUMBER(OSSL_PKEY_PARAM_EC_PUB_X),
-    NUMBER(OSSL_PKEY_PARAM_EC_PUB_Y), NUMBER(OSSL_PKEY_PARAM_PRIV_KEY),
-    OSSL_PARAM_int(OSSL_PKEY_PARAM_USE_COFACTOR_ECDH, NULL), OSSL_PARAM_END,
+    OSSL_PARAM_int(OSSL_PKEY_PARAM_BITS, NULL),
+    OSSL_PARAM_int(OSSL_PKEY_PARAM_SECURITY_BITS, NULL),
+    OSSL_PARAM_int(OSSL_PKEY_PARAM_MAX_SIZE, NULL),
+    TEXT(OSSL_PKEY_PARAM_DEFAULT_DIGEST),
+    EC_GROUP_PARAMS,
+    OCTETS(OSSL_PKEY_PARAM_PUB_KEY),
+    OCTETS(OSSL_PKEY_PARAM_ENCODED_PUBLIC_KEY),
+    NUMBER(OSSL_PKEY_PARAM_EC_PUB_X),
+    NUMBER(OSSL_PKEY_PARAM_EC_PUB_Y),
+    NUMBER(OSSL_PKEY_PARAM_PRIV_KEY),
+    OSSL_PARAM_int(OSSL_PKEY_PARAM_USE_COFACTOR_ECDH, NULL),
+    OSSL_PARAM_END,
 };
 
 static const OSSL_PARAM ec_writable[] = {
-    OCTETS(OSSL_PKEY_PARAM_ENCODED_PUBLIC_KEY), OSSL_PARAM_int(OSSL_PKEY_PARAM_USE_COFACTOR_ECDH, NULL),
-    TEXT(OSSL_PKEY_PARAM_EC_ENCODING), TEXT(OSSL_PKEY_PARAM_EC_POINT_CONVERSION_FORMAT), OCTETS(OSSL_PKEY_PARAM_EC_SEED),
-    OSSL_PARAM_int(OSSL_PKEY_PARAM_EC_INCLUDE_PUBLIC, NULL), TEXT(OSSL_PKEY_PARAM_EC_GROUP_CHECK_TYPE), OSSL_PARAM_END,
+    OCTETS(OSSL_PKEY_PARAM_ENCODED_PUBLIC_KEY),
+    OSSL_PARAM_int(OSSL_PKEY_PARAM_USE_COFACTOR_ECDH, NULL),
+    TEXT(OSSL_PKEY_PARAM_EC_ENCODING),
+    TEXT(OSSL_PKEY_PARAM_EC_POINT_CONVERSION_FORMAT),
+    OCTETS(OSSL_PKEY_PARAM_EC_SEED),
+    OSSL_PARAM_int(OSSL_PKEY_PARAM_EC_INCLUDE_PUBLIC, NULL),
+    TEXT(OSSL_PKEY_PARAM_EC_GROUP_CHECK_TYPE),
+    OSSL_PARAM_END,
 };
 
 static const OSSL_PARAM ec_generation[] = {
-    EC_GROUP_PARAMS, OSSL_PARAM_int(OSSL_PKEY_PARAM_USE_COFACTOR_ECDH, NULL), OSSL_PARAM_END,
+    EC_GROUP_PARAMS,
+    OSSL_PARAM_int(OSSL_PKEY_PARAM_USE_COFACTOR_ECDH, NULL),
+    OSSL_PARAM_END,
 };
 
 const struct prov_family prov_ec = {

@@ -37,7 +37,8 @@ struct asym_ctx {
     EVP_PKEY_CTX *delegate; /* the work itself, or with a key on a token its parameters */
 };
 
-/* --- life and parameters -------------------------------------------------------------------------------------------------------------- */
+/* --- life and parameters
+ * -------------------------------------------------------------------------------------------------------------- */
 
 static void *asym_newctx(void *vprov)
 {
@@ -83,7 +84,8 @@ static int asym_set_params(void *vctx, const OSSL_PARAM params[])
 {
     struct asym_ctx *ctx = vctx;
 
-    return params == NULL || params->key == NULL || ctx->delegate == NULL || EVP_PKEY_CTX_set_params(ctx->delegate, params) > 0;
+    return params == NULL || params->key == NULL || ctx->delegate == NULL ||
+           EVP_PKEY_CTX_set_params(ctx->delegate, params) > 0;
 }
 
 static int asym_get_params(void *vctx, OSSL_PARAM params[])
@@ -136,7 +138,8 @@ static int asym_begin(struct asym_ctx *ctx, struct prov_key *key, bool decryptin
     if (ctx->delegate == NULL) {
         return 0;
     }
-    good = decrypting && ctx->key->token == NULL ? EVP_PKEY_decrypt_init(ctx->delegate) : EVP_PKEY_encrypt_init(ctx->delegate);
+    good = decrypting && ctx->key->token == NULL ? EVP_PKEY_decrypt_init(ctx->delegate)
+                                                 : EVP_PKEY_encrypt_init(ctx->delegate);
     return good > 0 && asym_set_params(ctx, params);
 }
 
@@ -150,7 +153,8 @@ static int decrypt_init(void *vctx, void *vkey, const OSSL_PARAM params[])
     return asym_begin(vctx, vkey, true, params);
 }
 
-static int encrypt_run(void *vctx, unsigned char *out, size_t *outlen, size_t outsize, const unsigned char *in, size_t inlen)
+static int encrypt_run(void *vctx, unsigned char *out, size_t *outlen, size_t outsize, const unsigned char *in,
+                       size_t inlen)
 {
     struct asym_ctx *ctx = vctx;
 
@@ -158,15 +162,16 @@ static int encrypt_run(void *vctx, unsigned char *out, size_t *outlen, size_t ou
     return EVP_PKEY_encrypt(ctx->delegate, out, outlen, in, inlen) > 0;
 }
 
-/* --- the token's part ------------------------------------------------------------------------------------------------------------------ */
+/* --- the token's part
+ * ------------------------------------------------------------------------------------------------------------------ */
 
 struct decryption {
     struct asym_ctx *ctx;
-    const uint8_t *in;      /* as long as the modulus */
-    size_t k;               /* that length */
+    const uint8_t *in; /* as long as the modulus */
+    size_t k;          /* that length */
     uint8_t em[MAX_RSA_BYTES];
     uint8_t *out;
-    size_t out_len;         /* of the result */
+    size_t out_len; /* of the result */
 };
 
 static struct tok_result token_decrypt(struct decryption *d, const CK_MECHANISM *mechanism, size_t *out_len)
@@ -208,8 +213,9 @@ static bool not_raw(const struct tok_result *result)
 static bool about_data(const struct tok_result *result)
 {
     static const CK_RV values[] = {
-        CKR_ENCRYPTED_DATA_INVALID, CKR_ENCRYPTED_DATA_LEN_RANGE, CKR_DATA_INVALID, CKR_DATA_LEN_RANGE,
-        CKR_FUNCTION_FAILED,        CKR_GENERAL_ERROR,            CKR_BUFFER_TOO_SMALL,
+        CKR_ENCRYPTED_DATA_INVALID, CKR_ENCRYPTED_DATA_LEN_RANGE, CKR_DATA_INVALID,
+        CKR_DATA_LEN_RANGE,         CKR_FUNCTION_FAILED,          CKR_GENERAL_ERROR,
+        CKR_BUFFER_TOO_SMALL,
     };
 
     for (size_t i = 0; i < COUNT_OF(values); i++) {
@@ -220,7 +226,9 @@ static bool about_data(const struct tok_result *result)
     return false;
 }
 
-/* --- paddings --------------------------------------------------------------------------------------------------------------------------- */
+/* --- paddings
+ * ---------------------------------------------------------------------------------------------------------------------------
+ */
 
 static uint8_t process_secret[SECRET_LEN];
 static int process_secret_made;
@@ -230,7 +238,8 @@ static void process_secret_make(void)
     process_secret_made = RAND_priv_bytes(process_secret, sizeof(process_secret)) == 1;
 }
 
-/* A stream of bytes that depend on the ciphertext, the key and a secret of this process, for messages that never were. */
+/* A stream of bytes that depend on the ciphertext, the key and a secret of this process, for messages that never were.
+ */
 static bool synthetic_bytes(const struct decryption *d, const char *purpose, uint8_t *out, size_t len)
 {
     static pthread_once_t once = PTHREAD_ONCE_INIT;
@@ -251,7 +260,8 @@ static bool synthetic_bytes(const struct decryption *d, const char *purpose, uin
         unsigned block_len;
         int what_len = snprintf(what, sizeof(what), "%s %zu", purpose, round);
 
-        if (HMAC(EVP_sha256(), seed, (int)seed_len, (unsigned char *)what, (size_t)what_len, block, &block_len) == NULL) {
+        if (HMAC(EVP_sha256(), seed, (int)seed_len, (unsigned char *)what, (size_t)what_len, block, &block_len) ==
+            NULL) {
             return false;
         }
         memcpy(out + done, block, len - done < block_len ? len - done : block_len);
@@ -361,7 +371,8 @@ static int unpad_as_oaep(struct decryption *d)
         prov_err_mark(prov);
 #pragma GCC diagnostic push
 #pragma GCC diagnostic ignored "-Wdeprecated-declarations"
-        got = RSA_padding_check_PKCS1_OAEP_mgf1(d->out, (int)d->k, d->em, (int)d->k, (int)d->k, label, label_len, digest, mgf1);
+        got = RSA_padding_check_PKCS1_OAEP_mgf1(d->out, (int)d->k, d->em, (int)d->k, (int)d->k, label, label_len,
+                                                digest, mgf1);
 #pragma GCC diagnostic pop
         prov_err_forget(prov);
         d->out_len = got >= 0 ? (size_t)got : 0;
@@ -409,7 +420,8 @@ static const struct padding {
 static const struct padding *padding_of(struct asym_ctx *ctx)
 {
     int mode = 0;
-    OSSL_PARAM params[] = { /* not by EVP_PKEY_CTX_get_rsa_padding, which has no name for TLS padding and trips over it */
+    OSSL_PARAM params[] = {
+        /* not by EVP_PKEY_CTX_get_rsa_padding, which has no name for TLS padding and trips over it */
         OSSL_PARAM_construct_int(OSSL_ASYM_CIPHER_PARAM_PAD_MODE, &mode),
         OSSL_PARAM_construct_end(),
     };
@@ -420,8 +432,8 @@ static const struct padding *padding_of(struct asym_ctx *ctx)
     for (size_t i = 0; i < COUNT_OF(paddings); i++) {
         if (paddings[i].mode == mode) {
             if (paddings[i].allowed_by != 0 && (ctx->prov->rsa_decrypt & paddings[i].allowed_by) == 0) {
-                prov_raise(ctx->prov, PROV_R_PARAMETER, "RSA decryption with %s is not allowed by the setting rsa-decrypt",
-                           paddings[i].name);
+                prov_raise(ctx->prov, PROV_R_PARAMETER,
+                           "RSA decryption with %s is not allowed by the setting rsa-decrypt", paddings[i].name);
                 return NULL;
             }
             return &paddings[i];
@@ -431,7 +443,8 @@ static const struct padding *padding_of(struct asym_ctx *ctx)
     return NULL;
 }
 
-static int decrypt_run(void *vctx, unsigned char *out, size_t *outlen, size_t outsize, const unsigned char *in, size_t inlen)
+static int decrypt_run(void *vctx, unsigned char *out, size_t *outlen, size_t outsize, const unsigned char *in,
+                       size_t inlen)
 {
     struct asym_ctx *ctx = vctx;
     struct decryption d = { .ctx = ctx, .in = in, .k = (size_t)EVP_PKEY_get_size(ctx->key->software) };
@@ -452,8 +465,8 @@ static int decrypt_run(void *vctx, unsigned char *out, size_t *outlen, size_t ou
         return 1;
     }
     if (d.k > MAX_RSA_BYTES || inlen != d.k || outsize < (padding->least_room != 0 ? padding->least_room : d.k)) {
-        return prov_raise(ctx->prov, PROV_R_PARAMETER, "a ciphertext of %zu bytes and room for %zu don't fit to a key of %zu",
-                          inlen, outsize, d.k);
+        return prov_raise(ctx->prov, PROV_R_PARAMETER,
+                          "a ciphertext of %zu bytes and room for %zu don't fit to a key of %zu", inlen, outsize, d.k);
     }
     if (!prov_ready(ctx->prov)) {
         return 0;

@@ -7,7 +7,8 @@
 
 #include "base/scoped.h"
 
-/* IANA's "TLS Supported Groups". The brainpool ones of RFC 7027 are for TLS 1.2 and before, those of RFC 8734 for TLS 1.3. */
+/* IANA's "TLS Supported Groups". The brainpool ones of RFC 7027 are for TLS 1.2 and before, those of RFC 8734 for
+ * TLS 1.3. */
 static const struct group {
     const char *tls_name;
     const char *name; /* OpenSSL's */

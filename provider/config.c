@@ -22,7 +22,8 @@ struct setting {
 
 static const char *const no_memory = "there is no memory for it";
 
-/* --- kinds of values ---------------------------------------------------------------------------------------------------------------- */
+/* --- kinds of values
+ * ---------------------------------------------------------------------------------------------------------------- */
 
 struct word {
     const char *word;
@@ -42,7 +43,8 @@ static bool word_value(int *out, const struct word *words, const char *word)
 }
 
 static const struct word yes_no[] = {
-    { "yes", 1 }, { "no", 0 }, { "true", 1 }, { "false", 0 }, { "on", 1 }, { "off", 0 }, { "1", 1 }, { "0", 0 }, { NULL, 0 },
+    { "yes", 1 }, { "no", 0 }, { "true", 1 }, { "false", 0 }, { "on", 1 },
+    { "off", 0 }, { "1", 1 },  { "0", 0 },    { NULL, 0 },
 };
 
 static const char *set_flag(bool *out, const char *value)
@@ -110,7 +112,9 @@ static const char *set_text(char **out, const char *value)
     return NULL;
 }
 
-/* --- rows ---------------------------------------------------------------------------------------------------------------------------- */
+/* --- rows
+ * ----------------------------------------------------------------------------------------------------------------------------
+ */
 
 static const char *set_modules(struct config *config, const char *value)
 {
@@ -137,8 +141,10 @@ static const char *set_pin_last_try(struct config *config, const char *value)
 static const char *set_login(struct config *config, const char *value)
 {
     static const struct word words[] = {
-        { "auto", TOK_LOGIN_AUTO }, { "always", TOK_LOGIN_ALWAYS }, { "never", TOK_LOGIN_NEVER },
-        { "yes", TOK_LOGIN_ALWAYS }, { "true", TOK_LOGIN_ALWAYS }, { "1", TOK_LOGIN_ALWAYS }, { "0", TOK_LOGIN_AUTO }, { NULL, 0 },
+        { "auto", TOK_LOGIN_AUTO },   { "always", TOK_LOGIN_ALWAYS },
+        { "never", TOK_LOGIN_NEVER }, { "yes", TOK_LOGIN_ALWAYS },
+        { "true", TOK_LOGIN_ALWAYS }, { "1", TOK_LOGIN_ALWAYS },
+        { "0", TOK_LOGIN_AUTO },      { NULL, 0 },
     };
     int policy;
 
@@ -198,8 +204,10 @@ static const char *set_fork_wait(struct config *config, const char *value)
 static const char *set_require(struct config *config, const char *value)
 {
     static const struct word words[] = {
-        { "sensitive", TOK_REQUIRE_SENSITIVE }, { "non-extractable", TOK_REQUIRE_NON_EXTRACTABLE },
-        { "local", TOK_REQUIRE_LOCAL }, { NULL, 0 },
+        { "sensitive", TOK_REQUIRE_SENSITIVE },
+        { "non-extractable", TOK_REQUIRE_NON_EXTRACTABLE },
+        { "local", TOK_REQUIRE_LOCAL },
+        { NULL, 0 },
     };
 
     return set_words(&config->settings.require, words, value);
@@ -208,7 +216,10 @@ static const char *set_require(struct config *config, const char *value)
 static const char *set_rsa_decrypt(struct config *config, const char *value)
 {
     static const struct word words[] = {
-        { "oaep", CONFIG_DECRYPT_OAEP }, { "tls", CONFIG_DECRYPT_TLS }, { "pkcs1", CONFIG_DECRYPT_PKCS1 }, { "none", 0 },
+        { "oaep", CONFIG_DECRYPT_OAEP },
+        { "tls", CONFIG_DECRYPT_TLS },
+        { "pkcs1", CONFIG_DECRYPT_PKCS1 },
+        { "none", 0 },
         { NULL, 0 },
     };
 
@@ -265,43 +276,95 @@ static const char *set_tokens(struct config *config, const char *value)
 }
 
 static const struct setting settings[] = {
-    { .name = "pkcs11-module", .aliases = { "pkcs11-module-path", "pkcs11_module" },
+    { .name = "pkcs11-module",
+      .aliases = { "pkcs11-module-path", "pkcs11_module" },
       .variables = { "PKCS11_PROVIDER_MODULE", "PKCS11_MODULE_PATH" },
-      .allowed = "paths, which have a slash, or names that p11-kit knows, with commas between", .otherwise = "every module that p11-kit has registered",
-      .set = set_modules, .help = "The PKCS#11 modules to use." },
-    { .name = "pkcs11-init-args", .aliases = { "pkcs11-module-init-args", "init_args" },
-      .allowed = "a text", .otherwise = "none, or x-init-reserved of p11-kit's configuration",
-      .set = set_init_args, .help = "What the module is initialised with (pReserved of C_Initialize). NSS needs it." },
-    { .name = "pin", .aliases = { "pkcs11-module-token-pin" }, .variables = { "PKCS11_PIN" },
-      .allowed = "file:/PATH, env:NAME, fd:N, credential:NAME, exec:/PROGRAM, value:PIN, or the PIN itself", .otherwise = "the application is asked",
-      .secret = true, .set = set_pin, .help = "Where the PIN comes from. It is read at the first load of a key, and tried once." },
-    { .name = "pin-last-try", .allowed = "yes or no", .otherwise = "no",
-      .set = set_pin_last_try, .help = "Whether the last try that the token has left before it locks the PIN may be used." },
-    { .name = "tokens", .allowed = "names of a-z, 0-9, _ and -, with commas between", .otherwise = "none",
-      .set = set_tokens, .help = "Tokens of which the configuration says more, each with token.NAME.uri." },
-    { .name = "login", .aliases = { "pkcs11-module-login-behavior", "force_login" }, .variables = { "PKCS11_FORCE_LOGIN" },
-      .allowed = "auto, always or never", .otherwise = "auto",
-      .set = set_login, .help = "Whether to log in: auto does so for private keys on a token that requires it." },
-    { .name = "load", .aliases = { "pkcs11-module-load-behavior" }, .allowed = "lazy or early", .otherwise = "lazy",
-      .set = set_load, .help = "When a key from a key file is looked for on its token: at its first use, or when it is loaded, so that a check of a "
-                               "server's configuration tells." },
-    { .name = "max-sessions", .allowed = "a number from 1 to 100000", .otherwise = "as many as the token has",
-      .set = set_max_sessions, .help = "How many sessions to open on a token at the most." },
-    { .name = "deadline", .allowed = "seconds, from 1 to 86400", .otherwise = "10",
-      .set = set_deadline, .help = "How long an operation may wait and try again before it fails." },
-    { .name = "fork-wait", .allowed = "milliseconds, from 0 to 60000", .otherwise = "250",
-      .set = set_fork_wait, .help = "How long a fork waits for calls into a module to end." },
-    { .name = "require", .allowed = "sensitive, non-extractable and local, with commas between", .otherwise = "nothing",
-      .set = set_require, .help = "Attributes without which a key is refused." },
-    { .name = "rsa-decrypt", .allowed = "oaep, tls and pkcs1, with commas between, or none", .otherwise = "oaep, tls, pkcs1",
-      .set = set_rsa_decrypt, .help = "Which kinds of RSA decryption are served." },
-    { .name = "trust-files", .allowed = "yes or no", .otherwise = "no",
-      .set = set_trust_files, .help = "Whether a URI in a key file may name a module or a PIN." },
-    { .name = "fips", .aliases = { "pkcs11-module-assume-fips" }, .allowed = "yes or no", .otherwise = "no",
-      .set = set_fips, .help = "Whether the provider's algorithms have the property fips=yes." },
-    { .name = "trace", .allowed = "off, stderr or file:/PATH, each with areas after a colon (config, module, token, login, session, find, "
-                                  "key, store, calls)",
-      .otherwise = "off", .set = set_trace, .help = "Where to write what happens, a line an event; never a secret." },
+      .allowed = "paths, which have a slash, or names that p11-kit knows, with commas between",
+      .otherwise = "every module that p11-kit has registered",
+      .set = set_modules,
+      .help = "The PKCS#11 modules to use." },
+    { .name = "pkcs11-init-args",
+      .aliases = { "pkcs11-module-init-args", "init_args" },
+      .allowed = "a text",
+      .otherwise = "none, or x-init-reserved of p11-kit's configuration",
+      .set = set_init_args,
+      .help = "What the module is initialised with (pReserved of C_Initialize). NSS needs it." },
+    { .name = "pin",
+      .aliases = { "pkcs11-module-token-pin" },
+      .variables = { "PKCS11_PIN" },
+      .allowed = "file:/PATH, env:NAME, fd:N, credential:NAME, exec:/PROGRAM, value:PIN, or the PIN itself",
+      .otherwise = "the application is asked",
+      .secret = true,
+      .set = set_pin,
+      .help = "Where the PIN comes from. It is read at the first load of a key, and tried once." },
+    { .name = "pin-last-try",
+      .allowed = "yes or no",
+      .otherwise = "no",
+      .set = set_pin_last_try,
+      .help = "Whether the last try that the token has left before it locks the PIN may be used." },
+    { .name = "tokens",
+      .allowed = "names of a-z, 0-9, _ and -, with commas between",
+      .otherwise = "none",
+      .set = set_tokens,
+      .help = "Tokens of which the configuration says more, each with token.NAME.uri." },
+    { .name = "login",
+      .aliases = { "pkcs11-module-login-behavior", "force_login" },
+      .variables = { "PKCS11_FORCE_LOGIN" },
+      .allowed = "auto, always or never",
+      .otherwise = "auto",
+      .set = set_login,
+      .help = "Whether to log in: auto does so for private keys on a token that requires it." },
+    { .name = "load",
+      .aliases = { "pkcs11-module-load-behavior" },
+      .allowed = "lazy or early",
+      .otherwise = "lazy",
+      .set = set_load,
+      .help = "When a key from a key file is looked for on its token: at its first use, or when it is loaded, so that "
+              "a check of a "
+              "server's configuration tells." },
+    { .name = "max-sessions",
+      .allowed = "a number from 1 to 100000",
+      .otherwise = "as many as the token has",
+      .set = set_max_sessions,
+      .help = "How many sessions to open on a token at the most." },
+    { .name = "deadline",
+      .allowed = "seconds, from 1 to 86400",
+      .otherwise = "10",
+      .set = set_deadline,
+      .help = "How long an operation may wait and try again before it fails." },
+    { .name = "fork-wait",
+      .allowed = "milliseconds, from 0 to 60000",
+      .otherwise = "250",
+      .set = set_fork_wait,
+      .help = "How long a fork waits for calls into a module to end." },
+    { .name = "require",
+      .allowed = "sensitive, non-extractable and local, with commas between",
+      .otherwise = "nothing",
+      .set = set_require,
+      .help = "Attributes without which a key is refused." },
+    { .name = "rsa-decrypt",
+      .allowed = "oaep, tls and pkcs1, with commas between, or none",
+      .otherwise = "oaep, tls, pkcs1",
+      .set = set_rsa_decrypt,
+      .help = "Which kinds of RSA decryption are served." },
+    { .name = "trust-files",
+      .allowed = "yes or no",
+      .otherwise = "no",
+      .set = set_trust_files,
+      .help = "Whether a URI in a key file may name a module or a PIN." },
+    { .name = "fips",
+      .aliases = { "pkcs11-module-assume-fips" },
+      .allowed = "yes or no",
+      .otherwise = "no",
+      .set = set_fips,
+      .help = "Whether the provider's algorithms have the property fips=yes." },
+    { .name = "trace",
+      .allowed =
+          "off, stderr or file:/PATH, each with areas after a colon (config, module, token, login, session, find, "
+          "key, store, calls)",
+      .otherwise = "off",
+      .set = set_trace,
+      .help = "Where to write what happens, a line an event; never a secret." },
 };
 
 /* What tokens.NAME may have. */
@@ -309,12 +372,23 @@ static const char *const token_keys[] = { "uri", "pkcs11-module", "pin", "max-se
 
 /* OpenSSL's own keys in a provider's section, and what other providers know that needs no counterpart here. */
 static const char *const other_keys[] = {
-    "identity", "module", "activate", "soft_load", "pkcs11-module-allow-export", "pkcs11-module-cache-pins",
-    "pkcs11-module-cache-keys", "pkcs11-module-cache-sessions", "pkcs11-module-quirks", "pkcs11-module-block-operations",
-    "pkcs11-module-encode-provider-uri-to-pem", "debug_level",
+    "identity",
+    "module",
+    "activate",
+    "soft_load",
+    "pkcs11-module-allow-export",
+    "pkcs11-module-cache-pins",
+    "pkcs11-module-cache-keys",
+    "pkcs11-module-cache-sessions",
+    "pkcs11-module-quirks",
+    "pkcs11-module-block-operations",
+    "pkcs11-module-encode-provider-uri-to-pem",
+    "debug_level",
 };
 
-/* --- reading ---------------------------------------------------------------------------------------------------------------------- */
+/* --- reading
+ * ----------------------------------------------------------------------------------------------------------------------
+ */
 
 /* SIGNET_PIN_LAST_TRY for pin-last-try. */
 static const char *variable_value(const char *name)
@@ -377,7 +451,8 @@ static const char *setting_value(const struct setting *setting, const struct con
 
 static struct tok_result bad(const char *name, const char *value, bool secret, const char *wrong, const char *allowed)
 {
-    return tok_fail(TOK_CODE_BAD_SETTING, "%s = %s: %s; it may be %s", name, secret ? "(not shown)" : value, wrong, allowed);
+    return tok_fail(TOK_CODE_BAD_SETTING, "%s = %s: %s; it may be %s", name, secret ? "(not shown)" : value, wrong,
+                    allowed);
 }
 
 static struct tok_result setting_apply(struct config *config, const struct setting *setting, const char *value)
@@ -404,8 +479,10 @@ static struct tok_result token_read(struct tok_named_token *token, const struct 
     const char *wrong;
 
     if (value == NULL) {
-        return tok_fail(TOK_CODE_BAD_SETTING, "tokens has '%s', but there is no %s (a value is lost, too, if a section of the file bears "
-                        "its name)", token->name, name);
+        return tok_fail(TOK_CODE_BAD_SETTING,
+                        "tokens has '%s', but there is no %s (a value is lost, too, if a section of the file bears "
+                        "its name)",
+                        token->name, name);
     }
     TOK_TRY(tok_context(tok_uri_parse(&token->uri, value, TOK_URI_FROM_APPLICATION), "%s", name));
     if ((value = token_value(source, token, "pkcs11-module", name)) != NULL &&
@@ -426,7 +503,8 @@ static struct tok_result token_read(struct tok_named_token *token, const struct 
 
 struct tok_result config_read(struct config *out_config, const struct config_source *source)
 {
-    SCOPED(config_end) struct config config = { .rsa_decrypt = CONFIG_DECRYPT_OAEP | CONFIG_DECRYPT_TLS | CONFIG_DECRYPT_PKCS1 };
+    SCOPED(config_end)
+    struct config config = { .rsa_decrypt = CONFIG_DECRYPT_OAEP | CONFIG_DECRYPT_TLS | CONFIG_DECRYPT_PKCS1 };
 
     tok_settings_init(&config.settings);
     for (size_t i = 0; i < COUNT_OF(settings); i++) {
@@ -448,7 +526,8 @@ void config_end(struct config *config)
     tok_settings_end(&config->settings);
 }
 
-/* --- looking into the file ---------------------------------------------------------------------------------------------------------- */
+/* --- looking into the file
+ * ---------------------------------------------------------------------------------------------------------- */
 
 static bool token_key_known(const char *key)
 {
@@ -527,8 +606,10 @@ static struct tok_result section_inspect(char **out_hint, const CONF *conf, cons
         bool whole_token = strncmp(value->name, "token.", 6) == 0 && strchr(value->name + 6, '.') == NULL;
 
         if (value_lost(conf, value)) {
-            return tok_fail(TOK_CODE_BAD_SETTING, "%s in [%s]: a section of the file bears the name that is its value, so that OpenSSL "
-                            "took the section in its place; rename the section (ours end in _sect)", value->name, section);
+            return tok_fail(TOK_CODE_BAD_SETTING,
+                            "%s in [%s]: a section of the file bears the name that is its value, so that OpenSSL "
+                            "took the section in its place; rename the section (ours end in _sect)",
+                            value->name, section);
         }
         if (*out_hint == NULL && !whole_token && !config_known(value->name) &&
             asprintf(out_hint, "[%s] has an unknown setting '%s'", section, value->name) < 0) {
@@ -547,7 +628,9 @@ struct tok_result config_inspect(char **out_hint, const char *provider)
     return section == NULL ? tok_good() : section_inspect(out_hint, conf, section);
 }
 
-/* --- the man page -------------------------------------------------------------------------------------------------------------------- */
+/* --- the man page
+ * --------------------------------------------------------------------------------------------------------------------
+ */
 
 void config_print_man(FILE *out)
 {

@@ -1,9 +1,10 @@
 /* Settings: one table of what a configuration may say.
  *
- * Each row has the name, the peers' names for it, the values it allows, its default, whether it is secret, and a sentence for the man
- * page, which is printed from the same table. Precedence: openssl.cnf, SIGNET_<NAME> in the environment, the peers' environment
- * variables, the default; the environment does not count in set-user-id processes. Nothing is opened here but the file of a
- * trace. For provider/provider.c and the command; the values live in the instance. */
+ * Each row has the name, the peers' names for it, the values it allows, its default, whether it is secret, and a
+ * sentence for the man page, which is printed from the same table. Precedence: openssl.cnf, SIGNET_<NAME> in the
+ * environment, the peers' environment variables, the default; the environment does not count in set-user-id processes.
+ * Nothing is opened here but the file of a trace. For provider/provider.c and the command; the values live in the
+ * instance. */
 #ifndef SIGNET_PROVIDER_CONFIG_H
 #define SIGNET_PROVIDER_CONFIG_H
 
@@ -14,8 +15,8 @@
 #include "pkcs11/result.h"
 #include "pkcs11/settings.h"
 
-/* How a value of the configuration is looked up: the value of `key` or NULL; borrowed. provider.c asks the core, the command
- * reads openssl.cnf. */
+/* How a value of the configuration is looked up: the value of `key` or NULL; borrowed. provider.c asks the core, the
+ * command reads openssl.cnf. */
 struct config_source {
     const char *(*get)(void *arg, const char *key);
     void *arg;
@@ -30,22 +31,23 @@ struct config {
     bool fips;            /* add fips=yes to our properties */
 };
 
-/* config_read fills *out_config (end with config_end). TOK_CODE_BAD_SETTING names key, value (never a secret one) and what is
- * allowed; also for a name in `tokens` without its token.NAME.uri. */
+/* config_read fills *out_config (end with config_end). TOK_CODE_BAD_SETTING names key, value (never a secret one) and
+ * what is allowed; also for a name in `tokens` without its token.NAME.uri. */
 TOK_RESULT config_read(struct config *out_config, const struct config_source *source);
 void config_end(struct config *config);
 
-/* config_override puts a value before what any configuration of this process says: an option of the command. `key` and `value` are
- * borrowed for good; before any other thread starts. At most 8. */
+/* config_override puts a value before what any configuration of this process says: an option of the command. `key` and
+ * `value` are borrowed for good; before any other thread starts. At most 8. */
 void config_override(const char *key, const char *value);
 
-/* config_inspect looks into the configuration file that this process uses, for what a provider can't see from the core: a value
- * that is lost because a section bears its name (TOK_CODE_BAD_SETTING), and settings that don't exist, which go as text into
- * *out_hint (malloc'd; NULL: none). Good without a hint where the file can't be read or does not name the provider. */
+/* config_inspect looks into the configuration file that this process uses, for what a provider can't see from the core:
+ * a value that is lost because a section bears its name (TOK_CODE_BAD_SETTING), and settings that don't exist, which go
+ * as text into *out_hint (malloc'd; NULL: none). Good without a hint where the file can't be read or does not name the
+ * provider. */
 TOK_RESULT config_inspect(char **out_hint, const char *provider);
 
-/* config_file reads a configuration file (NULL: the one that this process uses); NULL if it can't be read. The caller frees it by
- * NCONF_free. config_section is the name of a provider's section in it; borrowed, NULL if there is none. */
+/* config_file reads a configuration file (NULL: the one that this process uses); NULL if it can't be read. The caller
+ * frees it by NCONF_free. config_section is the name of a provider's section in it; borrowed, NULL if there is none. */
 CONF *config_file(const char *path);
 const char *config_section(const CONF *conf, const char *provider);
 

@@ -73,7 +73,8 @@ static bool read_all(struct bytes *out, struct decoder *decoder, OSSL_CORE_BIO *
 }
 
 /* The search for a key that the peers' form names, which makes a login and so may ask for a PIN. */
-static struct prov_key *key_by_uri(struct prov_ctx *prov, const char *uri_text, OSSL_PASSPHRASE_CALLBACK *ask, void *ask_arg)
+static struct prov_key *key_by_uri(struct prov_ctx *prov, const char *uri_text, OSSL_PASSPHRASE_CALLBACK *ask,
+                                   void *ask_arg)
 {
     SCOPED(tok_items_end) struct tok_items items = { .items = NULL };
     SCOPED(tok_uri_end) struct tok_uri *uri = NULL;
@@ -149,8 +150,8 @@ static int decode_ours(void *vdecoder, OSSL_CORE_BIO *input, int selection, OSSL
     if (!read_all(&der, decoder, input)) {
         return 1;
     }
-    /* Settings are not looked at here: what is wrong with them is told by the first signature, since what libcrypto makes of a
-     * decoder's failure hides the reason. */
+    /* Settings are not looked at here: what is wrong with them is told by the first signature, since what libcrypto
+     * makes of a decoder's failure hides the reason. */
     kind = keyfile_read(&file, &why, der.data, der.len);
     if (kind == KEYFILE_NOT_OURS) {
         return 1;
@@ -194,8 +195,8 @@ static int decode_peers(void *vdecoder, OSSL_CORE_BIO *input, int selection, OSS
     return prov_key_offer(key, object, object_arg);
 }
 
-/* The first stage for the peers' label. It finds out of which type the key is, so that of the second stage only one decoder runs,
- * and a failure is told once. */
+/* The first stage for the peers' label. It finds out of which type the key is, so that of the second stage only one
+ * decoder runs, and a failure is told once. */
 static int offer_peers_der(struct decoder *decoder, const unsigned char *der, size_t len, OSSL_CALLBACK *object,
                            void *object_arg, OSSL_PASSPHRASE_CALLBACK *ask, void *ask_arg)
 {
@@ -208,7 +209,8 @@ static int offer_peers_der(struct decoder *decoder, const unsigned char *der, si
         return 0;
     }
     if (keyfile_read_peers(&file, &why, der, len) != KEYFILE_GOOD) {
-        return prov_raise(decoder->prov, PROV_R_KEY_FILE, "the file labelled " KEYFILE_PEERS_LABEL " can't be used: %s", why);
+        return prov_raise(decoder->prov, PROV_R_KEY_FILE, "the file labelled " KEYFILE_PEERS_LABEL " can't be used: %s",
+                          why);
     }
     key = key_by_uri(decoder->prov, file.uri, ask, ask_arg);
     if (key == NULL) {
@@ -224,8 +226,8 @@ static int offer_peers_der(struct decoder *decoder, const unsigned char *der, si
     return object(params, object_arg);
 }
 
-static int decode_peers_pem(void *vdecoder, OSSL_CORE_BIO *input, int selection, OSSL_CALLBACK *object, void *object_arg,
-                            OSSL_PASSPHRASE_CALLBACK *ask, void *ask_arg)
+static int decode_peers_pem(void *vdecoder, OSSL_CORE_BIO *input, int selection, OSSL_CALLBACK *object,
+                            void *object_arg, OSSL_PASSPHRASE_CALLBACK *ask, void *ask_arg)
 {
     struct decoder *decoder = vdecoder;
     SCOPED(bio_end) BIO *bio = BIO_new_from_core_bio(decoder->prov->child, input);
@@ -257,14 +259,16 @@ static int decode_peers_pem(void *vdecoder, OSSL_CORE_BIO *input, int selection,
 #define DECODER_FUNCTIONS(id, decode)                                                                                  \
     {                                                                                                                  \
         { OSSL_FUNC_DECODER_NEWCTX, (void (*)(void))id##_newctx },                                                     \
-        { OSSL_FUNC_DECODER_FREECTX, (void (*)(void))decoder_freectx },                                                \
-        { OSSL_FUNC_DECODER_DOES_SELECTION, (void (*)(void))decoder_does_selection },                                  \
-        { OSSL_FUNC_DECODER_DECODE, (void (*)(void))(decode) },                                                        \
-        { 0, NULL },                                                                                                   \
+            { OSSL_FUNC_DECODER_FREECTX, (void (*)(void))decoder_freectx },                                            \
+            { OSSL_FUNC_DECODER_DOES_SELECTION, (void (*)(void))decoder_does_selection },                              \
+            { OSSL_FUNC_DECODER_DECODE, (void (*)(void))(decode) }, { 0, NULL },                                       \
     }
 #define DECODER_TABLES(id, variant)                                                                                    \
     static OSSL_FUNC_decoder_newctx_fn id##_newctx;                                                                    \
-    static void *id##_newctx(void *prov) { return decoder_newctx(prov, variant); }                                     \
+    static void *id##_newctx(void *prov)                                                                               \
+    {                                                                                                                  \
+        return decoder_newctx(prov, variant);                                                                          \
+    }                                                                                                                  \
     static const OSSL_DISPATCH id##_ours[] = DECODER_FUNCTIONS(id, decode_ours);                                       \
     static const OSSL_DISPATCH id##_peers[] = DECODER_FUNCTIONS(id, decode_peers);
 

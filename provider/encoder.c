@@ -93,14 +93,16 @@ static void encoder_ctx_end(OSSL_ENCODER_CTX **ctx)
 }
 
 /* A software key is the others' to write, in the form and the encryption that was asked for. */
-static int delegate(struct encoder *encoder, const struct prov_key *key, BIO *bio, const char *form, const char *structure,
-                    OSSL_PASSPHRASE_CALLBACK *ask, void *ask_arg)
+static int delegate(struct encoder *encoder, const struct prov_key *key, BIO *bio, const char *form,
+                    const char *structure, OSSL_PASSPHRASE_CALLBACK *ask, void *ask_arg)
 {
-    SCOPED(encoder_ctx_end) OSSL_ENCODER_CTX *ctx =
-        key->software == NULL ? NULL
-                              : OSSL_ENCODER_CTX_new_for_pkey(key->software, EVP_PKEY_KEYPAIR, form, structure, encoder->prov->query);
+    SCOPED(encoder_ctx_end)
+    OSSL_ENCODER_CTX *ctx = key->software == NULL ? NULL
+                                                  : OSSL_ENCODER_CTX_new_for_pkey(key->software, EVP_PKEY_KEYPAIR, form,
+                                                                                  structure, encoder->prov->query);
 
-    if (ctx == NULL || (encoder->cipher != NULL && !OSSL_ENCODER_CTX_set_cipher(ctx, encoder->cipher, encoder->prov->query))) {
+    if (ctx == NULL ||
+        (encoder->cipher != NULL && !OSSL_ENCODER_CTX_set_cipher(ctx, encoder->cipher, encoder->prov->query))) {
         return 0;
     }
     if (ask != NULL && !OSSL_ENCODER_CTX_set_passphrase_cb(ctx, ask, ask_arg)) {
@@ -119,8 +121,8 @@ static bool keyfile_of(struct bytes *out_der, const struct prov_key *key)
     return good || prov_raise(key->prov, PROV_R_KEY_FILE, "the key's public half can't be written");
 }
 
-static int encode_der(void *vencoder, OSSL_CORE_BIO *output, const void *vkey, const OSSL_PARAM abstract[], int selection,
-                      OSSL_PASSPHRASE_CALLBACK *ask, void *ask_arg)
+static int encode_der(void *vencoder, OSSL_CORE_BIO *output, const void *vkey, const OSSL_PARAM abstract[],
+                      int selection, OSSL_PASSPHRASE_CALLBACK *ask, void *ask_arg)
 {
     struct encoder *encoder = vencoder;
     const struct prov_key *key = vkey;
@@ -137,8 +139,8 @@ static int encode_der(void *vencoder, OSSL_CORE_BIO *output, const void *vkey, c
     return keyfile_of(&der, key) && BIO_write(bio, der.data, (int)der.len) == (int)der.len;
 }
 
-static int encode_pem(void *vencoder, OSSL_CORE_BIO *output, const void *vkey, const OSSL_PARAM abstract[], int selection,
-                      OSSL_PASSPHRASE_CALLBACK *ask, void *ask_arg)
+static int encode_pem(void *vencoder, OSSL_CORE_BIO *output, const void *vkey, const OSSL_PARAM abstract[],
+                      int selection, OSSL_PASSPHRASE_CALLBACK *ask, void *ask_arg)
 {
     struct encoder *encoder = vencoder;
     const struct prov_key *key = vkey;
@@ -153,13 +155,15 @@ static int encode_pem(void *vencoder, OSSL_CORE_BIO *output, const void *vkey, c
         return delegate(encoder, key, bio, "PEM", "PrivateKeyInfo", ask, ask_arg);
     }
     return keyfile_of(&der, key) &&
-           BIO_printf(bio, "This file holds no secret. It names a key on a PKCS#11 token, and is of use only where the\n"
-                           "OpenSSL provider Signet is active:\n%s\n", tok_key_uri(key->token)) > 0 &&
+           BIO_printf(bio,
+                      "This file holds no secret. It names a key on a PKCS#11 token, and is of use only where the\n"
+                      "OpenSSL provider Signet is active:\n%s\n",
+                      tok_key_uri(key->token)) > 0 &&
            PEM_write_bio(bio, "PRIVATE KEY", "", der.data, (long)der.len) > 0;
 }
 
-static int encode_text(void *vencoder, OSSL_CORE_BIO *output, const void *vkey, const OSSL_PARAM abstract[], int selection,
-                       OSSL_PASSPHRASE_CALLBACK *ask, void *ask_arg)
+static int encode_text(void *vencoder, OSSL_CORE_BIO *output, const void *vkey, const OSSL_PARAM abstract[],
+                       int selection, OSSL_PASSPHRASE_CALLBACK *ask, void *ask_arg)
 {
     struct encoder *encoder = vencoder;
     const struct prov_key *key = vkey;
@@ -179,12 +183,11 @@ static int encode_text(void *vencoder, OSSL_CORE_BIO *output, const void *vkey, 
 #define ENCODER_FUNCTIONS(encode)                                                                                      \
     {                                                                                                                  \
         { OSSL_FUNC_ENCODER_NEWCTX, (void (*)(void))encoder_newctx },                                                  \
-        { OSSL_FUNC_ENCODER_FREECTX, (void (*)(void))encoder_freectx },                                                \
-        { OSSL_FUNC_ENCODER_SET_CTX_PARAMS, (void (*)(void))encoder_set_params },                                      \
-        { OSSL_FUNC_ENCODER_SETTABLE_CTX_PARAMS, (void (*)(void))encoder_settable },                                   \
-        { OSSL_FUNC_ENCODER_DOES_SELECTION, (void (*)(void))encoder_does_selection },                                  \
-        { OSSL_FUNC_ENCODER_ENCODE, (void (*)(void))(encode) },                                                        \
-        { 0, NULL },                                                                                                   \
+            { OSSL_FUNC_ENCODER_FREECTX, (void (*)(void))encoder_freectx },                                            \
+            { OSSL_FUNC_ENCODER_SET_CTX_PARAMS, (void (*)(void))encoder_set_params },                                  \
+            { OSSL_FUNC_ENCODER_SETTABLE_CTX_PARAMS, (void (*)(void))encoder_settable },                               \
+            { OSSL_FUNC_ENCODER_DOES_SELECTION, (void (*)(void))encoder_does_selection },                              \
+            { OSSL_FUNC_ENCODER_ENCODE, (void (*)(void))(encode) }, { 0, NULL },                                       \
     }
 
 static const OSSL_DISPATCH der_functions[] = ENCODER_FUNCTIONS(encode_der);
@@ -193,7 +196,10 @@ static const OSSL_DISPATCH text_functions[] = ENCODER_FUNCTIONS(encode_text);
 
 #define ROWS(names)                                                                                                    \
     { names, "output=der,structure=PrivateKeyInfo", der_functions },                                                   \
-    { names, "output=pem,structure=PrivateKeyInfo", pem_functions }, { names, "output=text", text_functions }
+        { names, "output=pem,structure=PrivateKeyInfo", pem_functions },                                               \
+    {                                                                                                                  \
+        names, "output=text", text_functions                                                                           \
+    }
 
 const struct prov_coder_row prov_encoders[] = {
     ROWS(PROV_NAMES_RSA),

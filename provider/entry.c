@@ -1,4 +1,5 @@
-/* The one symbol that the shared object exports. Everything else is in libprovider, which the command and the tests link, too. */
+/* The one symbol that the shared object exports. Everything else is in libprovider, which the command and the tests
+ * link, too. */
 #include "provider/provider.h"
 
 __attribute__((visibility("default"))) OSSL_provider_init_fn OSSL_provider_init;

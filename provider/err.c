@@ -82,8 +82,8 @@ void prov_err_init(struct prov_err_core *core, const OSSL_DISPATCH *in)
     }
 }
 
-__attribute__((format(printf, 3, 0))) static int raise_va(const struct prov_ctx *prov, unsigned reason, const char *format,
-                                                          va_list args)
+__attribute__((format(printf, 3, 0))) static int raise_va(const struct prov_ctx *prov, unsigned reason,
+                                                          const char *format, va_list args)
 {
     const struct prov_err_core *core = &prov->err;
 
@@ -95,7 +95,8 @@ __attribute__((format(printf, 3, 0))) static int raise_va(const struct prov_ctx 
     return 0;
 }
 
-__attribute__((format(printf, 3, 4))) static int raise(const struct prov_ctx *prov, unsigned reason, const char *format, ...)
+__attribute__((format(printf, 3, 4))) static int raise(const struct prov_ctx *prov, unsigned reason, const char *format,
+                                                       ...)
 {
     va_list args;
 

@@ -1,8 +1,9 @@
 /* Errors: from a value on the token's floor to OpenSSL's queue, in this one place.
  *
  * The core's error functions come with each instance, so that an instance in another library context, or beside another
- * libcrypto, reports to the right queue. A failure of the token's floor becomes one entry: its reason from the table of reasons, its
- * text what happened, where, and what to do. Never a secret. For the rooms of provider/ only; nobody else raises. */
+ * libcrypto, reports to the right queue. A failure of the token's floor becomes one entry: its reason from the table of
+ * reasons, its text what happened, where, and what to do. Never a secret. For the rooms of provider/ only; nobody else
+ * raises. */
 #ifndef SIGNET_PROVIDER_ERR_H
 #define SIGNET_PROVIDER_ERR_H
 
@@ -24,14 +25,14 @@ struct prov_err_core {
 
 /* Reasons of our own, above those of enum tok_code (1…) and of the CKR values (0x100 + rv for the standard ones). */
 enum prov_reason {
-    PROV_R_SETTING = 0x1000,    /* a value in the configuration makes no sense */
-    PROV_R_NO_SOFTWARE,         /* no other provider is active, so that public keys can't be used */
-    PROV_R_KEY_FILE,            /* malformed */
-    PROV_R_KEY_TYPE,            /* not a type that we serve, or not that of this algorithm */
-    PROV_R_PARAMETER,           /* a parameter of an operation that we can't serve */
-    PROV_R_NO_PRIVATE_EXPORT,   /* the private half stays where it is */
-    PROV_R_WRONG_RESULT,        /* the token's signature does not verify */
-    PROV_R_SOFTWARE,            /* libcrypto failed where we delegated */
+    PROV_R_SETTING = 0x1000,  /* a value in the configuration makes no sense */
+    PROV_R_NO_SOFTWARE,       /* no other provider is active, so that public keys can't be used */
+    PROV_R_KEY_FILE,          /* malformed */
+    PROV_R_KEY_TYPE,          /* not a type that we serve, or not that of this algorithm */
+    PROV_R_PARAMETER,         /* a parameter of an operation that we can't serve */
+    PROV_R_NO_PRIVATE_EXPORT, /* the private half stays where it is */
+    PROV_R_WRONG_RESULT,      /* the token's signature does not verify */
+    PROV_R_SOFTWARE,          /* libcrypto failed where we delegated */
     PROV_R_NO_MEMORY,
 };
 
@@ -48,8 +49,9 @@ int prov_fail(const struct prov_ctx *prov, const struct tok_result *failure);
 __attribute__((format(printf, 3, 4))) int prov_raise(const struct prov_ctx *prov, enum prov_reason reason,
                                                      const char *format, ...);
 
-/* Around an attempt whose errors nobody should see: mark, then forget or keep what came since. Each step down to the token's floor
- * is such an attempt: a module that uses libcrypto leaves errors of its own on our queue, even where it succeeds. */
+/* Around an attempt whose errors nobody should see: mark, then forget or keep what came since. Each step down to the
+ * token's floor is such an attempt: a module that uses libcrypto leaves errors of its own on our queue, even where it
+ * succeeds. */
 void prov_err_mark(const struct prov_ctx *prov);
 void prov_err_forget(const struct prov_ctx *prov);
 void prov_err_keep(const struct prov_ctx *prov);

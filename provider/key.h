@@ -1,9 +1,9 @@
 /* A key as OpenSSL holds it (the key data behind an EVP_PKEY of ours).
  *
- * Either its private half is on a token (`token` != NULL), and then `software` is its public half; or it is a software key that
- * OpenSSL's fetching brought to us, and `software` is all of it: every keymgmt that we register serves those too, by delegation
- * to the child context. A key with neither is one that is being made. Reference-counted: contexts of operations hold one.
- * A key on a token is immutable. */
+ * Either its private half is on a token (`token` != NULL), and then `software` is its public half; or it is a software
+ * key that OpenSSL's fetching brought to us, and `software` is all of it: every keymgmt that we register serves those
+ * too, by delegation to the child context. A key with neither is one that is being made. Reference-counted: contexts of
+ * operations hold one. A key on a token is immutable. */
 #ifndef SIGNET_PROVIDER_KEY_H
 #define SIGNET_PROVIDER_KEY_H
 
@@ -32,17 +32,18 @@ struct prov_key *prov_key_ref(struct prov_key *key);
 void prov_key_unref(struct prov_key *key);
 void prov_key_end(struct prov_key **key);
 
-/* prov_key_on_token makes the key for a private key on a token; takes over the reference to `token`, also on failure. The row is
- * chosen by the key's own type. NULL with an error raised: a type that we don't serve, or a public half that makes no
- * sense. `software` may give the public half, whose reference is then taken; NULL: it is made of what the token shows. */
+/* prov_key_on_token makes the key for a private key on a token; takes over the reference to `token`, also on failure.
+ * The row is chosen by the key's own type. NULL with an error raised: a type that we don't serve, or a public half that
+ * makes no sense. `software` may give the public half, whose reference is then taken; NULL: it is made of what the
+ * token shows. */
 struct prov_key *prov_key_on_token(struct prov_ctx *prov, struct tok_key *token, EVP_PKEY *software);
 /* prov_key_public makes the key for a public key on a token. NULL with an error raised. */
 struct prov_key *prov_key_public(struct prov_ctx *prov, const struct tok_public *half);
 /* prov_key_row is the row for a libcrypto key (by its type name); NULL: none of ours. */
 const struct prov_variant *prov_key_row(EVP_PKEY *key);
 
-/* prov_key_offer hands the key to OpenSSL as the result of a store or a decoder; takes over the reference. What the callback
- * returns. */
+/* prov_key_offer hands the key to OpenSSL as the result of a store or a decoder; takes over the reference. What the
+ * callback returns. */
 int prov_key_offer(struct prov_key *key, OSSL_CALLBACK *callback, void *arg);
 
 #endif

@@ -106,8 +106,8 @@ static const char *spki_take(struct bytes *out, X509_PUBKEY *spki, const X509_AL
 static const char *ours_read(struct keyfile *file, const unsigned char *octets, size_t len, const X509_ALGOR *algorithm)
 {
     const unsigned char *at = octets;
-    SCOPED(signet_key_end) SIGNET_KEY *key =
-        (SIGNET_KEY *)ASN1_item_d2i(NULL, &at, (long)len, ASN1_ITEM_rptr(SIGNET_KEY));
+    SCOPED(signet_key_end)
+    SIGNET_KEY *key = (SIGNET_KEY *)ASN1_item_d2i(NULL, &at, (long)len, ASN1_ITEM_rptr(SIGNET_KEY));
     const char *wrong;
 
     if (key == NULL || at != octets + len) {

@@ -25,7 +25,7 @@ void keyfile_end(struct keyfile *file);
 enum keyfile_kind {
     KEYFILE_NOT_OURS, /* somebody else's, or no key file at all */
     KEYFILE_GOOD,
-    KEYFILE_BAD,      /* ours, and *out_why says what is wrong with it (static) */
+    KEYFILE_BAD, /* ours, and *out_why says what is wrong with it (static) */
 };
 
 enum keyfile_kind keyfile_read(struct keyfile *out_file, const char **out_why, const unsigned char *der, size_t len);

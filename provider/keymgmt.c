@@ -38,7 +38,8 @@ static void pkey_ctx_end(EVP_PKEY_CTX **ctx)
     EVP_PKEY_CTX_free(*ctx);
 }
 
-/* --- keys ------------------------------------------------------------------------------------------------------------------ */
+/* --- keys
+ * ------------------------------------------------------------------------------------------------------------------ */
 
 static void keymgmt_free(void *vkey)
 {
@@ -105,7 +106,8 @@ static int keymgmt_import(void *vkey, int selection, const OSSL_PARAM params[])
     if (key->token != NULL) {
         return prov_raise(key->prov, PROV_R_KEY_TYPE, "a key on a token can't be changed");
     }
-    software = software_key(key->prov, key->variant->type, (selection & PARAMETERS) | (parts & (PRIVATE | PUBLIC)), params);
+    software =
+        software_key(key->prov, key->variant->type, (selection & PARAMETERS) | (parts & (PRIVATE | PUBLIC)), params);
     if (software == NULL) {
         return 0;
     }
@@ -115,7 +117,8 @@ static int keymgmt_import(void *vkey, int selection, const OSSL_PARAM params[])
     return 1;
 }
 
-/* The rule on which matching, encoding and verifying rest: the public half is for everybody, the private one is not there. */
+/* The rule on which matching, encoding and verifying rest: the public half is for everybody, the private one is not
+ * there. */
 static int keymgmt_export(void *vkey, int selection, OSSL_CALLBACK *callback, void *arg)
 {
     struct prov_key *key = vkey;
@@ -126,7 +129,8 @@ static int keymgmt_export(void *vkey, int selection, OSSL_CALLBACK *callback, vo
     return EVP_PKEY_export(key->software, selection, callback, arg) > 0;
 }
 
-/* --- parameters ------------------------------------------------------------------------------------------------------------ */
+/* --- parameters
+ * ------------------------------------------------------------------------------------------------------------ */
 
 static int get_token_params(struct prov_key *key, OSSL_PARAM params[])
 {
@@ -178,7 +182,8 @@ static int keymgmt_set_params(void *vkey, const OSSL_PARAM params[])
     return 1;
 }
 
-/* --- copies ---------------------------------------------------------------------------------------------------------------- */
+/* --- copies
+ * ---------------------------------------------------------------------------------------------------------------- */
 
 static EVP_PKEY *software_part(const struct prov_key *key, int selection)
 {
@@ -251,7 +256,8 @@ static const char *operation_name(const struct prov_family *family, int operatio
     }
 }
 
-/* --- generation: always of software keys ------------------------------------------------------------------------------------ */
+/* --- generation: always of software keys
+ * ------------------------------------------------------------------------------------ */
 
 struct generation {
     struct prov_ctx *prov;
@@ -277,7 +283,8 @@ static int gen_begin(struct generation *gen)
     if (gen->ctx == NULL) {
         return 0;
     }
-    return ((gen->selection & (PRIVATE | PUBLIC)) != 0 ? EVP_PKEY_keygen_init(gen->ctx) : EVP_PKEY_paramgen_init(gen->ctx)) > 0;
+    return ((gen->selection & (PRIVATE | PUBLIC)) != 0 ? EVP_PKEY_keygen_init(gen->ctx)
+                                                       : EVP_PKEY_paramgen_init(gen->ctx)) > 0;
 }
 
 static void *gen_new(void *vprov, const struct prov_variant *variant, int selection, const OSSL_PARAM params[])
@@ -350,8 +357,8 @@ static void *gen_run(void *vgen, OSSL_CALLBACK *callback, void *arg)
     return STEAL(key);
 }
 
-/* --- what OpenSSL asks without a key in hand ---------------------------------------------------------------------------------- */
-
+/* --- what OpenSSL asks without a key in hand
+ * ---------------------------------------------------------------------------------- */
 
 /* A row's one-liners and its table; no logic. */
 #define KEYMGMT_TABLE(id, variant)                                                                                     \
@@ -362,19 +369,33 @@ static void *gen_run(void *vgen, OSSL_CALLBACK *callback, void *arg)
     static OSSL_FUNC_keymgmt_gettable_params_fn id##_readable;                                                         \
     static OSSL_FUNC_keymgmt_settable_params_fn id##_writable;                                                         \
     static OSSL_FUNC_keymgmt_gen_settable_params_fn id##_generation;                                                   \
-    static void *id##_new(void *prov) { return prov_key_new(prov, &(variant)); }                                       \
+    static void *id##_new(void *prov)                                                                                  \
+    {                                                                                                                  \
+        return prov_key_new(prov, &(variant));                                                                         \
+    }                                                                                                                  \
     static void *id##_gen_init(void *prov, int selection, const OSSL_PARAM params[])                                   \
     {                                                                                                                  \
         return gen_new(prov, &(variant), selection, params);                                                           \
     }                                                                                                                  \
-    static const char *id##_operation_name(int operation) { return operation_name((variant).family, operation); }      \
+    static const char *id##_operation_name(int operation)                                                              \
+    {                                                                                                                  \
+        return operation_name((variant).family, operation);                                                            \
+    }                                                                                                                  \
     static const OSSL_PARAM *id##_key_params(int selection)                                                            \
     {                                                                                                                  \
         (void)selection;                                                                                               \
         return (variant).family->key_params;                                                                           \
     }                                                                                                                  \
-    static const OSSL_PARAM *id##_readable(void *prov) { (void)prov; return (variant).family->readable; }              \
-    static const OSSL_PARAM *id##_writable(void *prov) { (void)prov; return (variant).family->writable; }              \
+    static const OSSL_PARAM *id##_readable(void *prov)                                                                 \
+    {                                                                                                                  \
+        (void)prov;                                                                                                    \
+        return (variant).family->readable;                                                                             \
+    }                                                                                                                  \
+    static const OSSL_PARAM *id##_writable(void *prov)                                                                 \
+    {                                                                                                                  \
+        (void)prov;                                                                                                    \
+        return (variant).family->writable;                                                                             \
+    }                                                                                                                  \
     static const OSSL_PARAM *id##_generation(void *gen, void *prov)                                                    \
     {                                                                                                                  \
         (void)gen;                                                                                                     \

@@ -1,8 +1,8 @@
 /* Key management: one set of functions for every row of provider/variant.h.
  *
- * A key on a token is immutable, shows its public half, and never exports a private one. Every other key that OpenSSL brings here is
- * served in full, by delegation to the child context: which provider a fetch of "EC" reaches is not ours to choose. For
- * provider/provider.c, which makes the algorithm table. */
+ * A key on a token is immutable, shows its public half, and never exports a private one. Every other key that OpenSSL
+ * brings here is served in full, by delegation to the child context: which provider a fetch of "EC" reaches is not ours
+ * to choose. For provider/provider.c, which makes the algorithm table. */
 #ifndef SIGNET_PROVIDER_KEYMGMT_H
 #define SIGNET_PROVIDER_KEYMGMT_H
 

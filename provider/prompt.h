@@ -1,7 +1,8 @@
 /* Asking a person for a PIN, by the callback that OpenSSL gave for this load.
  *
- * Where the application gave no way to ask, the callback fails, and so does the login, with an error that says how a PIN is
- * configured. We never open a terminal ourselves. Owns nothing: the callback lives as long as the load that brought it. */
+ * Where the application gave no way to ask, the callback fails, and so does the login, with an error that says how a
+ * PIN is configured. We never open a terminal ourselves. Owns nothing: the callback lives as long as the load that
+ * brought it. */
 #ifndef SIGNET_PROVIDER_PROMPT_H
 #define SIGNET_PROVIDER_PROMPT_H
 
@@ -18,8 +19,8 @@ struct prov_prompt {
 /* prov_pin_prompt wraps it for the token's floor; `prompt` must outlive the result. */
 struct tok_pin_prompt prov_pin_prompt(struct prov_prompt *prompt);
 
-/* prov_fetch_pins reads the configured PINs into memory, in this process, while it still may: a server's worker can't read root's
- * file later. A source that fails is no error until a login needs it. */
+/* prov_fetch_pins reads the configured PINs into memory, in this process, while it still may: a server's worker can't
+ * read root's file later. A source that fails is no error until a login needs it. */
 void prov_fetch_pins(struct prov_ctx *prov);
 
 #endif

@@ -25,7 +25,8 @@ static OSSL_FUNC_provider_get_params_fn prov_get_params;
 static OSSL_FUNC_provider_query_operation_fn prov_query_operation;
 static OSSL_FUNC_provider_get_reason_strings_fn prov_get_reason_strings;
 
-/* --- the tables of algorithms ----------------------------------------------------------------------------------------------------- */
+/* --- the tables of algorithms
+ * ----------------------------------------------------------------------------------------------------- */
 
 /* A table grows row by row; the properties of all its rows are one text, or one with a suffix of the row. */
 static bool table_add(OSSL_ALGORITHM **table, const char *names, const char *properties, const char *suffix,
@@ -80,15 +81,14 @@ static bool tables_make(struct prov_ctx *prov)
         good = good && table_add(&prov->encoder, prov_encoders[i].names, properties, prov_encoders[i].properties_suffix,
                                  prov_encoders[i].functions, NULL);
     }
-    return good &&
-           table_add(&prov->signature, prov_rsa.operation, properties, NULL, prov_signature_functions, NULL) &&
+    return good && table_add(&prov->signature, prov_rsa.operation, properties, NULL, prov_signature_functions, NULL) &&
            table_add(&prov->signature, prov_ec.operation, properties, NULL, prov_signature_functions, NULL) &&
            table_add(&prov->asym_cipher, prov_rsa.asym_cipher, properties, NULL, prov_asym_cipher_functions, NULL) &&
            table_add(&prov->store, "pkcs11", properties, NULL, prov_store_functions, "PKCS#11 URIs (RFC 7512)");
 }
 
-/* Static from the start, so that nothing is cached which will not be true later (*no_store stays 0). No digests, ciphers or
- * random numbers: those are not the private key's business. */
+/* Static from the start, so that nothing is cached which will not be true later (*no_store stays 0). No digests,
+ * ciphers or random numbers: those are not the private key's business. */
 static const OSSL_ALGORITHM *prov_query_operation(void *vprov, int operation, int *no_store)
 {
     struct prov_ctx *prov = vprov;
@@ -112,7 +112,8 @@ static const OSSL_ALGORITHM *prov_query_operation(void *vprov, int operation, in
     }
 }
 
-/* --- about itself ---------------------------------------------------------------------------------------------------------------- */
+/* --- about itself
+ * ---------------------------------------------------------------------------------------------------------------- */
 
 static const OSSL_PARAM *prov_gettable_params(void *vprov)
 {
@@ -136,10 +137,12 @@ static int prov_get_params(void *vprov, OSSL_PARAM params[])
     if ((p = OSSL_PARAM_locate(params, OSSL_PROV_PARAM_NAME)) != NULL && !OSSL_PARAM_set_utf8_ptr(p, "Signet")) {
         return 0;
     }
-    if ((p = OSSL_PARAM_locate(params, OSSL_PROV_PARAM_VERSION)) != NULL && !OSSL_PARAM_set_utf8_ptr(p, PACKAGE_VERSION)) {
+    if ((p = OSSL_PARAM_locate(params, OSSL_PROV_PARAM_VERSION)) != NULL &&
+        !OSSL_PARAM_set_utf8_ptr(p, PACKAGE_VERSION)) {
         return 0;
     }
-    if ((p = OSSL_PARAM_locate(params, OSSL_PROV_PARAM_BUILDINFO)) != NULL && !OSSL_PARAM_set_utf8_ptr(p, PACKAGE_STRING)) {
+    if ((p = OSSL_PARAM_locate(params, OSSL_PROV_PARAM_BUILDINFO)) != NULL &&
+        !OSSL_PARAM_set_utf8_ptr(p, PACKAGE_STRING)) {
         return 0;
     }
     p = OSSL_PARAM_locate(params, OSSL_PROV_PARAM_STATUS);
@@ -152,8 +155,8 @@ static const OSSL_ITEM *prov_get_reason_strings(void *vprov)
     return prov_reason_strings();
 }
 
-/* A setting that makes no sense is told whenever a key is loaded: failing here would harm processes that need no key, and leave those
- * that do with an "unregistered scheme". */
+/* A setting that makes no sense is told whenever a key is loaded: failing here would harm processes that need no key,
+ * and leave those that do with an "unregistered scheme". */
 static bool trouble_keep(struct prov_ctx *prov, const struct tok_result *result)
 {
     struct tok_result *kept;
@@ -171,7 +174,8 @@ static bool trouble_keep(struct prov_ctx *prov, const struct tok_result *result)
     return true;
 }
 
-/* Once, at the first key: the file is parsed for what the core does not tell. Two threads may both do so; one result stays. */
+/* Once, at the first key: the file is parsed for what the core does not tell. Two threads may both do so; one result
+ * stays. */
 static void inspect(struct prov_ctx *prov)
 {
     char *hint = NULL;
@@ -202,13 +206,15 @@ int prov_ready(struct prov_ctx *prov)
         return prov_raise(prov, PROV_R_SOFTWARE, "the query '%s' does not keep our own algorithms away", prov->query);
     }
     if (!prov->software) {
-        return prov_raise(prov, PROV_R_NO_SOFTWARE, "no other provider serves RSA and EC: add `default = default_sect` to the "
+        return prov_raise(prov, PROV_R_NO_SOFTWARE,
+                          "no other provider serves RSA and EC: add `default = default_sect` to the "
                           "providers of openssl.cnf, with [default_sect] activate = 1");
     }
     return 1;
 }
 
-/* --- start and end ------------------------------------------------------------------------------------------------------------------ */
+/* --- start and end
+ * ------------------------------------------------------------------------------------------------------------------ */
 
 static void prov_teardown(void *vprov)
 {
@@ -259,8 +265,10 @@ static struct tok_result name_check(const char *name)
 {
     for (const char *at = name; *at != '\0'; at++) {
         if (!isalnum((unsigned char)*at) && strchr("_.-", *at) == NULL) {
-            return tok_fail(TOK_CODE_BAD_SETTING, "the provider can't be activated as '%s': a name is of letters, digits, '_', '-' "
-                            "and '.', since it becomes the property provider=NAME", name);
+            return tok_fail(TOK_CODE_BAD_SETTING,
+                            "the provider can't be activated as '%s': a name is of letters, digits, '_', '-' "
+                            "and '.', since it becomes the property provider=NAME",
+                            name);
         }
     }
     return tok_good();
@@ -271,8 +279,8 @@ static bool properties_make(struct prov_ctx *prov, bool fips)
     size_t size = strlen(prov->name) + sizeof("provider=,signet.algorithm=yes,fips=yes");
 
     prov->properties = malloc(size);
-    return prov->properties != NULL &&
-           snprintf(prov->properties, size, "provider=%s,signet.algorithm=yes%s", prov->name, fips ? ",fips=yes" : "") > 0;
+    return prov->properties != NULL && snprintf(prov->properties, size, "provider=%s,signet.algorithm=yes%s",
+                                                prov->name, fips ? ",fips=yes" : "") > 0;
 }
 
 static struct tok_result configure(struct prov_ctx *prov, struct core *core, bool *out_fips)

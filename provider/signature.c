@@ -37,14 +37,15 @@ static OSSL_FUNC_signature_settable_ctx_params_fn settable_ctx_params;
 struct signature_ctx {
     struct prov_ctx *prov;
     struct prov_key *key;
-    int operation;            /* EVP_PKEY_OP_SIGN, _VERIFY, _VERIFYRECOVER, _SIGNCTX (with a digest), _VERIFYCTX */
-    EVP_MD *digest;           /* of _SIGNCTX with a key on a token */
-    EVP_MD_CTX *hash;         /* running, between update and final; NULL before the first update */
-    EVP_PKEY_CTX *delegate;   /* of the software key or public half; owned by delegate_md if that is there */
-    EVP_MD_CTX *delegate_md;  /* of the operations with a digest */
+    int operation;           /* EVP_PKEY_OP_SIGN, _VERIFY, _VERIFYRECOVER, _SIGNCTX (with a digest), _VERIFYCTX */
+    EVP_MD *digest;          /* of _SIGNCTX with a key on a token */
+    EVP_MD_CTX *hash;        /* running, between update and final; NULL before the first update */
+    EVP_PKEY_CTX *delegate;  /* of the software key or public half; owned by delegate_md if that is there */
+    EVP_MD_CTX *delegate_md; /* of the operations with a digest */
 };
 
-/* --- life ------------------------------------------------------------------------------------------------------------------ */
+/* --- life
+ * ------------------------------------------------------------------------------------------------------------------ */
 
 static void *signature_newctx(void *vprov, const char *properties)
 {
@@ -139,7 +140,8 @@ static int signature_begin(struct signature_ctx *ctx, struct prov_key *key, int 
     return 1;
 }
 
-/* --- the delegate ------------------------------------------------------------------------------------------------------------ */
+/* --- the delegate
+ * ------------------------------------------------------------------------------------------------------------ */
 
 static bool on_token(const struct signature_ctx *ctx)
 {
@@ -192,7 +194,8 @@ static int delegate_for_params(struct signature_ctx *ctx)
                : delegate_plain(ctx, EVP_PKEY_OP_VERIFY);
 }
 
-/* --- parameters ------------------------------------------------------------------------------------------------------------ */
+/* --- parameters
+ * ------------------------------------------------------------------------------------------------------------ */
 
 /* OpenSSL 4.0 tells its digest and TLS version again when it starts an operation; that is nothing to keep. */
 static bool nothing_to_set(const struct signature_ctx *ctx, const OSSL_PARAM params[])
@@ -265,7 +268,8 @@ static const OSSL_PARAM *gettable_ctx_params(void *vctx, void *vprov)
     return known;
 }
 
-/* --- the scheme of a signature on a token -------------------------------------------------------------------------------------- */
+/* --- the scheme of a signature on a token
+ * -------------------------------------------------------------------------------------- */
 
 /* The salt's length in bytes, of the values that name one (RSA_PSS_SALTLEN_…, the last since 3.1). */
 static int salt_bytes(int wanted, int digest_size, size_t key_bits)
@@ -325,7 +329,8 @@ static int scheme_read(struct signature_ctx *ctx, struct prov_scheme *scheme)
     return scheme->padding == RSA_PKCS1_PSS_PADDING ? scheme_pss(ctx, scheme) : 1;
 }
 
-/* --- signing on a token ---------------------------------------------------------------------------------------------------------- */
+/* --- signing on a token
+ * ---------------------------------------------------------------------------------------------------------- */
 
 struct signing {
     struct prov_scheme scheme;
@@ -344,11 +349,14 @@ static int signing_prove(struct signature_ctx *ctx, const struct signing *signin
         return 1;
     }
     prov_err_mark(ctx->prov);
-    right = software_verify(ctx->prov, ctx->key->software, &signing->scheme, signing->sig, signing->sig_len, tbs, tbs_len);
+    right =
+        software_verify(ctx->prov, ctx->key->software, &signing->scheme, signing->sig, signing->sig_len, tbs, tbs_len);
     prov_err_forget(ctx->prov);
     if (!right) {
-        return prov_raise(ctx->prov, PROV_R_WRONG_RESULT, "the signature made with '%s' does not fit the public key that was "
-                          "loaded: another key bears that name now", tok_key_uri(ctx->key->token));
+        return prov_raise(ctx->prov, PROV_R_WRONG_RESULT,
+                          "the signature made with '%s' does not fit the public key that was "
+                          "loaded: another key bears that name now",
+                          tok_key_uri(ctx->key->token));
     }
     tok_key_prove(ctx->key->token, signing->unproved);
     return 1;
@@ -391,8 +399,8 @@ static int token_sign(struct signature_ctx *ctx, unsigned char *sig, size_t *out
     struct signing signing;
 
     if (room < signature_size(ctx)) {
-        return prov_raise(ctx->prov, PROV_R_PARAMETER, "a buffer of %zu bytes is too small for a signature of %zu", room,
-                          signature_size(ctx));
+        return prov_raise(ctx->prov, PROV_R_PARAMETER, "a buffer of %zu bytes is too small for a signature of %zu",
+                          room, signature_size(ctx));
     }
     memset(&signing.scheme, 0, sizeof(signing.scheme));
     if (!prov_ready(ctx->prov) || !scheme_read(ctx, &signing.scheme) || !signing_run(ctx, &signing, tbs, tbs_len)) {
@@ -406,7 +414,8 @@ static int token_sign(struct signature_ctx *ctx, unsigned char *sig, size_t *out
     return 1;
 }
 
-/* --- a ready digest ---------------------------------------------------------------------------------------------------------------- */
+/* --- a ready digest
+ * ---------------------------------------------------------------------------------------------------------------- */
 
 static int sign_init(void *vctx, void *vkey, const OSSL_PARAM params[])
 {
@@ -416,7 +425,8 @@ static int sign_init(void *vctx, void *vkey, const OSSL_PARAM params[])
            set_ctx_params(ctx, params);
 }
 
-static int sign_run(void *vctx, unsigned char *sig, size_t *siglen, size_t sigsize, const unsigned char *tbs, size_t tbslen)
+static int sign_run(void *vctx, unsigned char *sig, size_t *siglen, size_t sigsize, const unsigned char *tbs,
+                    size_t tbslen)
 {
     struct signature_ctx *ctx = vctx;
 
@@ -454,8 +464,8 @@ static int verify_recover_init(void *vctx, void *vkey, const OSSL_PARAM params[]
            set_ctx_params(ctx, params);
 }
 
-static int verify_recover_run(void *vctx, unsigned char *rout, size_t *routlen, size_t routsize, const unsigned char *sig,
-                              size_t siglen)
+static int verify_recover_run(void *vctx, unsigned char *rout, size_t *routlen, size_t routsize,
+                              const unsigned char *sig, size_t siglen)
 {
     struct signature_ctx *ctx = vctx;
 
@@ -463,7 +473,8 @@ static int verify_recover_run(void *vctx, unsigned char *rout, size_t *routlen, 
     return EVP_PKEY_verify_recover(ctx->delegate, rout, routlen, sig, siglen) > 0;
 }
 
-/* --- a digest made here ---------------------------------------------------------------------------------------------------------------- */
+/* --- a digest made here
+ * ---------------------------------------------------------------------------------------------------------------- */
 
 /* libssl asks this of every scheme that it considers: it must not touch the token. */
 static int digest_sign_init(void *vctx, const char *mdname, void *vkey, const OSSL_PARAM params[])

@@ -9,9 +9,10 @@
 
 #include "provider/variant.h"
 
-/* Away from us. And, where the application's own default properties don't lead to a validated provider, towards `default`:
- * a third provider that captures key types (docs/design.md) must not get our software work either. */
-/* Only a name with a dot may be invented: OpenSSL takes no other that it does not know (property_parse.c, parse_name). */
+/* Away from us. And, where the application's own default properties don't lead to a validated provider, towards
+ * `default`: a third provider that captures key types (docs/design.md) must not get our software work either. */
+/* Only a name with a dot may be invented: OpenSSL takes no other that it does not know (property_parse.c, parse_name).
+ */
 #define QUERY_NOT_OURS "signet.algorithm!=yes"
 #define QUERY_DEFAULT "signet.algorithm!=yes,?provider=default"
 
@@ -22,7 +23,8 @@ static _Thread_local unsigned depth;
 int software_enter(const struct prov_ctx *prov)
 {
     if (depth >= DEEPEST) {
-        return prov_raise(prov, PROV_R_SOFTWARE, "providers call each other without end; name `default` in default_properties");
+        return prov_raise(prov, PROV_R_SOFTWARE,
+                          "providers call each other without end; name `default` in default_properties");
     }
     depth++;
     return 1;

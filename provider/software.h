@@ -1,8 +1,8 @@
 /* Everything that is not the token's work: other providers' algorithms, reached through the child library context.
  *
- * Every fetch there carries the instance's query, which keeps it away from us: an instance that fetched itself, or another one
- * of ours, would call itself without end. A thread-local depth turns what might be left of that into an error.
- * No function here takes a lock or touches a module. For the rooms of provider/. */
+ * Every fetch there carries the instance's query, which keeps it away from us: an instance that fetched itself, or
+ * another one of ours, would call itself without end. A thread-local depth turns what might be left of that into an
+ * error. No function here takes a lock or touches a module. For the rooms of provider/. */
 #ifndef SIGNET_PROVIDER_SOFTWARE_H
 #define SIGNET_PROVIDER_SOFTWARE_H
 
@@ -12,9 +12,9 @@
 #include "base/scoped.h"
 #include "provider/provider.h"
 
-/* software_prove checks the query: whether RSA and EC of others can be fetched with it (then prov->software is set), and that
- * none of them is ours. False if one is. Not during our own start: a fetch in a child that has no provider yet would wake OpenSSL's
- * fallback there, and hide that the application has none; so the first key does it. */
+/* software_prove checks the query: whether RSA and EC of others can be fetched with it (then prov->software is set),
+ * and that none of them is ours. False if one is. Not during our own start: a fetch in a child that has no provider yet
+ * would wake OpenSSL's fallback there, and hide that the application has none; so the first key does it. */
 bool software_prove(struct prov_ctx *prov);
 
 /* software_first_query is the query until software_prove knows better; static. */
@@ -31,7 +31,8 @@ EVP_MD *software_digest(const struct prov_ctx *prov, const char *name);
 
 /* software_key makes a key out of parameters (EVP_PKEY_fromdata); NULL on failure. */
 EVP_PKEY *software_key(const struct prov_ctx *prov, const char *type, int selection, const OSSL_PARAM params[]);
-/* software_key_from_spki decodes a SubjectPublicKeyInfo, software_key_from_certificate takes the key of a certificate. */
+/* software_key_from_spki decodes a SubjectPublicKeyInfo, software_key_from_certificate takes the key of a certificate.
+ */
 EVP_PKEY *software_key_from_spki(const struct prov_ctx *prov, const unsigned char *der, size_t len);
 EVP_PKEY *software_key_from_certificate(const struct prov_ctx *prov, const unsigned char *der, size_t len);
 /* software_spki encodes the public half; returns the length, *out_der is OPENSSL_malloc'd; negative on failure. */

@@ -19,12 +19,12 @@ static OSSL_FUNC_store_export_object_fn store_export;
 
 struct store {
     struct prov_ctx *prov;
-    struct tok_uri *uri;  /* NULL if it is malformed */
-    struct tok_result parsed; /* what is wrong with it is told by the first load: before that, errors of the `file:` loader, which
-                                 OpenSSL asks first, would stand before ours */
-    unsigned wanted;      /* bits of enum tok_wanted */
-    bool looked;          /* the tokens were asked */
-    bool over;            /* nothing more to come */
+    struct tok_uri *uri;      /* NULL if it is malformed */
+    struct tok_result parsed; /* what is wrong with it is told by the first load: before that, errors of the `file:`
+                                 loader, which OpenSSL asks first, would stand before ours */
+    unsigned wanted;          /* bits of enum tok_wanted */
+    bool looked;              /* the tokens were asked */
+    bool over;                /* nothing more to come */
     struct tok_items items;
     size_t next;
 };
@@ -155,7 +155,8 @@ static int look(struct store *store, OSSL_PASSPHRASE_CALLBACK *ask, void *ask_ar
 }
 
 /* One object a call. In a listing, one that can't be served is passed over unless it is all there is. */
-static int store_load(void *vstore, OSSL_CALLBACK *object, void *object_arg, OSSL_PASSPHRASE_CALLBACK *ask, void *ask_arg)
+static int store_load(void *vstore, OSSL_CALLBACK *object, void *object_arg, OSSL_PASSPHRASE_CALLBACK *ask,
+                      void *ask_arg)
 {
     struct store *store = vstore;
     int given = 0;

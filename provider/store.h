@@ -1,7 +1,8 @@
 /* The store: `pkcs11:` URIs to keys and certificates.
  *
- * Opening only parses; the first load looks at the tokens, logging in where private keys are wanted. Objects come one a call, private keys
- * first, then certificates, then public keys. After a failed load there is no more to come, so that no application loops. */
+ * Opening only parses; the first load looks at the tokens, logging in where private keys are wanted. Objects come one a
+ * call, private keys first, then certificates, then public keys. After a failed load there is no more to come, so that
+ * no application loops. */
 #ifndef SIGNET_PROVIDER_STORE_H
 #define SIGNET_PROVIDER_STORE_H
 

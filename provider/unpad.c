@@ -33,7 +33,8 @@ static size_t choose(mask which, size_t yes, size_t no)
     return (which & yes) | (~which & no);
 }
 
-/* Where the message starts in a block 00 02 PS 00 M, whose PS has at least eight bytes, none of them zero. *good is a mask. */
+/* Where the message starts in a block 00 02 PS 00 M, whose PS has at least eight bytes, none of them zero. *good is a
+ * mask. */
 static size_t message_start(mask *good, const uint8_t *em, size_t k)
 {
     mask found = 0;
@@ -92,8 +93,8 @@ void unpad_tls(uint8_t out[UNPAD_TLS_LEN], const uint8_t *em, size_t k, const ui
     choose_premaster(out, good, em + k - UNPAD_TLS_LEN, random, client_version, negotiated_version);
 }
 
-void unpad_tls_message(uint8_t out[UNPAD_TLS_LEN], const uint8_t *message, size_t len, const uint8_t random[UNPAD_TLS_LEN],
-                       unsigned client_version, unsigned negotiated_version)
+void unpad_tls_message(uint8_t out[UNPAD_TLS_LEN], const uint8_t *message, size_t len,
+                       const uint8_t random[UNPAD_TLS_LEN], unsigned client_version, unsigned negotiated_version)
 {
     uint8_t block[UNPAD_TLS_LEN] = { 0 };
 

@@ -1,7 +1,8 @@
 /* Key types as rows: what OpenSSL calls a key, what a token calls it, and the few functions in which families differ.
  *
- * These tables (alg_*.c) are the one place that names both vocabularies, since a row is the translation. Everything else in
- * provider/ is one set of functions for all types, driven by the row. Constant data; for the rooms of provider/. */
+ * These tables (alg_*.c) are the one place that names both vocabularies, since a row is the translation. Everything
+ * else in provider/ is one set of functions for all types, driven by the row. Constant data; for the rooms of
+ * provider/. */
 #ifndef SIGNET_PROVIDER_VARIANT_H
 #define SIGNET_PROVIDER_VARIANT_H
 
@@ -36,42 +37,44 @@ struct prov_mechanism {
 
 /* The functions of a family (RSA, EC). */
 struct prov_family {
-    const char *operation;      /* the private name of the signature algorithm: "SIGNET-RSA" */
-    const char *asym_cipher;    /* likewise, for decryption; NULL: none */
-    const char *key_exchange;   /* the other providers' own name, for software keys ("ECDH"); NULL: none */
+    const char *operation;         /* the private name of the signature algorithm: "SIGNET-RSA" */
+    const char *asym_cipher;       /* likewise, for decryption; NULL: none */
+    const char *key_exchange;      /* the other providers' own name, for software keys ("ECDH"); NULL: none */
     const char *key_encapsulation; /* likewise */
     const char *default_digest;
-    const char *private_param;  /* whose presence makes a key private ("d", "priv") */
-    const char *public_param;   /* likewise ("n", "pub") */
-    const OSSL_PARAM *key_params;   /* what may be imported and exported */
-    const OSSL_PARAM *readable;     /* what get_params knows */
-    const OSSL_PARAM *writable;     /* what set_params knows, for software keys */
-    const OSSL_PARAM *generation;   /* what key generation knows */
-    /* public_key makes the public half, as an OpenSSL key of the child context, of what the token shows. NULL if that is
-     * not enough, or malformed (errors of libcrypto may be on the queue). */
+    const char *private_param;    /* whose presence makes a key private ("d", "priv") */
+    const char *public_param;     /* likewise ("n", "pub") */
+    const OSSL_PARAM *key_params; /* what may be imported and exported */
+    const OSSL_PARAM *readable;   /* what get_params knows */
+    const OSSL_PARAM *writable;   /* what set_params knows, for software keys */
+    const OSSL_PARAM *generation; /* what key generation knows */
+    /* public_key makes the public half, as an OpenSSL key of the child context, of what the token shows. NULL if that
+     * is not enough, or malformed (errors of libcrypto may be on the queue). */
     EVP_PKEY *(*public_key)(const struct prov_ctx *prov, const struct tok_public *half);
     /* describe does the reverse, filling what identifies the key on a token: of a key file's public half. */
     bool (*describe)(struct tok_public *out_half, EVP_PKEY *key);
-    /* prepare fills the mechanism for signing `tbs`, a ready digest (or raw data). TOK_CODE_UNSUPPORTED says why not. */
-    TOK_RESULT (*prepare)(struct prov_mechanism *out, const struct prov_scheme *scheme, const uint8_t *tbs,
-                          size_t tbs_len);
+    /* prepare fills the mechanism for signing `tbs`, a ready digest (or raw data). TOK_CODE_UNSUPPORTED says why not.
+     */
+    TOK_RESULT(*prepare)
+    (struct prov_mechanism *out, const struct prov_scheme *scheme, const uint8_t *tbs, size_t tbs_len);
     /* shape turns the token's signature into OpenSSL's. `sig` holds *len bytes in room bytes of space. */
     bool (*shape)(uint8_t *sig, size_t *len, size_t room);
 };
 
-/* All names and OIDs of a type, as the default provider has them: others would make conflicts in OpenSSL's map of names. */
+/* All names and OIDs of a type, as the default provider has them: others would make conflicts in OpenSSL's map of
+ * names. */
 #define PROV_NAMES_RSA "RSA:rsaEncryption:1.2.840.113549.1.1.1"
 #define PROV_NAMES_RSA_PSS "RSA-PSS:RSASSA-PSS:1.2.840.113549.1.1.10"
 #define PROV_NAMES_EC "EC:id-ecPublicKey:1.2.840.10045.2.1"
 
 /* A row: one keymgmt algorithm. */
 struct prov_variant {
-    const char *type;   /* OpenSSL's first name: "RSA" */
-    const char *names;  /* PROV_NAMES_… */
+    const char *type;  /* OpenSSL's first name: "RSA" */
+    const char *names; /* PROV_NAMES_… */
     const char *description;
     CK_KEY_TYPE key_type;
     const struct prov_family *family;
-    bool restricted;    /* RSA-PSS: parameters of the key itself limit what it signs */
+    bool restricted; /* RSA-PSS: parameters of the key itself limit what it signs */
 };
 
 /* What every key on a token can be asked, for the families' lists of readable parameters (include/signet.h). */
@@ -80,13 +83,15 @@ struct prov_variant {
         OSSL_PARAM_utf8_string(SIGNET_PKEY_PARAM_LABEL, NULL, 0),                                                      \
         OSSL_PARAM_uint64(SIGNET_PKEY_PARAM_LAST_SIGN_US, NULL)
 
-/* Decryption with RSA on a token: the mechanisms, of which OAEP's has parameters. False where a token can't be told these. */
+/* Decryption with RSA on a token: the mechanisms, of which OAEP's has parameters. False where a token can't be told
+ * these. */
 extern const CK_MECHANISM prov_rsa_raw, prov_rsa_pkcs1;
 struct prov_oaep {
     CK_MECHANISM mechanism;
     CK_RSA_PKCS_OAEP_PARAMS params;
 };
-bool prov_rsa_oaep(struct prov_oaep *out, const EVP_MD *digest, const EVP_MD *mgf1, const uint8_t *label, size_t label_len);
+bool prov_rsa_oaep(struct prov_oaep *out, const EVP_MD *digest, const EVP_MD *mgf1, const uint8_t *label,
+                   size_t label_len);
 
 extern const struct prov_family prov_rsa, prov_ec;
 extern const struct prov_variant prov_rsa_variant, prov_rsa_pss_variant, prov_ec_variant;

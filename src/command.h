@@ -1,7 +1,8 @@
 /* The command's own common ground: its subcommands, and the configuration they read.
  *
- * A subcommand is a row of the table in main.c and a file of its own. They reach tokens through the headers of pkcs11/, never by a
- * C_ function, and print one clear message where something fails. Exit statuses: 0 good, 1 failed, 2 wrong usage. */
+ * A subcommand is a row of the table in main.c and a file of its own. They reach tokens through the headers of pkcs11/,
+ * never by a C_ function, and print one clear message where something fails. Exit statuses: 0 good, 1 failed, 2 wrong
+ * usage. */
 #ifndef SIGNET_SRC_COMMAND_H
 #define SIGNET_SRC_COMMAND_H
 
@@ -24,10 +25,12 @@ struct common_options {
 #define COMMON_OPTIONS                                                                                                 \
     { "config", required_argument, NULL, 'C' }, { "provider", required_argument, NULL, 'P' },                          \
         { "module", required_argument, NULL, 'M' }, { "pin", required_argument, NULL, 'p' },                           \
-        { "help", no_argument, NULL, 'h' }
+    {                                                                                                                  \
+        "help", no_argument, NULL, 'h'                                                                                 \
+    }
 
 #define COMMON_USAGE                                                                                                   \
-    "  --config FILE    read the settings there, not in OpenSSL's own configuration\n"                                \
+    "  --config FILE    read the settings there, not in OpenSSL's own configuration\n"                                 \
     "  --provider NAME  as which the provider is activated there (signet)\n"                                           \
     "  --module PATH    use this PKCS#11 module\n"                                                                     \
     "  --pin SOURCE     file:PATH, env:NAME, fd:N, ... as the setting pin\n"

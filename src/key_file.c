@@ -1,5 +1,5 @@
-/* signet key-file: writes the file by which a program loads a key that stays on its token. What it does is what any application
- * does: it loads the key by its URI and writes it as PEM. */
+/* signet key-file: writes the file by which a program loads a key that stays on its token. What it does is what any
+ * application does: it loads the key by its URI and writes it as PEM. */
 #include <errno.h>
 #include <fcntl.h>
 #include <getopt.h>
@@ -21,7 +21,8 @@ static void usage(FILE *out)
           "Writes a key file for the private key that URI names: pkcs11:token=...;object=...\n"
           "The file holds no secret. It goes wherever a program takes the file of a private key.\n\n"
           "  -o, --output FILE  write it there, not on the terminal\n"
-          "  -f, --force        even if FILE exists\n" COMMON_USAGE, out);
+          "  -f, --force        even if FILE exists\n" COMMON_USAGE,
+          out);
 }
 
 /* The first error is ours where one is; what libcrypto adds behind it says less. */
@@ -33,12 +34,15 @@ static int report_first(const char *what)
     const char *reason = ERR_reason_error_string(code);
 
     fprintf(stderr, "signet: %s: %s\n", what,
-            (flags & ERR_TXT_STRING) != 0 && data[0] != '\0' ? data : reason != NULL ? reason : "unknown error");
+            (flags & ERR_TXT_STRING) != 0 && data[0] != '\0' ? data
+            : reason != NULL                                 ? reason
+                                                             : "unknown error");
     ERR_clear_error();
     return 1;
 }
 
-/* Our own code serves as the provider, with the settings of the configuration's section for it, or of the environment. */
+/* Our own code serves as the provider, with the settings of the configuration's section for it, or of the environment.
+ */
 static OSSL_LIB_CTX *library_open(const struct common_options *options)
 {
     const char *name = options->provider != NULL ? options->provider : "signet";
@@ -117,7 +121,10 @@ static int key_write(EVP_PKEY *key, const char *path, bool force)
 int key_file_main(int argc, char **argv)
 {
     static const struct option known[] = {
-        { "output", required_argument, NULL, 'o' }, { "force", no_argument, NULL, 'f' }, COMMON_OPTIONS, { NULL, 0, NULL, 0 },
+        { "output", required_argument, NULL, 'o' },
+        { "force", no_argument, NULL, 'f' },
+        COMMON_OPTIONS,
+        { NULL, 0, NULL, 0 },
     };
     struct common_options options = { NULL, NULL };
     const char *output = NULL;

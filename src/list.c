@@ -13,7 +13,8 @@
 static void usage(FILE *out)
 {
     fputs("usage: signet list [OPTION]... [URI]\n\n"
-          "Shows the modules, tokens, keys and certificates that URI (pkcs11:) matches.\n\n" COMMON_USAGE, out);
+          "Shows the modules, tokens, keys and certificates that URI (pkcs11:) matches.\n\n" COMMON_USAGE,
+          out);
 }
 
 /* Fields of Cryptoki are padded with spaces, not terminated. */
@@ -43,8 +44,8 @@ static void print_token(const CK_TOKEN_INFO *info)
 {
     const char *separator = "; ";
 
-    printf("  token '%.*s' (%.*s %.*s, serial %.*s", FIELD(info->label), FIELD(info->manufacturerID), FIELD(info->model),
-           FIELD(info->serialNumber));
+    printf("  token '%.*s' (%.*s %.*s, serial %.*s", FIELD(info->label), FIELD(info->manufacturerID),
+           FIELD(info->model), FIELD(info->serialNumber));
     for (size_t i = 0; i < COUNT_OF(token_flags); i++) {
         if ((info->flags & token_flags[i].flag) != 0) {
             printf("%s%s", separator, token_flags[i].text);
@@ -59,7 +60,8 @@ static void print_curve(const struct tok_public *half)
     const unsigned char *at = half->params.data;
     ASN1_OBJECT *curve = half->params.len == 0 ? NULL : d2i_ASN1_OBJECT(NULL, &at, (long)half->params.len);
 
-    printf("EC %s", curve != NULL && OBJ_obj2nid(curve) != NID_undef ? OBJ_nid2sn(OBJ_obj2nid(curve)) : "(unknown curve)");
+    printf("EC %s",
+           curve != NULL && OBJ_obj2nid(curve) != NID_undef ? OBJ_nid2sn(OBJ_obj2nid(curve)) : "(unknown curve)");
     ASN1_OBJECT_free(curve);
 }
 
@@ -171,7 +173,8 @@ static int list(const struct tok_settings *settings, const struct tok_uri *uri)
             printf("module %s", module->path);
             result = tok_module_info(tokens.items[i]->module, &info);
             if (tok_ok(&result)) {
-                printf(" (%.*s %u.%u)", FIELD(info.libraryDescription), info.libraryVersion.major, info.libraryVersion.minor);
+                printf(" (%.*s %u.%u)", FIELD(info.libraryDescription), info.libraryVersion.major,
+                       info.libraryVersion.minor);
             }
             putchar('\n');
         }

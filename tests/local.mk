@@ -41,7 +41,8 @@ TESTS += $(shell_tests)
 if !SANITIZED
 TESTS += tests/tls/valgrind.sh
 endif
-EXTRA_DIST += tests/lib tests/tls/setup.sh $(shell_tests) tests/tls/valgrind.sh
+EXTRA_DIST += tests/lib tests/tls/setup.sh tests/tls/run.sh tests/tls/valgrind.supp \
+    $(shell_tests) tests/tls/valgrind.sh
 
 check_PROGRAMS += tests/bench/overhead
 tests_bench_overhead_SOURCES = tests/bench/overhead.c

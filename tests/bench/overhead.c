@@ -1,5 +1,5 @@
-/* What the provider costs: signatures a second by EVP_DigestSign, a new context each, divided by those of C_SignInit and C_Sign
- * of the ready digest, one session a thread. Median of interleaved runs.
+/* What the provider costs: signatures a second by EVP_DigestSign, a new context each, divided by those of C_SignInit
+ * and C_Sign of the ready digest, one session a thread. Median of interleaved runs.
  *
  *     overhead MODULE TOKEN SECONDS-PER-RUN */
 #include <dlfcn.h>
@@ -145,8 +145,8 @@ static void compare(const struct work *work, int threads, double seconds)
         provider[run] = rate(by_provider, work, threads, seconds);
         ratios[run] = provider[run] / plain[run];
     }
-    printf("%-4s %d thread%s  bare %8.0f/s  provider %8.0f/s  ratio %.3f\n", work->label, threads, threads > 1 ? "s" : " ",
-           median(plain), median(provider), median(ratios));
+    printf("%-4s %d thread%s  bare %8.0f/s  provider %8.0f/s  ratio %.3f\n", work->label, threads,
+           threads > 1 ? "s" : " ", median(plain), median(provider), median(ratios));
     fflush(stdout);
 }
 
@@ -187,7 +187,8 @@ static int find_slot(const char *label)
 
 int main(int argc, char **argv)
 {
-    struct work works[] = { { "ec", NULL, CKM_ECDSA, 0, 0, 0 }, { "rsa", NULL, CKM_RSA_PKCS, sizeof(sha256_info), 0, 0 } };
+    struct work works[] = { { "ec", NULL, CKM_ECDSA, 0, 0, 0 },
+                            { "rsa", NULL, CKM_RSA_PKCS, sizeof(sha256_info), 0, 0 } };
     static const int threads[] = { 1, 2, 8 };
     CK_C_GetFunctionList get_list;
     void *module = argc == 4 ? dlopen(argv[1], RTLD_NOW) : NULL;

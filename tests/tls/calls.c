@@ -68,7 +68,8 @@ static void handshakes_cost_two_calls(const char *folder, const char *type, int 
             }
         }
         ok(counts->calls[COUNT_SignInit] == 20 && counts->calls[COUNT_Sign] == 20 && total() == 40,
-           "%s, TLS %s: 20 handshakes are 20 C_SignInit, 20 C_Sign and nothing else (%u calls)", type, version_name, total());
+           "%s, TLS %s: 20 handshakes are 20 C_SignInit, 20 C_Sign and nothing else (%u calls)", type, version_name,
+           total());
     }
     SSL_CTX_free(server);
     SSL_CTX_free(client);
@@ -110,8 +111,8 @@ int main(int argc, char **argv)
         forget();
         snprintf(uri, sizeof(uri), "pkcs11:token=test;object=%s;type=private", loads[i].type);
         key = key_by_name(uri);
-        ok(key != NULL && total() <= loads[i].most, "%s: the first load by URI costs at most %u calls (%u)", loads[i].type,
-           loads[i].most, total());
+        ok(key != NULL && total() <= loads[i].most, "%s: the first load by URI costs at most %u calls (%u)",
+           loads[i].type, loads[i].most, total());
         EVP_PKEY_free(key);
     }
     handshakes_cost_two_calls(argv[1], argv[2], TLS1_3_VERSION, "1.3");

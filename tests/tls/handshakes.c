@@ -1,8 +1,8 @@
 /* The matrix of handshakes, for the provider setup that OPENSSL_CONF makes: key type x version x groups x client
  * authentication x how the keys are named.     handshakes FOLDER good|no-token
  *
- * FOLDER has TYPE-uri.name, TYPE.key (key file), TYPE-soft.key, their chains and root.pem (tests/tls/handshakes.sh). With
- * "no-token" keys on a token must be refused with an error, and software keys work all the same. */
+ * FOLDER has TYPE-uri.name, TYPE.key (key file), TYPE-soft.key, their chains and root.pem (tests/tls/handshakes.sh).
+ * With "no-token" keys on a token must be refused with an error, and software keys work all the same. */
 #include <openssl/pem.h>
 #include <stdlib.h>
 #include <string.h>
@@ -39,7 +39,8 @@ static const char *name_of(char *out, size_t size, const char *pattern, const ch
     const char *hole = strstr(pattern, "%s");
     int uri = strncmp(pattern, "pkcs11:", 7) == 0;
 
-    snprintf(out, size, "%s%s%.*s%s%s", uri ? "" : folder, uri ? "" : "/", (int)(hole - pattern), pattern, type, hole + 2);
+    snprintf(out, size, "%s%s%.*s%s%s", uri ? "" : folder, uri ? "" : "/", (int)(hole - pattern), pattern, type,
+             hole + 2);
     return out;
 }
 
@@ -50,8 +51,8 @@ static SSL_CTX *end_with(const struct form *form, const char *type, int version)
     char root[300];
 
     snprintf(root, sizeof(root), "%s/root.pem", folder);
-    return context_with(name_of(key, sizeof(key), form->key, type), name_of(chain, sizeof(chain), form->chain, type), root,
-                        version);
+    return context_with(name_of(key, sizeof(key), form->key, type), name_of(chain, sizeof(chain), form->chain, type),
+                        root, version);
 }
 
 static int one(SSL_CTX *server, SSL_CTX *client, const char *group, int authenticate)
@@ -59,7 +60,8 @@ static int one(SSL_CTX *server, SSL_CTX *client, const char *group, int authenti
     if (group[0] != '\0' && (!SSL_CTX_set1_groups_list(server, group) || !SSL_CTX_set1_groups_list(client, group))) {
         return 0;
     }
-    SSL_CTX_set_verify(server, authenticate ? SSL_VERIFY_PEER | SSL_VERIFY_FAIL_IF_NO_PEER_CERT : SSL_VERIFY_NONE, NULL);
+    SSL_CTX_set_verify(server, authenticate ? SSL_VERIFY_PEER | SSL_VERIFY_FAIL_IF_NO_PEER_CERT : SSL_VERIFY_NONE,
+                       NULL);
     return shake(server, client);
 }
 

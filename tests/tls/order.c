@@ -65,8 +65,8 @@ static void software_works(const char *when)
     ok(derive != NULL && EVP_PKEY_derive_init(derive) == 1 && EVP_PKEY_derive_set_peer(derive, peer) == 1 &&
            EVP_PKEY_derive(derive, secret, &len) == 1,
        "%s: ECDH", when);
-    ok(paramgen != NULL && EVP_PKEY_paramgen_init(paramgen) == 1 && EVP_PKEY_CTX_set_group_name(paramgen, "P-384") == 1 &&
-           EVP_PKEY_paramgen(paramgen, &params) == 1,
+    ok(paramgen != NULL && EVP_PKEY_paramgen_init(paramgen) == 1 &&
+           EVP_PKEY_CTX_set_group_name(paramgen, "P-384") == 1 && EVP_PKEY_paramgen(paramgen, &params) == 1,
        "%s: parameters are generated", when);
     der_len = ec == NULL ? -1 : i2d_PrivateKey(ec, &der);
     if (ok(der_len > 0, "%s: a private software key is written", when)) {
@@ -94,7 +94,8 @@ static void encrypted_stays_encrypted(void)
     char *text;
     long len;
 
-    ok(key != NULL && PEM_write_bio_PrivateKey(out, key, EVP_aes_256_cbc(), (const unsigned char *)"pw", 2, NULL, NULL) == 1,
+    ok(key != NULL &&
+           PEM_write_bio_PrivateKey(out, key, EVP_aes_256_cbc(), (const unsigned char *)"pw", 2, NULL, NULL) == 1,
        "a software key is written with a password");
     len = BIO_get_mem_data(out, &text);
     ok(len > 30 && strncmp(text, "-----BEGIN ENCRYPTED PRIVATE KEY", 32) == 0, "and is encrypted");
@@ -134,7 +135,8 @@ static void token_keys_are_themselves(const char *type)
     EVP_PKEY_free(dup);
 }
 
-/* --- the readers of key files ------------------------------------------------------------------------------------------------ */
+/* --- the readers of key files
+ * ------------------------------------------------------------------------------------------------ */
 
 static int read_by_pem(const char *file)
 {
@@ -245,7 +247,8 @@ static void software_files_stay(void)
     EVP_PKEY_free(key);
 }
 
-/* --- TLS 1.2 key transport ------------------------------------------------------------------------------------------------------ */
+/* --- TLS 1.2 key transport
+ * ------------------------------------------------------------------------------------------------------ */
 
 static int premaster(unsigned char out[48], EVP_PKEY *key, const unsigned char *cipher, size_t cipher_len)
 {
@@ -276,7 +279,8 @@ static size_t encrypt(unsigned char *out, EVP_PKEY *key, const unsigned char *te
 }
 
 /* Bad input of every kind gives another random secret each time, never an error. */
-static void bad_premaster(EVP_PKEY *key, const unsigned char *cipher, size_t len, const unsigned char *right, const char *what)
+static void bad_premaster(EVP_PKEY *key, const unsigned char *cipher, size_t len, const unsigned char *right,
+                          const char *what)
 {
     unsigned char one[48];
     unsigned char two[48];

@@ -1,5 +1,5 @@
-/* Asks a token for the secret parts of a private key, logged in as its user, and tells what it answered. Exit status 0 if it
- * gave none of them.    ask-secret MODULE TOKEN PIN LABEL */
+/* Asks a token for the secret parts of a private key, logged in as its user, and tells what it answered. Exit status 0
+ * if it gave none of them.    ask-secret MODULE TOKEN PIN LABEL */
 #include <dlfcn.h>
 #include <p11-kit/pkcs11.h>
 #include <stdio.h>

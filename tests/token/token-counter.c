@@ -1,5 +1,6 @@
-/* A PKCS#11 module in front of another (SIGNET_TEST_MODULE): forwards and counts (tests/token/counts.h). A function that is not in
- * that table is counted as "other" and not supported, so that nothing goes unseen. SIGNET_TEST_DELAY_US delays each call. */
+/* A PKCS#11 module in front of another (SIGNET_TEST_MODULE): forwards and counts (tests/token/counts.h). A function
+ * that is not in that table is counted as "other" and not supported, so that nothing goes unseen. SIGNET_TEST_DELAY_US
+ * delays each call. */
 #include <dlfcn.h>
 #include <fcntl.h>
 #include <p11-kit/pkcs11.h>
@@ -55,7 +56,8 @@ static int is_secret(CK_ATTRIBUTE_TYPE type)
     }
 COUNTED_FUNCTIONS(FORWARD)
 
-static CK_RV watched_GetAttributeValue(CK_SESSION_HANDLE session, CK_OBJECT_HANDLE object, CK_ATTRIBUTE *list, CK_ULONG num)
+static CK_RV watched_GetAttributeValue(CK_SESSION_HANDLE session, CK_OBJECT_HANDLE object, CK_ATTRIBUTE *list,
+                                       CK_ULONG num)
 {
     CK_OBJECT_CLASS class = CKO_DATA;
     CK_ATTRIBUTE ask = { CKA_CLASS, &class, sizeof(class) };
@@ -69,8 +71,8 @@ static CK_RV watched_GetAttributeValue(CK_SESSION_HANDLE session, CK_OBJECT_HAND
     return front_GetAttributeValue(session, object, list, num);
 }
 
-static CK_RV watched_WrapKey(CK_SESSION_HANDLE session, CK_MECHANISM *mechanism, CK_OBJECT_HANDLE with, CK_OBJECT_HANDLE key,
-                             CK_BYTE *out, CK_ULONG *out_len)
+static CK_RV watched_WrapKey(CK_SESSION_HANDLE session, CK_MECHANISM *mechanism, CK_OBJECT_HANDLE with,
+                             CK_OBJECT_HANDLE key, CK_BYTE *out, CK_ULONG *out_len)
 {
     counts->secrets_asked++;
     return front_WrapKey(session, mechanism, with, key, out, out_len);

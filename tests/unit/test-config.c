@@ -38,16 +38,54 @@ TEST(nothing_said_means_the_defaults)
     assert_int_equal(config.settings.deadline_us, 10000000);
     assert_int_equal(config.settings.login, TOK_LOGIN_AUTO);
     assert_int_equal(config.rsa_decrypt, 7);
-    assert_false(config.fips || config.settings.trust_files || config.settings.pin_last_try || config.settings.load_early);
+    assert_false(config.fips || config.settings.trust_files || config.settings.pin_last_try ||
+                 config.settings.load_early);
 }
 
 TEST(every_setting_is_read)
 {
     static const char *const pairs[] = {
-        "pkcs11-module", "/a.so,b", "pkcs11-init-args", "x=y", "pin", "value:1", "pin-last-try", "yes", "login", "always", "load",
-        "early", "max-sessions", "3", "deadline", "5", "fork-wait", "100", "require", "sensitive,local", "rsa-decrypt", "oaep",
-        "trust-files", "yes", "fips", "yes", "trace", "off", "tokens", "a, b-2", "token.a.uri", "pkcs11:token=A", "token.b-2.uri",
-        "pkcs11:token=B", "token.b-2.pin", "value:2", "token.b-2.max-sessions", "1", "token.a.pkcs11-module", "/c.so", NULL,
+        "pkcs11-module",
+        "/a.so,b",
+        "pkcs11-init-args",
+        "x=y",
+        "pin",
+        "value:1",
+        "pin-last-try",
+        "yes",
+        "login",
+        "always",
+        "load",
+        "early",
+        "max-sessions",
+        "3",
+        "deadline",
+        "5",
+        "fork-wait",
+        "100",
+        "require",
+        "sensitive,local",
+        "rsa-decrypt",
+        "oaep",
+        "trust-files",
+        "yes",
+        "fips",
+        "yes",
+        "trace",
+        "off",
+        "tokens",
+        "a, b-2",
+        "token.a.uri",
+        "pkcs11:token=A",
+        "token.b-2.uri",
+        "pkcs11:token=B",
+        "token.b-2.pin",
+        "value:2",
+        "token.b-2.max-sessions",
+        "1",
+        "token.a.pkcs11-module",
+        "/c.so",
+        NULL,
     };
     SCOPED(config_end) struct config config;
     struct tok_result result = read_pairs(&config, pairs);
@@ -55,7 +93,8 @@ TEST(every_setting_is_read)
     assert_true(tok_ok(&result));
     assert_string_equal(config.settings.modules, "/a.so,b");
     assert_string_equal(config.settings.init_args, "x=y");
-    assert_true(config.settings.pin_last_try && config.settings.load_early && config.settings.trust_files && config.fips);
+    assert_true(config.settings.pin_last_try && config.settings.load_early && config.settings.trust_files &&
+                config.fips);
     assert_int_equal(config.settings.login, TOK_LOGIN_ALWAYS);
     assert_int_equal(config.settings.max_sessions, 3);
     assert_int_equal(config.settings.deadline_us, 5000000);
@@ -119,8 +158,15 @@ TEST(a_secret_value_is_never_shown)
 
 TEST(names_of_other_providers_are_understood)
 {
-    static const char *const pairs[] = { "pkcs11-module-path", "/x.so", "pkcs11-module-token-pin", "4321",
-                                         "pkcs11-module-load-behavior", "early", "force_login", "true", NULL };
+    static const char *const pairs[] = { "pkcs11-module-path",
+                                         "/x.so",
+                                         "pkcs11-module-token-pin",
+                                         "4321",
+                                         "pkcs11-module-load-behavior",
+                                         "early",
+                                         "force_login",
+                                         "true",
+                                         NULL };
     SCOPED(config_end) struct config config;
     struct tok_result result = read_pairs(&config, pairs);
 
@@ -156,7 +202,8 @@ TEST(the_configuration_comes_before_the_environment_and_ours_before_others)
 
 TEST(known_settings_are_told_from_typos)
 {
-    assert_true(config_known("pin") && config_known("token.prod.uri") && config_known("activate") && config_known("init_args"));
+    assert_true(config_known("pin") && config_known("token.prod.uri") && config_known("activate") &&
+                config_known("init_args"));
     assert_false(config_known("pinn") || config_known("token.prod.url") || config_known("token"));
 }
 

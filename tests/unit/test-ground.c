@@ -73,7 +73,8 @@ TEST(a_process_is_exiting_only_once_it_is)
 
 TEST(settings_of_traces_that_make_no_sense_are_refused)
 {
-    static const char *const bad[] = { "", "stdout", "file:relative", "stderr:nonsense", "file:/does/not/exist/at/all" };
+    static const char *const bad[] = { "", "stdout", "file:relative", "stderr:nonsense",
+                                       "file:/does/not/exist/at/all" };
     const char *why;
 
     for (size_t i = 0; i < COUNT_OF(bad); i++) {

@@ -64,6 +64,83 @@ TEST(lists_are_walked_item_by_item)
     assert_null(text_next_item(&rest));
 }
 
+#define E_ACUTE "\xc3\xa9"
+#define EURO "\xe2\x82\xac"
+#define KEY "\xf0\x9f\x94\x91"
+
+TEST(a_buffer_of_one_byte_holds_the_empty_text)
+{
+    char buffer[2] = "xy";
+    struct text text = text_over(buffer, 1);
+
+    text_put(&text, "a");
+    text_printf(&text, "%s", "b");
+    assert_string_equal(buffer, "");
+    assert_int_equal(buffer[1], 'y');
+}
+
+/* Every character of every length at every place of the cut. */
+TEST(a_cut_leaves_whole_characters_wherever_it_falls)
+{
+    static const char line[] = "a" E_ACUTE EURO KEY "b" KEY EURO E_ACUTE "c";
+
+    for (size_t size = 1; size <= sizeof(line); size++) {
+        char put[sizeof(line)];
+        char printed[sizeof(line)];
+        struct text text = text_over(put, size);
+        size_t whole = size - 1;
+
+        text_put(&text, line);
+        text = text_over(printed, size);
+        text_printf(&text, "%s", line);
+        while (((unsigned char)line[whole] & 0xc0) == 0x80) {
+            whole--;
+        }
+        assert_int_equal(strlen(put), whole);
+        assert_memory_equal(put, line, whole);
+        assert_string_equal(printed, put);
+        assert_int_equal(text.truncated, size < sizeof(line));
+    }
+}
+
+TEST(bytes_that_are_no_characters_are_cut_anywhere)
+{
+    char buffer[4];
+    struct text text = TEXT_OVER(buffer);
+
+    text_put(&text, "\x80\x81\x82\x83\x84");
+    assert_int_equal(strlen(buffer), 3);
+    assert_true(text.truncated);
+}
+
+TEST(words_are_the_same_in_any_case)
+{
+    assert_true(text_same_word("Yes", "yES"));
+    assert_false(text_same_word("yes", "yess"));
+    assert_false(text_same_word("", "y"));
+}
+
+TEST(empty_items_are_items)
+{
+    char list[] = ",  ,x,";
+    char *rest = list;
+
+    assert_string_equal(text_next_item(&rest), "");
+    assert_string_equal(text_next_item(&rest), "");
+    assert_string_equal(text_next_item(&rest), "x");
+    assert_string_equal(text_next_item(&rest), "");
+    assert_null(text_next_item(&rest));
+}
+
+TEST(an_empty_list_has_one_empty_item)
+{
+    char list[] = "";
+    char *rest = list;
+
+    assert_string_equal(text_next_item(&rest), "");
+    assert_null(text_next_item(&rest));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -72,6 +149,12 @@ int main(void)
         cmocka_unit_test(a_cut_leaves_no_half_of_a_character),
         cmocka_unit_test(a_printed_text_of_just_the_size_is_whole),
         cmocka_unit_test(lists_are_walked_item_by_item),
+        cmocka_unit_test(a_buffer_of_one_byte_holds_the_empty_text),
+        cmocka_unit_test(a_cut_leaves_whole_characters_wherever_it_falls),
+        cmocka_unit_test(bytes_that_are_no_characters_are_cut_anywhere),
+        cmocka_unit_test(words_are_the_same_in_any_case),
+        cmocka_unit_test(empty_items_are_items),
+        cmocka_unit_test(an_empty_list_has_one_empty_item),
     };
 
     return RUN(tests);

@@ -1,0 +1,36 @@
+/* What a unit test does in a child process: cmocka's asserts are for the parent, so a child is judged by its exit status. */
+#ifndef SIGNET_TESTS_CHILD_H
+#define SIGNET_TESTS_CHILD_H
+
+#include <stdio.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#define CHILD_SECONDS 60
+
+/* child_ended waits for a child: its exit status, 128 + a signal (142: it hung), or -1. */
+static inline int child_ended(pid_t pid)
+{
+    int status = 0;
+
+    if (pid < 0 || waitpid(pid, &status, 0) != pid) {
+        return -1;
+    }
+    return WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
+}
+
+/* child_does runs body(arg) in a forked child; what it returns is the exit status. */
+static inline int child_does(int (*body)(void *arg), void *arg)
+{
+    pid_t pid;
+
+    fflush(NULL);
+    pid = fork();
+    if (pid == 0) {
+        alarm(CHILD_SECONDS);
+        _exit(body(arg));
+    }
+    return child_ended(pid);
+}
+
+#endif

@@ -1,0 +1,219 @@
+#include "unit.h"
+
+#include <pthread.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/syscall.h>
+
+#include "base/fork.h"
+#include "child.h"
+
+static unsigned seen_by_handler;
+static char order[8];
+
+static void note_generation(void)
+{
+    seen_by_handler = fork_generation();
+}
+
+static void note_first(void)
+{
+    strcat(order, "1");
+}
+
+static void note_second(void)
+{
+    strcat(order, "2");
+}
+
+static int first_child(void *arg)
+{
+    (void)arg;
+    return seen_by_handler == 2 && fork_generation() == 2 ? 0 : 1;
+}
+
+/* This test must be the first: nobody has asked for the generation yet. */
+TEST(a_child_handler_sees_the_new_generation_even_if_nobody_asked_before)
+{
+    fork_handlers(NULL, NULL, note_generation);
+    assert_int_equal(child_does(first_child, NULL), 0);
+}
+
+TEST(the_generation_starts_at_one)
+{
+    assert_int_equal(fork_generation(), 1);
+    assert_int_equal(fork_generation(), 1);
+}
+
+static int tells_generation(void *arg)
+{
+    (void)arg;
+    return (int)fork_generation();
+}
+
+static int tells_childs_generation(void *arg)
+{
+    return child_does(tells_generation, arg);
+}
+
+TEST(each_fork_is_one_step)
+{
+    assert_int_equal(child_does(tells_generation, NULL), 2);
+    assert_int_equal(child_does(tells_childs_generation, NULL), 3);
+    assert_int_equal(fork_generation(), 1); /* the parent stays what it was */
+}
+
+/* A clone that runs no handlers, as some runtimes make it. */
+TEST(a_bare_clone_is_noticed_by_its_process_id)
+{
+    pid_t pid = (pid_t)syscall(SYS_clone, SIGCHLD, NULL, NULL, NULL, NULL);
+
+    if (pid == 0) {
+        unsigned first = fork_generation();
+
+        _exit(first == 2 && fork_generation() == 2 ? 0 : 1);
+    }
+    assert_int_equal(child_ended(pid), 0);
+    assert_int_equal(fork_generation(), 1);
+}
+
+static int tells_order(void *arg)
+{
+    (void)arg;
+    return strcmp(order, "12") == 0 ? 0 : 1;
+}
+
+TEST(handlers_run_in_the_order_of_their_registration)
+{
+    fork_handlers(NULL, NULL, note_first);
+    fork_handlers(NULL, NULL, note_second);
+    assert_int_equal(child_does(tells_order, NULL), 0);
+    assert_string_equal(order, "");
+}
+
+static char parents[8];
+
+static void note_prepare(void)
+{
+    strcat(parents, "p");
+}
+
+static void note_parent(void)
+{
+    strcat(parents, "P");
+}
+
+static int no_parent_handler(void *arg)
+{
+    (void)arg;
+    return strcmp(parents, "p") == 0 ? 0 : 1;
+}
+
+TEST(prepare_and_parent_run_in_the_forking_process)
+{
+    fork_handlers(note_prepare, note_parent, NULL);
+    assert_int_equal(child_does(no_parent_handler, NULL), 0);
+    assert_string_equal(parents, "pP");
+}
+
+static bool marked_early;
+static bool marked_late;
+
+static void look_early(void)
+{
+    marked_early = process_exiting();
+}
+
+/* Registered first, so it runs last, as the destructors of a module would. */
+static void judge(void)
+{
+    marked_late = process_exiting();
+    _exit(!marked_early && marked_late ? 0 : 1);
+}
+
+static int exits(void *arg)
+{
+    (void)arg;
+    if (process_exiting()) {
+        return 2;
+    }
+    (void)atexit(judge);
+    process_watch_exit();
+    (void)atexit(look_early);
+    exit(3);
+}
+
+TEST(exit_is_marked_before_what_was_registered_before_the_watch)
+{
+    assert_int_equal(child_does(exits, NULL), 0);
+    assert_false(process_exiting());
+}
+
+static void judge_late_only(void)
+{
+    _exit(process_exiting() ? 0 : 1);
+}
+
+static int watches_often(void *arg)
+{
+    (void)arg;
+    (void)atexit(judge_late_only);
+    for (int i = 0; i < 1000; i++) {
+        process_watch_exit();
+    }
+    exit(3);
+}
+
+TEST(watching_a_thousand_times_is_as_good_as_once)
+{
+    assert_int_equal(child_does(watches_often, NULL), 0);
+}
+
+static void *ask_often(void *arg)
+{
+    for (int i = 0; i < 10000; i++) {
+        if (fork_generation() != 2) {
+            return "another generation";
+        }
+    }
+    return arg;
+}
+
+TEST(threads_of_a_bare_clone_agree_on_one_step)
+{
+    pid_t pid = (pid_t)syscall(SYS_clone, SIGCHLD, NULL, NULL, NULL, NULL);
+
+    if (pid == 0) {
+        pthread_t threads[4];
+        int wrong = 0;
+
+        for (size_t i = 0; i < 4; i++) {
+            wrong += pthread_create(&threads[i], NULL, ask_often, NULL) != 0;
+        }
+        for (size_t i = 0; i < 4; i++) {
+            void *answer = NULL;
+
+            wrong += pthread_join(threads[i], &answer) != 0 || answer != NULL;
+        }
+        _exit(wrong);
+    }
+    assert_int_equal(child_ended(pid), 0);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(a_child_handler_sees_the_new_generation_even_if_nobody_asked_before),
+        cmocka_unit_test(the_generation_starts_at_one),
+        cmocka_unit_test(each_fork_is_one_step),
+        cmocka_unit_test(a_bare_clone_is_noticed_by_its_process_id),
+        cmocka_unit_test(handlers_run_in_the_order_of_their_registration),
+        cmocka_unit_test(prepare_and_parent_run_in_the_forking_process),
+        cmocka_unit_test(exit_is_marked_before_what_was_registered_before_the_watch),
+        cmocka_unit_test(watching_a_thousand_times_is_as_good_as_once),
+        cmocka_unit_test(threads_of_a_bare_clone_agree_on_one_step),
+    };
+
+    return RUN(tests);
+}

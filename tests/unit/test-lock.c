@@ -1,0 +1,177 @@
+#include "unit.h"
+
+#include <signal.h>
+#include <sys/time.h>
+
+#include "base/lock.h"
+
+#define MS 1000u
+
+static struct lock lock;
+static int shared;
+
+static bool is_free(void)
+{
+    bool taken = pthread_mutex_trylock(&lock.mutex) == 0;
+
+    if (taken) {
+        lock_give(&lock);
+    }
+    return taken;
+}
+
+static void *tell_is_free(void *arg)
+{
+    *(bool *)arg = is_free();
+    return NULL;
+}
+
+/* As another thread sees it. */
+static bool others_may_take(void)
+{
+    pthread_t thread;
+    bool answer = false;
+
+    assert_int_equal(pthread_create(&thread, NULL, tell_is_free, &answer), 0);
+    assert_int_equal(pthread_join(thread, NULL), 0);
+    return answer;
+}
+
+TEST(a_scope_holds_its_lock_to_its_end)
+{
+    lock_init(&lock);
+    {
+        LOCKED(&lock);
+        assert_false(others_may_take());
+    }
+    assert_true(others_may_take());
+    lock_end(&lock);
+}
+
+static int returns_early(void)
+{
+    LOCKED(&lock);
+    return 1;
+}
+
+TEST(an_early_return_gives_the_lock_back)
+{
+    lock_init(&lock);
+    assert_int_equal(returns_early(), 1);
+    assert_true(others_may_take());
+    lock_end(&lock);
+}
+
+static void *count_up(void *arg)
+{
+    for (int i = 0; i < 20000; i++) {
+        LOCKED(&lock);
+        shared++;
+    }
+    return arg;
+}
+
+TEST(one_thread_at_a_time)
+{
+    pthread_t threads[4];
+
+    lock_init(&lock);
+    shared = 0;
+    for (size_t i = 0; i < 4; i++) {
+        assert_int_equal(pthread_create(&threads[i], NULL, count_up, NULL), 0);
+    }
+    for (size_t i = 0; i < 4; i++) {
+        assert_int_equal(pthread_join(threads[i], NULL), 0);
+    }
+    assert_int_equal(shared, 80000);
+    lock_end(&lock);
+}
+
+TEST(a_deadline_in_the_past_does_not_wait)
+{
+    uint64_t began = clock_us();
+
+    lock_init(&lock);
+    lock_take(&lock);
+    assert_false(lock_wait(&lock, began - 1));
+    assert_false(lock_wait(&lock, 0));
+    assert_true(clock_us() < began + 5000 * MS);
+    lock_give(&lock);
+    lock_end(&lock);
+}
+
+static void *announce(void *arg)
+{
+    clock_sleep_us(20 * MS);
+    LOCKED(&lock);
+    shared = 1;
+    lock_wake(&lock);
+    return arg;
+}
+
+TEST(a_deadline_that_never_comes_is_no_overflow)
+{
+    pthread_t thread;
+
+    lock_init(&lock);
+    shared = 0;
+    assert_int_equal(pthread_create(&thread, NULL, announce, NULL), 0);
+    {
+        LOCKED(&lock);
+        while (shared == 0) {
+            assert_true(lock_wait(&lock, UINT64_MAX));
+        }
+    }
+    assert_int_equal(pthread_join(thread, NULL), 0);
+    lock_end(&lock);
+}
+
+TEST(the_clock_never_goes_back)
+{
+    uint64_t before = clock_us();
+
+    for (int i = 0; i < 10000; i++) {
+        uint64_t now = clock_us();
+
+        assert_true(now >= before);
+        before = now;
+    }
+}
+
+static volatile sig_atomic_t interruptions;
+
+static void on_signal(int number)
+{
+    (void)number;
+    interruptions++;
+}
+
+TEST(a_sleep_goes_on_after_signals)
+{
+    struct sigaction action = { .sa_handler = on_signal };
+    struct itimerval every_5_ms = { { 0, 5000 }, { 0, 5000 } };
+    struct itimerval never = { { 0, 0 }, { 0, 0 } };
+    uint64_t began = clock_us();
+
+    assert_int_equal(sigaction(SIGALRM, &action, NULL), 0);
+    assert_int_equal(setitimer(ITIMER_REAL, &every_5_ms, NULL), 0);
+    clock_sleep_us(60 * MS);
+    assert_int_equal(setitimer(ITIMER_REAL, &never, NULL), 0);
+    assert_true(clock_us() >= began + 60 * MS);
+    assert_true(interruptions > 0);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(a_scope_holds_its_lock_to_its_end),
+        cmocka_unit_test(an_early_return_gives_the_lock_back),
+        cmocka_unit_test(one_thread_at_a_time),
+        cmocka_unit_test(a_deadline_in_the_past_does_not_wait),
+        cmocka_unit_test(a_deadline_that_never_comes_is_no_overflow),
+        cmocka_unit_test(the_clock_never_goes_back),
+        cmocka_unit_test(a_sleep_goes_on_after_signals),
+    };
+
+    return RUN(tests);
+}
