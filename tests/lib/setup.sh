@@ -34,3 +34,14 @@ conf() {
     conf_write "$work/openssl.cnf" "$conf_order_asked" "pkcs11-module = $SOFTHSM_MODULE" "pin = file:$work/pin" "$@"
     export OPENSSL_CONF="$work/openssl.cnf"
 }
+
+# peers_file FILE URI: a key file in the form of another provider, which has no public half
+peers_file() {
+    printf '%s\n' 'asn1 = SEQUENCE:uri_sect' '[uri_sect]' 'a = VISIBLESTRING:PKCS\#11 Provider URI v1.0' "b = UTF8String:$2" >"$1.asn1"
+    OPENSSL_CONF=/dev/null openssl asn1parse -genconf "$1.asn1" -noout -out "$1.der" || exit 99
+    {
+        echo '-----BEGIN PKCS#11 PROVIDER URI-----'
+        OPENSSL_CONF=/dev/null openssl base64 -in "$1.der"
+        echo '-----END PKCS#11 PROVIDER URI-----'
+    } >"$1"
+}

@@ -237,6 +237,17 @@ static void readers(const char *file, const char *what)
     ok(read_as_der(name), "%s: d2i_PrivateKey_bio", what);
 }
 
+/* The form of another provider, which has no public half: the token is asked. */
+static void peers_form(void)
+{
+    char name[300];
+
+    path(name, "peers.pem");
+    ok(read_by_pem(name), "another provider's form: PEM_read_bio_PrivateKey");
+    ok(read_by_store(name), "another provider's form: the file: store");
+    ok(read_by_ssl(name), "another provider's form: SSL_CTX_use_PrivateKey_file");
+}
+
 static void software_files_stay(void)
 {
     char name[300];
@@ -381,6 +392,7 @@ int main(int argc, char **argv)
     readers("rsa.key", "an RSA key file");
     readers("before.pem", "a key before certificates");
     readers("after.pem", "a key after certificates");
+    peers_form();
     software_files_stay();
     contexts_are_duplicated("ec");
     contexts_are_duplicated("rsa");

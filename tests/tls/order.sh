@@ -6,6 +6,7 @@ setup_tls
 cat "$work/ec.key" "$work/ec-chain.pem" >"$work/before.pem"
 cat "$work/ec-chain.pem" "$work/ec.key" >"$work/after.pem"
 lines=0
+peers_file "$work/peers.pem" "pkcs11:token=test;object=rsa;type=private"
 
 order() {
     title=$1
@@ -25,6 +26,9 @@ order "ours first" "signet default"
 order "default first, ?provider=signet" "default signet" "$query"
 order "ours first, ?provider=signet" "signet default" "$query"
 order "two of ours, default first" "default signet signet2"
-order "two of ours, default last" "signet2 signet default"
-order "two of ours, default between" "signet2 default signet" "default_properties = ?provider=signet2"
+order "two of ours, the other way round, default first" "default signet2 signet"
+order "two of ours, default last" "signet signet2 default"
+order "two of ours, the other way round, default last" "signet2 signet default"
+order "two of ours, default between" "signet default signet2"
+order "two of ours, the other way round, default between, ?provider=signet2" "signet2 default signet" "default_properties = ?provider=signet2"
 echo "1..$lines"

@@ -32,6 +32,10 @@ done
 conf "default signet" "pkcs11-module = $counter" "pin = 11111"
 SIGNET_TEST_COUNTS=$work/counts openssl dgst -sha256 -sign "$rsa" -out sig message >/dev/null 2>&1
 ok "a wrong PIN is tried once" test "$("$build/tests/token/show-counts" counts Login)" = 1
+peers_file peers.pem "$rsa"
+SIGNET_TEST_COUNTS=$work/counts-peers openssl dgst -sha256 -sign peers.pem -out sig message >out 2>&1
+says "another provider's key file: a wrong PIN is told" 'signet::CKR_PIN_INCORRECT'
+ok "and tried once" test "$("$build/tests/token/show-counts" counts-peers Login)" = 1
 conf "default signet" "pin = default_sect"
 fails_with "a value lost to a section of that name" 'a section of the file bears the name' openssl pkey -in "$rsa"
 conf "default signet" "tokens = prod"

@@ -59,5 +59,29 @@ says "two private and two public keys" 'Total found: 4'
 ok "storeutl lists private keys alone" openssl storeutl -noout -keys pkcs11:token=test
 says "both of them" 'Total found: 2'
 ok "the scheme may be in any case" openssl pkey -in "PKCS11:token=test;object=ec;type=private" -noout
+
+cat >ca.cnf <<CA
+[ca]
+default_ca = ca_sect
+[ca_sect]
+dir = $work
+new_certs_dir = $work
+database = $work/index
+serial = $work/serial
+default_md = sha256
+default_days = 30
+policy = policy_sect
+[policy_sect]
+commonName = supplied
+CA
+: >index
+echo 01 >serial
+cat openssl.cnf ca.cnf >both.cnf
+for type in ec rsa; do
+    ok "$type: ca signs a request with the token's key" env OPENSSL_CONF="$work/both.cnf" openssl ca -batch -config both.cnf \
+        -cert $type.crt -keyfile "pkcs11:token=test;object=$type;type=private" -in ec.csr -out by-ca-$type.crt -notext
+    ok "$type: and the certificate verifies" openssl verify -CAfile $type.crt by-ca-$type.crt
+    : >index
+done
 not_ok "the private key is not written in the old form" openssl rsa -in "$uri" -traditional
 tap_done
