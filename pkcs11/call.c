@@ -24,22 +24,22 @@ static void (*fork_prepare)(void);
 static void (*fork_parent)(void);
 static void (*fork_child)(void);
 
-static void gate_enter(void)
-{
-    while ((atomic_fetch_add(&gate, 1) & GATE_CLOSED) != 0) {
-        atomic_fetch_sub(&gate, 1);
-        LOCKED(&gate_lock);
-        while ((atomic_load(&gate) & GATE_CLOSED) != 0) {
-            (void)lock_wait(&gate_lock, clock_us() + 100 * 1000);
-        }
-    }
-}
-
 static void gate_leave(void)
 {
     if ((atomic_fetch_sub(&gate, 1) & GATE_CLOSED) != 0) {
         LOCKED(&gate_lock);
         lock_wake(&gate_lock);
+    }
+}
+
+static void gate_enter(void)
+{
+    while ((atomic_fetch_add(&gate, 1) & GATE_CLOSED) != 0) {
+        gate_leave(); /* who forks may have counted us */
+        LOCKED(&gate_lock);
+        while ((atomic_load(&gate) & GATE_CLOSED) != 0) {
+            (void)lock_wait(&gate_lock, clock_us() + 100 * 1000);
+        }
     }
 }
 

@@ -18,11 +18,16 @@ static void item_end(struct tok_item *item)
     free(item->uri);
 }
 
+void tok_items_cut(struct tok_items *items, size_t count)
+{
+    while (items->count > count) {
+        item_end(&items->items[--items->count]);
+    }
+}
+
 void tok_items_end(struct tok_items *items)
 {
-    for (size_t i = 0; i < items->count; i++) {
-        item_end(&items->items[i]);
-    }
+    tok_items_cut(items, 0);
     free(items->items);
     items->items = NULL;
     items->count = 0;
@@ -408,9 +413,7 @@ static struct tok_result find_on(struct search *search, const struct kind *kind,
             return result;
         }
         tok_note_failure(&lease, &result);
-        while (search->items.count > before) {
-            item_end(&search->items.items[--search->items.count]);
-        }
+        tok_items_cut(&search->items, before);
         tok_lease_end(&lease);
         if (!tok_recover(&attempts, token, lease.epoch, &result)) {
             return tok_context(result, "token '%s'", token->label);
@@ -453,9 +456,7 @@ static struct tok_result settle_on_one(struct tok_items *items, const struct tok
                             list);
         }
     }
-    while (items->count > 1) {
-        item_end(&items->items[--items->count]);
-    }
+    tok_items_cut(items, 1);
     return tok_good();
 }
 

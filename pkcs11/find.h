@@ -28,6 +28,8 @@ struct tok_items {
 };
 
 void tok_items_end(struct tok_items *items);
+/* tok_items_cut ends those behind the first `count`. */
+void tok_items_cut(struct tok_items *items, size_t count);
 
 struct tok_token_list {
     struct tok_token **items; /* borrowed */

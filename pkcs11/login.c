@@ -32,7 +32,7 @@ bool tok_login_needed(struct tok_token *token, const struct tok_settings *settin
     if (token->login == TOK_LOGGED_IN || settings->login == TOK_LOGIN_NEVER) {
         return false;
     }
-    return settings->login == TOK_LOGIN_ALWAYS || (token->info.flags & CKF_LOGIN_REQUIRED) != 0;
+    return settings->login == TOK_LOGIN_ALWAYS || token->wants_login || (token->info.flags & CKF_LOGIN_REQUIRED) != 0;
 }
 
 static struct tok_pin_source *source_for(struct tok_token *token, const struct tok_credentials *credentials)
@@ -204,6 +204,7 @@ struct tok_result tok_login_for_operation(struct tok_lease *lease, const struct 
 void tok_login_lost(struct tok_token *token)
 {
     LOCKED(&token->lock);
+    token->wants_login = true;
     if (token->login == TOK_LOGGED_IN) {
         trace(TRACE_LOGIN, "login: '%s' is logged out", token->label);
         token->login = TOK_LOGGED_OUT;

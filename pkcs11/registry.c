@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "base/fork.h"
+#include "base/secret.h"
 #include "base/text.h"
 #include "base/trace.h"
 #include "pkcs11/token.h"
@@ -51,6 +52,7 @@ static void registry_child(void)
 
 static void registry_arm_fork(void)
 {
+    (void)secret_locked(); /* arms the arena first: its lock is taken under a token's, so a fork must take it later */
     tok_gate_init(registry_prepare, registry_parent, registry_child);
 }
 

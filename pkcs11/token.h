@@ -45,6 +45,7 @@ struct tok_token {
     uint64_t objects; /* of object handles: grows with the epoch, and with each lost login */
     struct tok_pool pool;
     enum tok_login_state login;
+    bool wants_login;      /* it said so, whatever its flags say */
     struct secret pin;     /* what the token accepted, for logging in again */
     struct secret refused; /* what it refused, so as not to try it twice */
 };

@@ -71,6 +71,11 @@ static const struct prov_family *family_of(CK_KEY_TYPE type)
     return NULL;
 }
 
+bool prov_key_serves(const struct tok_public *half)
+{
+    return family_of(half->type) != NULL;
+}
+
 /* The public half by whatever shows it: as a whole, in parts, in a certificate. A source that makes no sense is passed
  * over. */
 static EVP_PKEY *public_half(struct prov_ctx *prov, const struct tok_public *half)

@@ -39,6 +39,8 @@ void prov_key_end(struct prov_key **key);
 struct prov_key *prov_key_on_token(struct prov_ctx *prov, struct tok_key *token, EVP_PKEY *software);
 /* prov_key_public makes the key for a public key on a token. NULL with an error raised. */
 struct prov_key *prov_key_public(struct prov_ctx *prov, const struct tok_public *half);
+/* prov_key_serves tells whether keys of the half's type are served at all. */
+bool prov_key_serves(const struct tok_public *half);
 /* prov_key_row is the row for a libcrypto key (by its type name); NULL: none of ours. */
 const struct prov_variant *prov_key_row(EVP_PKEY *key);
 

@@ -135,6 +135,37 @@ static int offer(struct store *store, struct tok_item *item, OSSL_CALLBACK *call
     return key != NULL && prov_key_offer(key, callback, arg);
 }
 
+static bool served(const struct tok_item *item)
+{
+    switch (item->kind) {
+    case TOK_WANT_PRIVATE:
+        return prov_key_serves(tok_key_half(item->key));
+    case TOK_WANT_PUBLIC:
+        return prov_key_serves(&item->half);
+    default:
+        return true;
+    }
+}
+
+/* Keys of types that we don't serve go to the end of a listing and are left out of it; one that is all there is stays,
+ * to be told of. */
+static void pass_over_unserved(struct tok_items *items)
+{
+    size_t kept = 0;
+
+    for (size_t i = 0; i < items->count; i++) {
+        if (served(&items->items[i])) {
+            struct tok_item moved = items->items[i];
+
+            items->items[i] = items->items[kept];
+            items->items[kept++] = moved;
+        }
+    }
+    if (kept > 0) {
+        tok_items_cut(items, kept);
+    }
+}
+
 static int look(struct store *store, OSSL_PASSPHRASE_CALLBACK *ask, void *ask_arg)
 {
     struct prov_prompt asker = { ask, ask_arg };
@@ -151,31 +182,22 @@ static int look(struct store *store, OSSL_PASSPHRASE_CALLBACK *ask, void *ask_ar
     prov_err_mark(store->prov);
     result = tok_find(&store->items, &store->prov->settings, store->uri, store->wanted, &prompt);
     prov_err_forget(store->prov);
+    pass_over_unserved(&store->items);
     return tok_ok(&result) ? 1 : prov_fail(store->prov, &result);
 }
 
-/* One object a call. In a listing, one that can't be served is passed over unless it is all there is. */
+/* One object a call. */
 static int store_load(void *vstore, OSSL_CALLBACK *object, void *object_arg, OSSL_PASSPHRASE_CALLBACK *ask,
                       void *ask_arg)
 {
     struct store *store = vstore;
-    int given = 0;
+    int given;
 
     if (store->over || (!store->looked && !look(store, ask, ask_arg))) {
         store->over = true;
         return 0;
     }
-    while (!given && store->next < store->items.count) {
-        bool last = store->items.count == 1 || store->next + 1 == store->items.count;
-
-        prov_err_mark(store->prov);
-        given = offer(store, &store->items.items[store->next++], object, object_arg);
-        if (given || last) {
-            prov_err_keep(store->prov);
-        } else {
-            prov_err_forget(store->prov);
-        }
-    }
+    given = offer(store, &store->items.items[store->next++], object, object_arg);
     store->over = !given || store->next == store->items.count;
     return given;
 }
