@@ -47,8 +47,7 @@ static struct tok_result items_add(struct tok_items *items, struct tok_item *ite
     return tok_good();
 }
 
-/* --- tokens
- * --------------------------------------------------------------------------------------------------------------- */
+/* --- tokens ------------------------------------------------------------------------------------------------------- */
 
 void tok_token_list_end(struct tok_token_list *list)
 {
@@ -169,8 +168,7 @@ struct tok_result tok_find_tokens(struct tok_token_list *out_list, const struct 
     return tok_good();
 }
 
-/* --- objects
- * --------------------------------------------------------------------------------------------------------------- */
+/* --- objects ------------------------------------------------------------------------------------------------------ */
 
 /* What one search is about; goes through the functions below in place of six parameters. */
 struct search {

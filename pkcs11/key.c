@@ -181,8 +181,7 @@ struct tok_result tok_key_found(struct tok_key **out_key, const struct tok_setti
     return tok_good();
 }
 
-/* --- where is it?
- * ---------------------------------------------------------------------------------------------------------- */
+/* --- where is it? ------------------------------------------------------------------------------------------------- */
 
 /* The token that the key is on: known, or the only one that the URI means. */
 static struct tok_result key_token(struct tok_token **out_token, struct tok_key *key, uint64_t deadline_us)
@@ -293,8 +292,7 @@ static struct tok_result key_begin(struct tok_lease *lease, struct tok_key *key,
     return key_handle(key, lease);
 }
 
-/* --- operations
- * ------------------------------------------------------------------------------------------------------------ */
+/* --- operations --------------------------------------------------------------------------------------------------- */
 
 struct operation {
     CK_RV (*init)(struct tok_lease *lease, const CK_MECHANISM *mechanism, CK_OBJECT_HANDLE handle);
@@ -398,7 +396,7 @@ static struct tok_result failed(struct tok_key *key, const char *what, struct to
 static bool about_the_data(const struct operation *op, const struct tok_result *result)
 {
     return op != NULL && op->by_data && result->function == op->run_name &&
-           (result->rv == CKR_GENERAL_ERROR || result->rv == CKR_FUNCTION_FAILED);
+           (result->rv == CKR_GENERAL_ERROR || result->rv == CKR_FUNCTION_FAILED || result->rv == CKR_DEVICE_ERROR);
 }
 
 /* Runs an operation, or just finds the key (op == NULL), as often as recovery makes sense. */

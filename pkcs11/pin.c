@@ -85,8 +85,7 @@ static void sources_init(void)
     pthread_once(&once, sources_begin);
 }
 
-/* --- reading
- * ------------------------------------------------------------------------------------------------------------------ */
+/* --- reading ------------------------------------------------------------------------------------------------------ */
 
 static void fd_end(const int *fd)
 {
@@ -250,8 +249,7 @@ static struct tok_result fetch_credential(struct fetched *out, const struct tok_
                                       : failed(source, "$CREDENTIALS_DIRECTORY was not set when the provider started");
 }
 
-/* --- programs
- * ------------------------------------------------------------------------------------------------------------------ */
+/* --- programs ----------------------------------------------------------------------------------------------------- */
 
 static void actions_end(posix_spawn_file_actions_t *actions)
 {
@@ -342,9 +340,7 @@ static struct tok_result fetch_exec(struct fetched *out, const struct tok_pin_so
     return tok_good();
 }
 
-/* --- kinds
- * ---------------------------------------------------------------------------------------------------------------------
- */
+/* --- kinds -------------------------------------------------------------------------------------------------------- */
 
 static bool is_path(const char *argument)
 {
@@ -501,9 +497,7 @@ struct tok_result tok_pin_source_value(struct tok_pin_source **out_source, const
     return literal_new(out_source, pin, "pin-value of the URI");
 }
 
-/* --- fetching
- * -------------------------------------------------------------------------------------------------------------------
- */
+/* --- fetching ----------------------------------------------------------------------------------------------------- */
 
 static struct tok_result pin_copy(struct secret *out, const struct secret *pin)
 {

@@ -2,21 +2,21 @@
 
 #include <openssl/core_names.h>
 #include <openssl/evp.h>
-#include <openssl/hmac.h>
 #include <openssl/params.h>
 #include <openssl/rand.h>
 #include <openssl/rsa.h>
-#include <pthread.h>
+#include <stdatomic.h>
 #include <string.h>
 
 #include "base/lock.h"
+#include "base/secret.h"
+#include "pkcs11/ckr.h"
 #include "provider/config.h"
 #include "provider/key.h"
 #include "provider/software.h"
 #include "provider/unpad.h"
 
-#define MAX_RSA_BYTES 2048
-#define SECRET_LEN 32
+#define PARAM_IMPLICIT_REJECTION "implicit-rejection" /* has a name in OpenSSL's headers from 3.2 */
 
 static OSSL_FUNC_asym_cipher_newctx_fn asym_newctx;
 static OSSL_FUNC_asym_cipher_freectx_fn asym_freectx;
@@ -37,8 +37,7 @@ struct asym_ctx {
     EVP_PKEY_CTX *delegate; /* the work itself, or with a key on a token its parameters */
 };
 
-/* --- life and parameters
- * -------------------------------------------------------------------------------------------------------------- */
+/* --- life and parameters ------------------------------------------------------------------------------------------ */
 
 static void *asym_newctx(void *vprov)
 {
@@ -104,7 +103,7 @@ static const OSSL_PARAM known_params[] = {
     OSSL_PARAM_octet_string(OSSL_ASYM_CIPHER_PARAM_OAEP_LABEL, NULL, 0),
     OSSL_PARAM_uint(OSSL_ASYM_CIPHER_PARAM_TLS_CLIENT_VERSION, NULL),
     OSSL_PARAM_uint(OSSL_ASYM_CIPHER_PARAM_TLS_NEGOTIATED_VERSION, NULL),
-    OSSL_PARAM_uint("implicit-rejection", NULL),
+    OSSL_PARAM_uint(PARAM_IMPLICIT_REJECTION, NULL),
     OSSL_PARAM_END,
 };
 
@@ -162,17 +161,26 @@ static int encrypt_run(void *vctx, unsigned char *out, size_t *outlen, size_t ou
     return EVP_PKEY_encrypt(ctx->delegate, out, outlen, in, inlen) > 0;
 }
 
-/* --- the token's part
- * ------------------------------------------------------------------------------------------------------------------ */
+/* --- the token's part --------------------------------------------------------------------------------------------- */
 
 struct decryption {
     struct asym_ctx *ctx;
-    const uint8_t *in; /* as long as the modulus */
-    size_t k;          /* that length */
-    uint8_t em[MAX_RSA_BYTES];
-    uint8_t *out;
+    size_t k; /* the length of the modulus, of `in` and of `em` */
+    uint8_t in[UNPAD_MAX];
+    uint8_t em[UNPAD_MAX]; /* what the token made of it */
+    struct unpad_synthetic synthetic;
+    uint8_t out[UNPAD_MAX];
     size_t out_len; /* of the result */
 };
+
+/* Not on the stack, which in an ASYNC job is small. */
+static void decryption_end(struct decryption **d)
+{
+    if (*d != NULL) {
+        secret_wipe(*d, sizeof(**d));
+        free(*d);
+    }
+}
 
 static struct tok_result token_decrypt(struct decryption *d, const CK_MECHANISM *mechanism, size_t *out_len)
 {
@@ -202,195 +210,236 @@ static struct tok_result token_raw(struct decryption *d)
     return tok_good();
 }
 
-/* Raw RSA is what a token, or its key, may not do. */
+/* A failure of this call that no recovery could help. */
+static bool final_from(const struct tok_result *result, const char *function)
+{
+    return result->code == TOK_CODE_CKR && strcmp(result->function, function) == 0 &&
+           tok_ckr(result->rv)->recovery == TOK_GIVE_UP;
+}
+
+/* Raw RSA is what a token, or its key, may not do. There are many ways to say so; some tokens do in C_Decrypt. */
 static bool not_raw(const struct tok_result *result)
 {
-    return tok_is(result, CKR_MECHANISM_INVALID) || tok_is(result, CKR_MECHANISM_PARAM_INVALID) ||
-           tok_is(result, CKR_KEY_FUNCTION_NOT_PERMITTED) || tok_is(result, CKR_FUNCTION_NOT_SUPPORTED);
+    return final_from(result, "C_DecryptInit") || tok_is(result, CKR_MECHANISM_INVALID) ||
+           tok_is(result, CKR_MECHANISM_PARAM_INVALID) || tok_is(result, CKR_FUNCTION_NOT_SUPPORTED) ||
+           tok_is(result, CKR_KEY_FUNCTION_NOT_PERMITTED) || tok_is(result, CKR_KEY_TYPE_INCONSISTENT);
 }
 
-/* A failure that may be about the data: to say so would tell whether their padding was right. */
+/* A failure that may be about the data, where a token removes the padding: to say so would tell whether it was right.
+ * SoftHSM 2.6 says CKR_GENERAL_ERROR; a card's refusal may come as CKR_DEVICE_ERROR. */
 static bool about_data(const struct tok_result *result)
 {
-    static const CK_RV values[] = {
-        CKR_ENCRYPTED_DATA_INVALID, CKR_ENCRYPTED_DATA_LEN_RANGE, CKR_DATA_INVALID,
-        CKR_DATA_LEN_RANGE,         CKR_FUNCTION_FAILED,          CKR_GENERAL_ERROR,
-        CKR_BUFFER_TOO_SMALL,
+    return final_from(result, "C_Decrypt") ||
+           (result->code == TOK_CODE_CKR && strcmp(result->function, "C_Decrypt") == 0 &&
+            (result->rv == CKR_GENERAL_ERROR || result->rv == CKR_FUNCTION_FAILED || result->rv == CKR_DEVICE_ERROR));
+}
+
+/* --- PKCS#1 v1.5 -------------------------------------------------------------------------------------------------- */
+
+/* Drawn once in a process, by the instance that needs it first, and kept to the end; NULL if that fails. */
+static const uint8_t *process_secret(const struct prov_ctx *prov)
+{
+    static _Atomic(uint8_t *) shared;
+    struct secret mine = { 0 };
+    uint8_t *none = NULL;
+
+    if (shared == NULL && secret_new(&mine, UNPAD_SECRET_LEN) &&
+        RAND_priv_bytes_ex(prov->child, mine.data, UNPAD_SECRET_LEN, 0) == 1 &&
+        atomic_compare_exchange_strong(&shared, &none, mine.data)) {
+        return mine.data;
+    }
+    secret_end(&mine);
+    return shared;
+}
+
+static bool synthetic_make(struct decryption *d)
+{
+    const struct prov_ctx *prov = d->ctx->prov;
+    const struct unpad_source source = {
+        .libctx = prov->child,
+        .query = prov->query,
+        .secret = process_secret(prov),
+        .key_name = tok_key_uri(d->ctx->key->token),
     };
 
-    for (size_t i = 0; i < COUNT_OF(values); i++) {
-        if (tok_is(result, values[i]) && strcmp(result->function, "C_Decrypt") == 0) {
-            return true;
-        }
-    }
-    return false;
+    return source.secret != NULL && unpad_synthetic(&d->synthetic, &source, d->in, d->k);
 }
 
-/* --- paddings
- * ---------------------------------------------------------------------------------------------------------------------------
- */
-
-static uint8_t process_secret[SECRET_LEN];
-static int process_secret_made;
-
-static void process_secret_make(void)
+static int pkcs1_by_token(struct decryption *d)
 {
-    process_secret_made = RAND_priv_bytes(process_secret, sizeof(process_secret)) == 1;
-}
+    size_t len;
+    struct tok_result result = token_decrypt(d, &prov_rsa_pkcs1, &len);
 
-/* A stream of bytes that depend on the ciphertext, the key and a secret of this process, for messages that never were.
- */
-static bool synthetic_bytes(const struct decryption *d, const char *purpose, uint8_t *out, size_t len)
-{
-    static pthread_once_t once = PTHREAD_ONCE_INIT;
-    const char *uri = tok_key_uri(d->ctx->key->token);
-    uint8_t seed[EVP_MAX_MD_SIZE];
-    unsigned seed_len;
-    uint8_t own[SECRET_LEN];
-
-    pthread_once(&once, process_secret_make);
-    if (!process_secret_made ||
-        HMAC(EVP_sha256(), process_secret, SECRET_LEN, (const unsigned char *)uri, strlen(uri), own, NULL) == NULL ||
-        HMAC(EVP_sha256(), own, SECRET_LEN, d->in, d->k, seed, &seed_len) == NULL) {
-        return false;
-    }
-    for (size_t done = 0, round = 0; done < len; round++) {
-        uint8_t block[EVP_MAX_MD_SIZE];
-        char what[32];
-        unsigned block_len;
-        int what_len = snprintf(what, sizeof(what), "%s %zu", purpose, round);
-
-        if (HMAC(EVP_sha256(), seed, (int)seed_len, (unsigned char *)what, (size_t)what_len, block, &block_len) ==
-            NULL) {
-            return false;
-        }
-        memcpy(out + done, block, len - done < block_len ? len - done : block_len);
-        done += block_len;
-    }
-    return true;
-}
-
-/* PKCS#1 v1.5 with implicit rejection: what a token says of bad padding never gets out. */
-static int unpad_as_pkcs1(struct decryption *d)
-{
-    uint8_t synthetic[MAX_RSA_BYTES];
-    uint8_t lengths[256];
-    size_t synthetic_len;
-    struct tok_result result;
-
-    if (!synthetic_bytes(d, "length", lengths, sizeof(lengths)) || !synthetic_bytes(d, "message", synthetic, d->k)) {
-        return prov_raise(d->ctx->prov, PROV_R_SOFTWARE, "random numbers can't be had");
-    }
-    synthetic_len = unpad_length(lengths, d->k - 11);
-    result = token_raw(d);
-    if (tok_ok(&result)) {
-        d->out_len = unpad_pkcs1(d->out, d->em, synthetic, d->k, synthetic_len);
+    if (tok_ok(&result) && len <= d->k - UNPAD_PKCS1) {
+        memcpy(d->out, d->em, len);
+        d->out_len = len;
         return 1;
     }
-    if (not_raw(&result)) {
-        size_t len;
-
-        result = token_decrypt(d, &prov_rsa_pkcs1, &len);
-        if (tok_ok(&result) && len <= d->k - 11) {
-            memcpy(d->out, d->em, len);
-            d->out_len = len;
-            return 1;
-        }
-        if (tok_ok(&result) || about_data(&result)) {
-            memcpy(d->out, synthetic + d->k - synthetic_len, synthetic_len);
-            d->out_len = synthetic_len;
-            return 1;
-        }
+    if (!tok_ok(&result) && !about_data(&result)) {
+        return prov_fail(d->ctx->prov, &result);
     }
-    return prov_fail(d->ctx->prov, &result);
+    memcpy(d->out, d->synthetic.block + d->k - d->synthetic.len, d->synthetic.len);
+    d->out_len = d->synthetic.len;
+    return 1;
 }
 
-/* The premaster secret of TLS up to 1.2: whatever is wrong with it, the handshake goes on with a random one (RFC 5246
- * §7.4.7.1), drawn before the token is asked. */
-static int unpad_as_tls(struct decryption *d)
+/* With implicit rejection: what is said of bad padding never gets out, whatever the parameter of that name says. */
+static int unpad_as_pkcs1(struct decryption *d)
 {
-    struct asym_ctx *ctx = d->ctx;
-    unsigned client_version = 0;
-    unsigned negotiated_version = 0;
+    struct tok_result result;
+
+    if (!synthetic_make(d)) {
+        return prov_raise(d->ctx->prov, PROV_R_SOFTWARE, "random numbers and HKDF with SHA-256 can't be had");
+    }
+    result = token_raw(d);
+    if (!tok_ok(&result)) {
+        return not_raw(&result) ? pkcs1_by_token(d) : prov_fail(d->ctx->prov, &result);
+    }
+    d->out_len = unpad_pkcs1(d->out, d->em, d->k, &d->synthetic);
+    return 1;
+}
+
+/* --- the premaster secret of TLS up to 1.2 ------------------------------------------------------------------------ */
+
+/* The versions that it may bear; the second one is 0, or what was negotiated, with a client that bears that in mind. */
+static bool tls_versions(const struct asym_ctx *ctx, unsigned *out_client, unsigned *out_negotiated)
+{
     OSSL_PARAM params[] = {
-        OSSL_PARAM_construct_uint(OSSL_ASYM_CIPHER_PARAM_TLS_CLIENT_VERSION, &client_version),
-        OSSL_PARAM_construct_uint(OSSL_ASYM_CIPHER_PARAM_TLS_NEGOTIATED_VERSION, &negotiated_version),
+        OSSL_PARAM_construct_uint(OSSL_ASYM_CIPHER_PARAM_TLS_CLIENT_VERSION, out_client),
+        OSSL_PARAM_construct_uint(OSSL_ASYM_CIPHER_PARAM_TLS_NEGOTIATED_VERSION, out_negotiated),
         OSSL_PARAM_construct_end(),
     };
-    uint8_t random[UNPAD_TLS_LEN];
-    struct tok_result result;
-    size_t len;
 
-    if (d->k < 11 + UNPAD_TLS_LEN || EVP_PKEY_CTX_get_params(ctx->delegate, params) <= 0) {
-        return prov_raise(ctx->prov, PROV_R_PARAMETER, "the key is too short for TLS key transport");
+    return EVP_PKEY_CTX_get_params(ctx->delegate, params) > 0 && *out_client != 0;
+}
+
+/* Whatever is wrong with it, the handshake goes on with a random one, drawn before (RFC 5246 §7.4.7.1). */
+static int unpad_as_tls(struct decryption *d)
+{
+    const struct prov_ctx *prov = d->ctx->prov;
+    unsigned client = 0;
+    unsigned negotiated = 0;
+    uint8_t *random = d->synthetic.block; /* where it is wiped */
+    struct tok_result result;
+    size_t len = 0;
+
+    if (d->k < UNPAD_PKCS1 + UNPAD_TLS_LEN || !tls_versions(d->ctx, &client, &negotiated)) {
+        return prov_raise(prov, PROV_R_PARAMETER,
+                          "TLS key transport needs the client's version, and more than a key of %zu bytes", d->k);
     }
-    if (RAND_priv_bytes_ex(ctx->prov->child, random, sizeof(random), 0) != 1) {
-        return prov_raise(ctx->prov, PROV_R_SOFTWARE, "random numbers can't be had");
+    if (RAND_priv_bytes_ex(prov->child, random, UNPAD_TLS_LEN, 0) != 1) {
+        return prov_raise(prov, PROV_R_SOFTWARE, "random numbers can't be had");
     }
     d->out_len = UNPAD_TLS_LEN;
     result = token_raw(d);
     if (tok_ok(&result)) {
-        unpad_tls(d->out, d->em, d->k, random, client_version, negotiated_version);
+        unpad_tls(d->out, d->em, d->k, random, client, negotiated);
         return 1;
     }
     if (not_raw(&result)) {
         result = token_decrypt(d, &prov_rsa_pkcs1, &len);
         if (tok_ok(&result) || about_data(&result)) {
-            unpad_tls_message(d->out, d->em, tok_ok(&result) ? len : 0, random, client_version, negotiated_version);
+            unpad_tls_message(d->out, d->em, tok_ok(&result) ? len : 0, random, client, negotiated);
             return 1;
         }
     }
-    return prov_fail(ctx->prov, &result);
+    return prov_fail(prov, &result);
 }
 
-static int oaep_failed(struct decryption *d)
+/* --- OAEP --------------------------------------------------------------------------------------------------------- */
+
+struct oaep {
+    EVP_MD *digest;
+    EVP_MD *mgf1;
+    unsigned char *label; /* borrowed */
+    int label_len;
+};
+
+static void oaep_end(struct oaep *oaep)
+{
+    EVP_MD_free(oaep->digest);
+    EVP_MD_free(oaep->mgf1);
+}
+
+/* The digests are fetched in the child: the getters that give digests look into the default library context. */
+static bool oaep_read(struct oaep *out, const struct asym_ctx *ctx)
+{
+    char digest[64];
+    char mgf1[64];
+
+    if (EVP_PKEY_CTX_get_rsa_oaep_md_name(ctx->delegate, digest, sizeof(digest)) <= 0 ||
+        EVP_PKEY_CTX_get_rsa_mgf1_md_name(ctx->delegate, mgf1, sizeof(mgf1)) <= 0) {
+        return false;
+    }
+    out->digest = software_digest(ctx->prov, digest);
+    out->mgf1 = software_digest(ctx->prov, mgf1);
+    out->label_len = EVP_PKEY_CTX_get0_rsa_oaep_label(ctx->delegate, &out->label);
+    return out->digest != NULL && out->mgf1 != NULL && out->label_len >= 0;
+}
+
+static int bad_padding(const struct decryption *d)
 {
     return prov_raise(d->ctx->prov, PROV_R_PARAMETER, "the ciphertext is none of this key with these OAEP parameters");
 }
 
-static int unpad_as_oaep(struct decryption *d)
+static int oaep_by_token(struct decryption *d, const struct oaep *oaep, const struct tok_result *not_raw_result)
 {
-    struct prov_ctx *prov = d->ctx->prov;
-    const EVP_MD *digest = NULL;
-    const EVP_MD *mgf1 = NULL;
-    unsigned char *label = NULL;
-    struct prov_oaep oaep;
-    struct tok_result result;
+    struct prov_oaep mechanism;
+    struct tok_result result = *not_raw_result;
     size_t len;
-    int label_len;
-    int got;
 
-    if (EVP_PKEY_CTX_get_rsa_oaep_md(d->ctx->delegate, &digest) <= 0 ||
-        EVP_PKEY_CTX_get_rsa_mgf1_md(d->ctx->delegate, &mgf1) <= 0) {
-        return 0;
-    }
-    label_len = EVP_PKEY_CTX_get0_rsa_oaep_label(d->ctx->delegate, &label);
-    label_len = label_len > 0 ? label_len : 0;
-    result = token_raw(d);
-    if (tok_ok(&result)) {
-        prov_err_mark(prov);
-#pragma GCC diagnostic push
-#pragma GCC diagnostic ignored "-Wdeprecated-declarations"
-        got = RSA_padding_check_PKCS1_OAEP_mgf1(d->out, (int)d->k, d->em, (int)d->k, (int)d->k, label, label_len,
-                                                digest, mgf1);
-#pragma GCC diagnostic pop
-        prov_err_forget(prov);
-        d->out_len = got >= 0 ? (size_t)got : 0;
-        return got >= 0 || oaep_failed(d);
-    }
-    if (not_raw(&result) && prov_rsa_oaep(&oaep, digest, mgf1, label, (size_t)label_len)) {
-        result = token_decrypt(d, &oaep.mechanism, &len);
+    if (prov_rsa_oaep(&mechanism, oaep->digest, oaep->mgf1, oaep->label, (size_t)oaep->label_len)) {
+        result = token_decrypt(d, &mechanism.mechanism, &len);
         if (tok_ok(&result) && len <= d->k) {
             memcpy(d->out, d->em, len);
             d->out_len = len;
             return 1;
         }
-        if (about_data(&result)) {
-            return oaep_failed(d);
+        if (tok_ok(&result) || about_data(&result)) {
+            return bad_padding(d);
         }
     }
-    return prov_fail(prov, &result);
+    return prov_fail(d->ctx->prov, &result);
 }
+
+/* Constant in time, and what it has to say of the padding is said below. */
+static int oaep_unpad(struct decryption *d, const struct oaep *oaep)
+{
+    const int k = (int)d->k;
+    int len;
+
+    prov_err_mark(d->ctx->prov);
+#pragma GCC diagnostic push
+#pragma GCC diagnostic ignored "-Wdeprecated-declarations"
+    len = RSA_padding_check_PKCS1_OAEP_mgf1(d->out, k, d->em, k, k, oaep->label, oaep->label_len, oaep->digest,
+                                            oaep->mgf1);
+#pragma GCC diagnostic pop
+    prov_err_forget(d->ctx->prov);
+    return len;
+}
+
+static int unpad_as_oaep(struct decryption *d)
+{
+    SCOPED(oaep_end) struct oaep oaep = { 0 };
+    struct tok_result result;
+    int len;
+
+    if (!oaep_read(&oaep, d->ctx)) {
+        return prov_raise(d->ctx->prov, PROV_R_SOFTWARE, "the digests for OAEP can't be had");
+    }
+    result = token_raw(d);
+    if (!tok_ok(&result)) {
+        return not_raw(&result) ? oaep_by_token(d, &oaep, &result) : prov_fail(d->ctx->prov, &result);
+    }
+    len = oaep_unpad(d, &oaep);
+    if (len < 0) {
+        return bad_padding(d);
+    }
+    d->out_len = (size_t)len;
+    return 1;
+}
+
+/* --- which padding ------------------------------------------------------------------------------------------------ */
 
 static int unpad_nothing(struct decryption *d)
 {
@@ -407,21 +456,21 @@ static int unpad_nothing(struct decryption *d)
 static const struct padding {
     int mode;
     const char *name;
-    unsigned allowed_by; /* bit of the setting rsa-decrypt; 0: always */
+    unsigned allowed_by; /* bit of the setting rsa-decrypt */
     size_t least_room;   /* 0: as long as the modulus */
     int (*run)(struct decryption *d);
 } paddings[] = {
     { RSA_PKCS1_PADDING, "PKCS#1 v1.5", CONFIG_DECRYPT_PKCS1, 0, unpad_as_pkcs1 },
     { RSA_PKCS1_OAEP_PADDING, "OAEP", CONFIG_DECRYPT_OAEP, 0, unpad_as_oaep },
     { RSA_PKCS1_WITH_TLS_PADDING, "TLS key transport", CONFIG_DECRYPT_TLS, UNPAD_TLS_LEN, unpad_as_tls },
-    { RSA_NO_PADDING, "no padding", CONFIG_DECRYPT_PKCS1, 0, unpad_nothing },
+    { RSA_NO_PADDING, "no padding", CONFIG_DECRYPT_PKCS1, 0, unpad_nothing }, /* who may this can remove any himself */
 };
 
 static const struct padding *padding_of(struct asym_ctx *ctx)
 {
     int mode = 0;
     OSSL_PARAM params[] = {
-        /* not by EVP_PKEY_CTX_get_rsa_padding, which has no name for TLS padding and trips over it */
+        /* EVP_PKEY_CTX_get_rsa_padding has no name for TLS padding, and trips over it */
         OSSL_PARAM_construct_int(OSSL_ASYM_CIPHER_PARAM_PAD_MODE, &mode),
         OSSL_PARAM_construct_end(),
     };
@@ -430,56 +479,77 @@ static const struct padding *padding_of(struct asym_ctx *ctx)
         return NULL;
     }
     for (size_t i = 0; i < COUNT_OF(paddings); i++) {
-        if (paddings[i].mode == mode) {
-            if (paddings[i].allowed_by != 0 && (ctx->prov->rsa_decrypt & paddings[i].allowed_by) == 0) {
-                prov_raise(ctx->prov, PROV_R_PARAMETER,
-                           "RSA decryption with %s is not allowed by the setting rsa-decrypt", paddings[i].name);
-                return NULL;
-            }
-            return &paddings[i];
+        if (paddings[i].mode != mode) {
+            continue;
         }
+        if ((ctx->prov->rsa_decrypt & paddings[i].allowed_by) == 0) {
+            prov_raise(ctx->prov, PROV_R_PARAMETER, "RSA decryption with %s is not allowed by the setting rsa-decrypt",
+                       paddings[i].name);
+            return NULL;
+        }
+        return &paddings[i];
     }
     prov_raise(ctx->prov, PROV_R_PARAMETER, "RSA decryption with padding mode %d is not served", mode);
     return NULL;
+}
+
+/* The ciphertext gets the modulus' length: some senders leave out its leading zeros, and libcrypto takes that. */
+static struct decryption *decryption_new(struct asym_ctx *ctx, size_t k, const unsigned char *in, size_t inlen)
+{
+    struct decryption *d = calloc(1, sizeof(*d));
+
+    if (d == NULL) {
+        prov_raise(ctx->prov, PROV_R_NO_MEMORY, "a decryption");
+        return NULL;
+    }
+    d->ctx = ctx;
+    d->k = k;
+    memcpy(d->in + k - inlen, in, inlen);
+    return d;
+}
+
+static int decrypt_by_token(struct asym_ctx *ctx, unsigned char *out, size_t *outlen, size_t outsize,
+                            const unsigned char *in, size_t inlen)
+{
+    SCOPED(decryption_end) struct decryption *d = NULL;
+    const struct padding *padding = padding_of(ctx);
+    size_t k = (size_t)EVP_PKEY_get_size(ctx->key->software);
+    size_t room;
+
+    if (padding == NULL) {
+        return 0;
+    }
+    room = padding->least_room != 0 ? padding->least_room : k;
+    if (out == NULL) {
+        *outlen = room;
+        return 1;
+    }
+    if (k > UNPAD_MAX || k < UNPAD_PKCS1 || inlen == 0 || inlen > k || outsize < room) {
+        return prov_raise(ctx->prov, PROV_R_PARAMETER,
+                          "a ciphertext of %zu bytes and room for %zu don't fit to a key of %zu", inlen, outsize, k);
+    }
+    if (!prov_ready(ctx->prov)) {
+        return 0;
+    }
+    d = decryption_new(ctx, k, in, inlen);
+    if (d == NULL || !padding->run(d)) {
+        return 0;
+    }
+    memcpy(out, d->out, d->out_len);
+    *outlen = d->out_len;
+    return 1;
 }
 
 static int decrypt_run(void *vctx, unsigned char *out, size_t *outlen, size_t outsize, const unsigned char *in,
                        size_t inlen)
 {
     struct asym_ctx *ctx = vctx;
-    struct decryption d = { .ctx = ctx, .in = in, .k = (size_t)EVP_PKEY_get_size(ctx->key->software) };
-    uint8_t message[MAX_RSA_BYTES];
-    const struct padding *padding;
-    int good;
 
-    if (ctx->key->token == NULL) {
-        *outlen = outsize;
-        return EVP_PKEY_decrypt(ctx->delegate, out, outlen, in, inlen) > 0;
+    if (ctx->key->token != NULL) {
+        return decrypt_by_token(ctx, out, outlen, outsize, in, inlen);
     }
-    padding = padding_of(ctx);
-    if (padding == NULL) {
-        return 0;
-    }
-    if (out == NULL) {
-        *outlen = padding->least_room != 0 ? padding->least_room : d.k;
-        return 1;
-    }
-    if (d.k > MAX_RSA_BYTES || inlen != d.k || outsize < (padding->least_room != 0 ? padding->least_room : d.k)) {
-        return prov_raise(ctx->prov, PROV_R_PARAMETER,
-                          "a ciphertext of %zu bytes and room for %zu don't fit to a key of %zu", inlen, outsize, d.k);
-    }
-    if (!prov_ready(ctx->prov)) {
-        return 0;
-    }
-    d.out = message;
-    good = padding->run(&d);
-    if (good) {
-        memcpy(out, message, d.out_len);
-        *outlen = d.out_len;
-    }
-    secret_wipe(message, sizeof(message));
-    secret_wipe(d.em, sizeof(d.em));
-    return good;
+    *outlen = outsize;
+    return EVP_PKEY_decrypt(ctx->delegate, out, outlen, in, inlen) > 0;
 }
 
 const OSSL_DISPATCH prov_asym_cipher_functions[] = {

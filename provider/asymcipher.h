@@ -2,7 +2,7 @@
  *
  * Encryption, and all work with software keys, is delegated to the child context. Decryption with a key on a token is
  * raw RSA there, where the token has it, and the padding is removed here in constant time (provider/unpad.h); else the
- * token removes it. As for signatures, parameters are kept by a context of libcrypto, an encryption with the public
+ * token removes it. As for signatures, parameters are kept by a context of libcrypto: an encryption with the public
  * half. */
 #ifndef SIGNET_PROVIDER_ASYMCIPHER_H
 #define SIGNET_PROVIDER_ASYMCIPHER_H

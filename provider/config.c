@@ -22,8 +22,7 @@ struct setting {
 
 static const char *const no_memory = "there is no memory for it";
 
-/* --- kinds of values
- * ---------------------------------------------------------------------------------------------------------------- */
+/* --- kinds of values ---------------------------------------------------------------------------------------------- */
 
 struct word {
     const char *word;
@@ -112,9 +111,7 @@ static const char *set_text(char **out, const char *value)
     return NULL;
 }
 
-/* --- rows
- * ----------------------------------------------------------------------------------------------------------------------------
- */
+/* --- rows --------------------------------------------------------------------------------------------------------- */
 
 static const char *set_modules(struct config *config, const char *value)
 {
@@ -386,9 +383,7 @@ static const char *const other_keys[] = {
     "debug_level",
 };
 
-/* --- reading
- * ----------------------------------------------------------------------------------------------------------------------
- */
+/* --- reading ------------------------------------------------------------------------------------------------------ */
 
 /* SIGNET_PIN_LAST_TRY for pin-last-try. */
 static const char *variable_value(const char *name)
@@ -526,8 +521,7 @@ void config_end(struct config *config)
     tok_settings_end(&config->settings);
 }
 
-/* --- looking into the file
- * ---------------------------------------------------------------------------------------------------------- */
+/* --- looking into the file ---------------------------------------------------------------------------------------- */
 
 static bool token_key_known(const char *key)
 {
@@ -628,9 +622,7 @@ struct tok_result config_inspect(char **out_hint, const char *provider)
     return section == NULL ? tok_good() : section_inspect(out_hint, conf, section);
 }
 
-/* --- the man page
- * --------------------------------------------------------------------------------------------------------------------
- */
+/* --- the man page ------------------------------------------------------------------------------------------------- */
 
 void config_print_man(FILE *out)
 {

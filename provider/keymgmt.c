@@ -38,8 +38,7 @@ static void pkey_ctx_end(EVP_PKEY_CTX **ctx)
     EVP_PKEY_CTX_free(*ctx);
 }
 
-/* --- keys
- * ------------------------------------------------------------------------------------------------------------------ */
+/* --- keys --------------------------------------------------------------------------------------------------------- */
 
 static void keymgmt_free(void *vkey)
 {
@@ -129,8 +128,7 @@ static int keymgmt_export(void *vkey, int selection, OSSL_CALLBACK *callback, vo
     return EVP_PKEY_export(key->software, selection, callback, arg) > 0;
 }
 
-/* --- parameters
- * ------------------------------------------------------------------------------------------------------------ */
+/* --- parameters --------------------------------------------------------------------------------------------------- */
 
 static int get_token_params(struct prov_key *key, OSSL_PARAM params[])
 {
@@ -182,8 +180,7 @@ static int keymgmt_set_params(void *vkey, const OSSL_PARAM params[])
     return 1;
 }
 
-/* --- copies
- * ---------------------------------------------------------------------------------------------------------------- */
+/* --- copies ------------------------------------------------------------------------------------------------------- */
 
 static EVP_PKEY *software_part(const struct prov_key *key, int selection)
 {
@@ -256,8 +253,7 @@ static const char *operation_name(const struct prov_family *family, int operatio
     }
 }
 
-/* --- generation: always of software keys
- * ------------------------------------------------------------------------------------ */
+/* --- generation: always of software keys -------------------------------------------------------------------------- */
 
 struct generation {
     struct prov_ctx *prov;
@@ -357,8 +353,7 @@ static void *gen_run(void *vgen, OSSL_CALLBACK *callback, void *arg)
     return STEAL(key);
 }
 
-/* --- what OpenSSL asks without a key in hand
- * ---------------------------------------------------------------------------------- */
+/* --- what OpenSSL asks without a key in hand ---------------------------------------------------------------------- */
 
 /* A row's one-liners and its table; no logic. */
 #define KEYMGMT_TABLE(id, variant)                                                                                     \

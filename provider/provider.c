@@ -25,8 +25,7 @@ static OSSL_FUNC_provider_get_params_fn prov_get_params;
 static OSSL_FUNC_provider_query_operation_fn prov_query_operation;
 static OSSL_FUNC_provider_get_reason_strings_fn prov_get_reason_strings;
 
-/* --- the tables of algorithms
- * ----------------------------------------------------------------------------------------------------- */
+/* --- the tables of algorithms ------------------------------------------------------------------------------------- */
 
 /* A table grows row by row; the properties of all its rows are one text, or one with a suffix of the row. */
 static bool table_add(OSSL_ALGORITHM **table, const char *names, const char *properties, const char *suffix,
@@ -112,8 +111,7 @@ static const OSSL_ALGORITHM *prov_query_operation(void *vprov, int operation, in
     }
 }
 
-/* --- about itself
- * ---------------------------------------------------------------------------------------------------------------- */
+/* --- about itself ------------------------------------------------------------------------------------------------- */
 
 static const OSSL_PARAM *prov_gettable_params(void *vprov)
 {
@@ -213,8 +211,7 @@ int prov_ready(struct prov_ctx *prov)
     return 1;
 }
 
-/* --- start and end
- * ------------------------------------------------------------------------------------------------------------------ */
+/* --- start and end ------------------------------------------------------------------------------------------------ */
 
 static void prov_teardown(void *vprov)
 {

@@ -44,8 +44,7 @@ struct signature_ctx {
     EVP_MD_CTX *delegate_md; /* of the operations with a digest */
 };
 
-/* --- life
- * ------------------------------------------------------------------------------------------------------------------ */
+/* --- life --------------------------------------------------------------------------------------------------------- */
 
 static void *signature_newctx(void *vprov, const char *properties)
 {
@@ -140,8 +139,7 @@ static int signature_begin(struct signature_ctx *ctx, struct prov_key *key, int 
     return 1;
 }
 
-/* --- the delegate
- * ------------------------------------------------------------------------------------------------------------ */
+/* --- the delegate ------------------------------------------------------------------------------------------------- */
 
 static bool on_token(const struct signature_ctx *ctx)
 {
@@ -194,8 +192,7 @@ static int delegate_for_params(struct signature_ctx *ctx)
                : delegate_plain(ctx, EVP_PKEY_OP_VERIFY);
 }
 
-/* --- parameters
- * ------------------------------------------------------------------------------------------------------------ */
+/* --- parameters --------------------------------------------------------------------------------------------------- */
 
 /* OpenSSL 4.0 tells its digest and TLS version again when it starts an operation; that is nothing to keep. */
 static bool nothing_to_set(const struct signature_ctx *ctx, const OSSL_PARAM params[])
@@ -268,8 +265,7 @@ static const OSSL_PARAM *gettable_ctx_params(void *vctx, void *vprov)
     return known;
 }
 
-/* --- the scheme of a signature on a token
- * -------------------------------------------------------------------------------------- */
+/* --- the scheme of a signature on a token ------------------------------------------------------------------------- */
 
 /* The salt's length in bytes, of the values that name one (RSA_PSS_SALTLEN_…, the last since 3.1). */
 static int salt_bytes(int wanted, int digest_size, size_t key_bits)
@@ -329,8 +325,7 @@ static int scheme_read(struct signature_ctx *ctx, struct prov_scheme *scheme)
     return scheme->padding == RSA_PKCS1_PSS_PADDING ? scheme_pss(ctx, scheme) : 1;
 }
 
-/* --- signing on a token
- * ---------------------------------------------------------------------------------------------------------- */
+/* --- signing on a token ------------------------------------------------------------------------------------------- */
 
 struct signing {
     struct prov_scheme scheme;
@@ -414,8 +409,7 @@ static int token_sign(struct signature_ctx *ctx, unsigned char *sig, size_t *out
     return 1;
 }
 
-/* --- a ready digest
- * ---------------------------------------------------------------------------------------------------------------- */
+/* --- a ready digest ----------------------------------------------------------------------------------------------- */
 
 static int sign_init(void *vctx, void *vkey, const OSSL_PARAM params[])
 {
@@ -473,8 +467,7 @@ static int verify_recover_run(void *vctx, unsigned char *rout, size_t *routlen, 
     return EVP_PKEY_verify_recover(ctx->delegate, rout, routlen, sig, siglen) > 0;
 }
 
-/* --- a digest made here
- * ---------------------------------------------------------------------------------------------------------------- */
+/* --- a digest made here ------------------------------------------------------------------------------------------- */
 
 /* libssl asks this of every scheme that it considers: it must not touch the token. */
 static int digest_sign_init(void *vctx, const char *mdname, void *vkey, const OSSL_PARAM params[])

@@ -2,7 +2,8 @@
 
 BUILD_PACKAGES="gcc make autoconf automake libtool pkg-config libssl-dev libp11-kit-dev libcmocka-dev"
 RUN_PACKAGES="openssl softhsm2 opensc p11-kit p11-kit-modules"
-CHECK_PACKAGES="clang valgrind libnss3-tools debootstrap binutils"
+TEST_PACKAGES="valgrind libnss3-tools binutils"
+MATRIX_PACKAGES="clang debootstrap" # for other compilers and other releases
 
 # as_root COMMAND...: through sudo where we are not root
 as_root() {

@@ -37,16 +37,18 @@ in_root() {
 
 # A root with what building and testing needs; kept for the next time once it is whole.
 make_root() {
-    [ -e "$2/.signet-ready" ] && return 0
+    packages="$BUILD_PACKAGES $RUN_PACKAGES $TEST_PACKAGES"
+    [ "$(cat "$2/.signet-ready" 2>/dev/null)" = "$packages" ] && return 0
     rm -rf --one-file-system "$2"
     debootstrap --variant=minbase "$1" "$2" "$(mirror)" >"$roots/$1-bootstrap.log" 2>&1 || return 1
     cp /etc/resolv.conf "$2/etc/" 2>/dev/null
     for setting in /etc/apt/apt.conf.d/*proxy*; do
         [ -e "$setting" ] && cp "$setting" "$2/etc/apt/apt.conf.d/"
     done
-    in_root "$2" "apt-get update -q && apt-get install -q -y --no-install-recommends $BUILD_PACKAGES $RUN_PACKAGES binutils" \
+    mount_into "$2"
+    in_root "$2" "apt-get update -q && apt-get install -q -y --no-install-recommends $packages" \
         >"$roots/$1-packages.log" 2>&1 || return 1
-    touch "$2/.signet-ready"
+    echo "$packages" >"$2/.signet-ready"
 }
 
 # Builds and tests in a root, from a copy of the sources that git knows, and tells the counts as "passed failed".
@@ -63,7 +65,7 @@ mkdir -p "$roots"
 for release in $releases; do
     root="$roots/$release"
     trap 'unmount_from "$root"' EXIT
-    [ -d "$root" ] && mount_into "$root"
+    unmount_from "$root"
     if ! make_root "$release" "$root"; then
         echo "check-matrix: no root for $release can be made:"
         tail -n 5 "$roots/$release-"*.log

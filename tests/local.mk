@@ -5,7 +5,8 @@ SH_LOG_COMPILER = $(SHELL)
 TEST_EXTENSIONS = .sh
 AM_TESTS_ENVIRONMENT = abs_top_srcdir='$(abs_top_srcdir)' abs_top_builddir='$(abs_top_builddir)' \
     SANITIZER='$(SANITIZER)' CC='$(CC)'; \
-    export abs_top_srcdir abs_top_builddir SANITIZER CC;
+    ASAN_OPTIONS=allocator_may_return_null=1; \
+    export abs_top_srcdir abs_top_builddir SANITIZER CC ASAN_OPTIONS;
 
 check_LTLIBRARIES += tests/token/token-counter.la
 tests_token_token_counter_la_SOURCES = tests/token/token-counter.c tests/token/counts.h

@@ -135,8 +135,7 @@ static void token_keys_are_themselves(const char *type)
     EVP_PKEY_free(dup);
 }
 
-/* --- the readers of key files
- * ------------------------------------------------------------------------------------------------ */
+/* --- the readers of key files ------------------------------------------------------------------------------------- */
 
 static int read_by_pem(const char *file)
 {
@@ -258,8 +257,7 @@ static void software_files_stay(void)
     EVP_PKEY_free(key);
 }
 
-/* --- TLS 1.2 key transport
- * ------------------------------------------------------------------------------------------------------ */
+/* --- TLS 1.2 key transport ---------------------------------------------------------------------------------------- */
 
 static int premaster(unsigned char out[48], EVP_PKEY *key, const unsigned char *cipher, size_t cipher_len)
 {

@@ -1,4 +1,5 @@
-/* What a unit test does in a child process: cmocka's asserts are for the parent, so a child is judged by its exit status. */
+/* What a unit test does in a child process. cmocka's asserts are for the parent: a child is judged by its exit status.
+ * For the unit tests; owns nothing. */
 #ifndef SIGNET_TESTS_CHILD_H
 #define SIGNET_TESTS_CHILD_H
 
