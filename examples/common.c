@@ -16,36 +16,74 @@ void print_errors(const char *who, const char *what)
 
     fprintf(stderr, "%s: %s\n", who, what);
     while ((code = ERR_get_error_all(NULL, NULL, NULL, &data, &flags)) != 0) {
-        const char *reason = ERR_reason_error_string(code);
+        const char *reason = ERR_SYSTEM_ERROR(code) ? strerror(ERR_GET_REASON(code)) : ERR_reason_error_string(code);
 
         fprintf(stderr, "  %s%s%s\n", reason != NULL ? reason : "unknown error",
                 (flags & ERR_TXT_STRING) && data[0] ? ": " : "", (flags & ERR_TXT_STRING) ? data : "");
     }
 }
 
-/* A key by URI, through whichever provider serves its scheme. Where the store needs a password, the terminal is asked.
- */
-static EVP_PKEY *key_from_store(const char *uri)
+/* What a URI names, through whichever provider serves its scheme. Where a password is needed, the terminal is asked. */
+static OSSL_STORE_CTX *store_open(const char *uri, int type)
 {
     OSSL_STORE_CTX *store = OSSL_STORE_open(uri, UI_OpenSSL(), NULL, NULL, NULL);
-    EVP_PKEY *key = NULL;
 
-    if (store == NULL || !OSSL_STORE_expect(store, OSSL_STORE_INFO_PKEY)) {
+    if (store != NULL && !OSSL_STORE_expect(store, type)) {
         OSSL_STORE_close(store);
         return NULL;
     }
-    while (key == NULL && !OSSL_STORE_eof(store)) {
-        OSSL_STORE_INFO *info = OSSL_STORE_load(store);
-
-        if (info != NULL && OSSL_STORE_INFO_get_type(info) == OSSL_STORE_INFO_PKEY) {
-            key = OSSL_STORE_INFO_get1_PKEY(info);
-        }
-        OSSL_STORE_INFO_free(info);
-    }
-    OSSL_STORE_close(store);
-    return key;
+    return store;
 }
 
+/* The next of that type; NULL at the end, and at an error. */
+static OSSL_STORE_INFO *store_next(OSSL_STORE_CTX *store, int type)
+{
+    while (store != NULL && !OSSL_STORE_eof(store)) {
+        OSSL_STORE_INFO *info = OSSL_STORE_load(store);
+
+        if (info != NULL && OSSL_STORE_INFO_get_type(info) == type) {
+            return info;
+        }
+        OSSL_STORE_INFO_free(info);
+        if (OSSL_STORE_error(store)) {
+            break;
+        }
+    }
+    return NULL;
+}
+
+static int use_key_from_store(SSL_CTX *ctx, const char *uri)
+{
+    OSSL_STORE_CTX *store = store_open(uri, OSSL_STORE_INFO_PKEY);
+    OSSL_STORE_INFO *info = store_next(store, OSSL_STORE_INFO_PKEY);
+    int used = info != NULL && SSL_CTX_use_PrivateKey(ctx, OSSL_STORE_INFO_get0_PKEY(info)) == 1;
+
+    OSSL_STORE_INFO_free(info);
+    OSSL_STORE_close(store);
+    return used;
+}
+
+/* The first certificate is ours, the others lead from it to the root. */
+static int use_chain_from_store(SSL_CTX *ctx, const char *uri)
+{
+    OSSL_STORE_CTX *store = store_open(uri, OSSL_STORE_INFO_CERT);
+    OSSL_STORE_INFO *info;
+    int count = 0;
+    int used = 1;
+
+    while (used && (info = store_next(store, OSSL_STORE_INFO_CERT)) != NULL) {
+        X509 *cert = OSSL_STORE_INFO_get0_CERT(info);
+
+        used = (count == 0 ? SSL_CTX_use_certificate(ctx, cert) : SSL_CTX_add1_chain_cert(ctx, cert)) == 1;
+        count++;
+        OSSL_STORE_INFO_free(info);
+    }
+    used = used && count > 0 && !OSSL_STORE_error(store);
+    OSSL_STORE_close(store);
+    return used;
+}
+
+/* A store reads names of files as well, so that a file with a colon in its name is in good hands there. */
 static int is_uri(const char *name)
 {
     return strchr(name, ':') != NULL && strchr(name, '/') != name;
@@ -53,16 +91,12 @@ static int is_uri(const char *name)
 
 static int use_key(SSL_CTX *ctx, const char *name)
 {
-    EVP_PKEY *key;
-    int used;
+    return is_uri(name) ? use_key_from_store(ctx, name) : SSL_CTX_use_PrivateKey_file(ctx, name, SSL_FILETYPE_PEM);
+}
 
-    if (!is_uri(name)) {
-        return SSL_CTX_use_PrivateKey_file(ctx, name, SSL_FILETYPE_PEM);
-    }
-    key = key_from_store(name);
-    used = key != NULL && SSL_CTX_use_PrivateKey(ctx, key) == 1;
-    EVP_PKEY_free(key);
-    return used;
+static int use_chain(SSL_CTX *ctx, const char *name)
+{
+    return is_uri(name) ? use_chain_from_store(ctx, name) : SSL_CTX_use_certificate_chain_file(ctx, name);
 }
 
 SSL_CTX *context_new(const SSL_METHOD *method, const struct identity *identity)
@@ -77,7 +111,7 @@ SSL_CTX *context_new(const SSL_METHOD *method, const struct identity *identity)
     if (!SSL_CTX_set_min_proto_version(ctx, identity->min_tls) ||
         !SSL_CTX_set_max_proto_version(ctx, identity->max_tls)) {
         wrong = "this version of TLS can't be used";
-    } else if (SSL_CTX_use_certificate_chain_file(ctx, identity->chain) != 1) {
+    } else if (use_chain(ctx, identity->chain) != 1) {
         wrong = "our certificate can't be loaded";
     } else if (use_key(ctx, identity->key) != 1) {
         wrong = "our private key can't be loaded";
@@ -111,7 +145,7 @@ int tls_version(struct identity *identity, const char *text)
     return 1;
 }
 
-/* Only keys on a token have these parameters. */
+/* Only keys on a token have these parameters; asking any other key leaves no error behind. */
 static void print_key(EVP_PKEY *key)
 {
     char token[64] = "-";
@@ -122,6 +156,7 @@ static void print_key(EVP_PKEY *key)
         OSSL_PARAM_construct_end(),
     };
 
+    ERR_set_mark();
     if (EVP_PKEY_get_utf8_string_param(key, SIGNET_PKEY_PARAM_TOKEN, token, sizeof(token), NULL) &&
         EVP_PKEY_get_utf8_string_param(key, SIGNET_PKEY_PARAM_LABEL, label, sizeof(label), NULL) &&
         EVP_PKEY_get_params(key, params)) {
@@ -130,6 +165,7 @@ static void print_key(EVP_PKEY *key)
     } else {
         printf("  our key   %s, token -, label -\n", EVP_PKEY_get0_type_name(key));
     }
+    ERR_pop_to_mark();
 }
 
 void print_connection(const char *who, SSL *ssl)

@@ -7,10 +7,9 @@
 
 /* What both ends are told on their command lines. */
 struct identity {
-    const char *key;      /* a PEM file, or a URI that some provider's store knows ("pkcs11:...") */
-    const char *chain;    /* a PEM file: our certificate, then the intermediates that lead to its root */
-    const char *trust;    /* a PEM file: the root that the other end's chain must lead to */
-    const char *password; /* for the key; NULL: none */
+    const char *key;   /* a PEM file, or a URI that some provider's store knows ("pkcs11:...") */
+    const char *chain; /* likewise: our certificate, then the intermediates that lead to its root */
+    const char *trust; /* a PEM file: the root that the other end's chain must lead to */
     int min_tls;
     int max_tls; /* 0: whatever both ends know */
 };

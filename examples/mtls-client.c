@@ -1,6 +1,6 @@
 /* A client that proves who it is, and checks who it talks to.
  *
- *     mtls-client --key URI-OR-FILE --cert CHAIN.pem --ca ROOT.pem --name SERVER [--connect HOST:PORT] [--message TEXT]
+ *     mtls-client --key URI-OR-FILE --cert URI-OR-FILE --ca ROOT.pem --name SERVER [--connect HOST:PORT]
  *
  * Sends a line, prints the answer. */
 #include <getopt.h>
@@ -27,11 +27,11 @@ struct options {
 
 static void usage(FILE *out)
 {
-    fputs("usage: mtls-client --key URI-OR-FILE --cert CHAIN.pem --ca ROOT.pem --name SERVER\n"
+    fputs("usage: mtls-client --key URI-OR-FILE --cert URI-OR-FILE --ca ROOT.pem --name SERVER\n"
           "                   [--connect HOST:PORT] [--message TEXT] [--tls 1.2|1.3|any]\n"
           "\n"
           "  --key      our private key: a PEM file, or a URI such as pkcs11:token=...;object=...\n"
-          "  --cert     our certificate and its intermediates (PEM)\n"
+          "  --cert     our certificate and its intermediates: likewise\n"
           "  --ca       the root that the server's certificate must lead to (PEM)\n"
           "  --name     the host name that it must have\n"
           "  --connect  where the server is (127.0.0.1:4433)\n"
@@ -127,8 +127,8 @@ static int connect_to(const char *host, const char *port)
     return fd;
 }
 
-/* With TLS 1.3 the client is done before the server has judged its certificate: only an answer proves that it was let
- * in. */
+/* With TLS 1.3 the client is done before the server has judged its certificate: only an answer proves that it was
+ * let in. */
 static int talk(SSL *ssl, const char *message)
 {
     char line[512];

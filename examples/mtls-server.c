@@ -1,7 +1,6 @@
 /* A server that proves who it is, and lets only those in who prove who they are.
  *
- *     mtls-server --key URI-OR-FILE --cert CHAIN.pem --ca ROOT.pem [--listen HOST:PORT] [--accept N]
- * [--tls 1.2|1.3|any]
+ *     mtls-server --key URI-OR-FILE --cert URI-OR-FILE --ca ROOT.pem [--listen HOST:PORT] [--accept N]
  *
  * Each client sends a line and gets one back. */
 #include <errno.h>
@@ -29,14 +28,14 @@ struct options {
 
 static void usage(FILE *out)
 {
-    fputs("usage: mtls-server --key URI-OR-FILE --cert CHAIN.pem --ca ROOT.pem\n"
+    fputs("usage: mtls-server --key URI-OR-FILE --cert URI-OR-FILE --ca ROOT.pem\n"
           "                   [--listen HOST:PORT] [--accept N] [--tls 1.2|1.3|any]\n"
           "\n"
           "  --key     our private key: a PEM file, or a URI such as pkcs11:token=...;object=...\n"
-          "  --cert    our certificate and its intermediates (PEM)\n"
+          "  --cert    our certificate and its intermediates: likewise\n"
           "  --ca      the root that clients' certificates must lead to (PEM)\n"
           "  --listen  where to listen (127.0.0.1:4433); port 0 takes a free one\n"
-          "  --accept  end after so many connections\n"
+          "  --accept  end after so many connections; the exit status is 1 if one of them failed\n"
           "  --tls     the version of TLS (any)\n",
           out);
 }
@@ -137,11 +136,11 @@ static void announce(int fd, const char *host)
     if (getsockname(fd, (struct sockaddr *)&address, &len) == 0) {
         getnameinfo((struct sockaddr *)&address, len, NULL, 0, port, sizeof(port), NI_NUMERICSERV);
     }
-    printf("ready on %s:%s\n", host, port);
+    printf(strchr(host, ':') != NULL ? "ready on [%s]:%s\n" : "ready on %s:%s\n", host, port);
     fflush(stdout);
 }
 
-static void greet(SSL *ssl)
+static int greet(SSL *ssl)
 {
     char message[512];
     char answer[600];
@@ -149,23 +148,37 @@ static void greet(SSL *ssl)
 
     if (len <= 0) {
         print_errors(WHO, "the client sent nothing");
-        return;
+        return 0;
     }
     message[len] = '\0';
     message[strcspn(message, "\r\n")] = '\0';
     printf("  received  %s\n", message);
+    fflush(stdout);
     len = snprintf(answer, sizeof(answer), "the server has read: %s\n", message);
     if (SSL_write(ssl, answer, len) <= 0) {
         print_errors(WHO, "the answer could not be sent");
+        return 0;
     }
-    fflush(stdout);
+    return 1;
 }
 
-/* One connection, from handshake to goodbye. */
-static void serve(SSL_CTX *ctx, int fd)
+/* Reads what the client has said since: closing over unread bytes would reset the connection, and our alert, which
+ * tells the client why it was refused, would be lost on the way. */
+static void let_alert_arrive(int fd)
+{
+    char waste[1024];
+
+    shutdown(fd, SHUT_WR);
+    for (int i = 0; i < 16 && read(fd, waste, sizeof(waste)) > 0; i++) {
+    }
+}
+
+/* One connection, from handshake to goodbye; whether all went well. */
+static int serve(SSL_CTX *ctx, int fd)
 {
     struct timeval patience = { .tv_sec = PATIENCE_S };
     SSL *ssl = SSL_new(ctx);
+    int served = 0;
 
     setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof(patience));
     if (ssl == NULL || !SSL_set_fd(ssl, fd) || SSL_accept(ssl) != 1) {
@@ -173,13 +186,35 @@ static void serve(SSL_CTX *ctx, int fd)
         if (ssl != NULL && SSL_get_verify_result(ssl) != X509_V_OK) {
             fprintf(stderr, "  its certificate: %s\n", X509_verify_cert_error_string(SSL_get_verify_result(ssl)));
         }
+        let_alert_arrive(fd);
     } else {
         print_connection(WHO, ssl);
-        greet(ssl);
+        served = greet(ssl);
         SSL_shutdown(ssl);
     }
     SSL_free(ssl);
     close(fd);
+    return served;
+}
+
+/* The exit status: a client that fails is no reason to end, but one that scripts want to know of. */
+static int serve_all(SSL_CTX *ctx, int listener, long connections)
+{
+    long count = 0;
+    int status = 0;
+
+    while (connections == 0 || count < connections) {
+        int fd = accept(listener, NULL, NULL);
+
+        if (fd >= 0) {
+            status = serve(ctx, fd) ? status : 1;
+            count++;
+        } else if (errno != EINTR && errno != ECONNABORTED) {
+            fprintf(stderr, WHO ": no connections can be accepted: %s\n", strerror(errno));
+            return 1;
+        }
+    }
+    return status;
 }
 
 static int run(const struct options *options, const char *host, const char *port)
@@ -187,6 +222,7 @@ static int run(const struct options *options, const char *host, const char *port
     SSL_CTX *ctx = context_new(TLS_server_method(), &options->identity);
     STACK_OF(X509_NAME) *names;
     int listener;
+    int status;
 
     if (ctx == NULL) {
         return 1;
@@ -200,16 +236,10 @@ static int run(const struct options *options, const char *host, const char *port
         return 1;
     }
     announce(listener, host);
-    for (long served = 0; options->connections == 0 || served < options->connections; served++) {
-        int fd = accept(listener, NULL, NULL);
-
-        if (fd >= 0) {
-            serve(ctx, fd);
-        }
-    }
+    status = serve_all(ctx, listener, options->connections);
     close(listener);
     SSL_CTX_free(ctx);
-    return 0;
+    return status;
 }
 
 int main(int argc, char **argv)

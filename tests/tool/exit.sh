@@ -15,10 +15,16 @@ printf '%s\n' "$PIN" >nss.pw
 LD_PRELOAD= env -u OPENSSL_CONF certutil -N -d "sql:$work/nss" -f nss.pw >/dev/null 2>&1
 softokn=$(ls /usr/lib/*/libsoftokn3.so | head -n 1)
 nss="configDir='sql:$work/nss' certPrefix='' keyPrefix='' secmod='secmod.db' flags="
-LD_PRELOAD= env -u OPENSSL_CONF pkcs11-tool --module "$softokn" --init-args 2>/dev/null >/dev/null
 conf "default signet" "pkcs11-module = $softokn" "pkcs11-init-args = $nss"
 ok "NSS: its tokens are listed" "$signet" list 'pkcs11:token=NSS%20Certificate%20DB'
 says "NSS: with the one that holds keys" 'NSS Certificate DB'
+head -c 64 /dev/urandom >noise
+LD_PRELOAD= env -u OPENSSL_CONF certutil -S -s CN=nss -n nss -x -t u,u,u -k ec -q nistp256 -z noise -f nss.pw -m 1 \
+    -d "sql:$work/nss" >/dev/null 2>&1
+id=$("$signet" list 'pkcs11:token=NSS%20Certificate%20DB;object=nss;type=cert' | grep -o 'id=[^;]*')
+openssl x509 -in 'pkcs11:token=NSS%20Certificate%20DB;object=nss;type=cert' -noout -pubkey -out nss.pub
+ok "NSS: a signature" openssl dgst -sha256 -sign "pkcs11:token=NSS%20Certificate%20DB;$id;type=private" -out sig message
+ok "NSS: which its certificate verifies" openssl dgst -sha256 -verify nss.pub -signature sig message
 not_ok "NSS: a key that is not there" openssl pkey -in 'pkcs11:token=NSS%20Certificate%20DB;object=none;type=private'
 says "NSS: is told as such" 'has no private key that matches'
 
