@@ -8,7 +8,6 @@
 #ifndef SIGNET_PROVIDER_CONFIG_H
 #define SIGNET_PROVIDER_CONFIG_H
 
-#include <openssl/conf.h>
 #include <stdbool.h>
 #include <stdio.h>
 
@@ -39,17 +38,6 @@ void config_end(struct config *config);
 /* config_override puts a value before what any configuration of this process says: an option of the command. `key` and
  * `value` are borrowed for good; before any other thread starts. At most 8. */
 void config_override(const char *key, const char *value);
-
-/* config_inspect looks into the configuration file that this process uses, for what a provider can't see from the core:
- * a value that is lost because a section bears its name (TOK_CODE_BAD_SETTING), and settings that don't exist, which go
- * as text into *out_hint (malloc'd; NULL: none). Good without a hint where the file can't be read or does not name the
- * provider. */
-TOK_RESULT config_inspect(char **out_hint, const char *provider);
-
-/* config_file reads a configuration file (NULL: the one that this process uses); NULL if it can't be read. The caller
- * frees it by NCONF_free. config_section is the name of a provider's section in it; borrowed, NULL if there is none. */
-CONF *config_file(const char *path);
-const char *config_section(const CONF *conf, const char *provider);
 
 /* config_known tells whether a configuration may say `key` ("pin", "token.prod.uri", a peer's name). */
 bool config_known(const char *key);

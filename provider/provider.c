@@ -11,6 +11,7 @@
 #include "base/trace.h"
 #include "provider/asymcipher.h"
 #include "provider/capabilities.h"
+#include "provider/conffile.h"
 #include "provider/config.h"
 #include "provider/decoder.h"
 #include "provider/encoder.h"

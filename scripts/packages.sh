@@ -1,9 +1,10 @@
-# What building and testing needs, as Debian packages; sourced by quickstart. Installs what is missing, says what, asks nothing.
+# What building and testing needs, as Debian packages; sourced by quickstart. Installs what is missing, says what, asks
+# nothing.
 
 BUILD_PACKAGES="gcc make autoconf automake libtool pkg-config libssl-dev libp11-kit-dev libcmocka-dev"
 RUN_PACKAGES="openssl softhsm2 opensc p11-kit p11-kit-modules"
 TEST_PACKAGES="valgrind libnss3-tools binutils"
-MATRIX_PACKAGES="clang debootstrap" # for other compilers and other releases
+MATRIX_PACKAGES="clang debootstrap" # for other compilers and other releases: .ci/run
 
 # as_root COMMAND...: through sudo where we are not root
 as_root() {
@@ -21,10 +22,13 @@ as_root() {
 install_missing() {
     missing=
     for package in "$@"; do
-        dpkg-query -W -f '${Status}' "$package" 2>/dev/null | grep -q '^install ok installed' || missing="$missing $package"
+        dpkg-query -W -f '${Status}' "$package" 2>/dev/null | grep -q '^install ok installed' ||
+            missing="$missing $package"
     done
     [ -z "$missing" ] && return 0
     echo "quickstart: installing$missing"
-    as_root apt-get update -q >/dev/null &&
-        as_root env DEBIAN_FRONTEND=noninteractive apt-get install -q -y --no-install-recommends $missing >/dev/null
+    # A machine that has just started may be at its own updates: wait for them.
+    as_root apt-get -o DPkg::Lock::Timeout=300 -q update >/dev/null &&
+        as_root env DEBIAN_FRONTEND=noninteractive apt-get -o DPkg::Lock::Timeout=300 -q -y --no-install-recommends \
+            install $missing </dev/null >/dev/null
 }

@@ -1,5 +1,5 @@
-# A small PKI for demonstrations and tests; sourced. Root and intermediate are software keys, the leaf's request is signed by
-# whatever key is named: a file, or a URI of a key on a token. Needs openssl with its configuration set.
+# A small PKI for demonstrations and tests; sourced. Root and intermediate are software keys, the leaf's request is signed
+# by whatever key is named: a file, or a URI of a key on a token. Needs openssl with its configuration set.
 
 # pki_ca FOLDER NAME: FOLDER/root.pem and FOLDER/intermediate.pem with their keys
 pki_ca() {
@@ -15,8 +15,8 @@ pki_ca() {
         -extfile "$1/intermediate.ext" -out "$1/intermediate.pem" 2>/dev/null
 }
 
-# pki_leaf FOLDER KEY NAME SUBJECT USAGE [SAN]: FOLDER/NAME.pem, and FOLDER/NAME-chain.pem with the intermediate behind it.
-# USAGE is serverAuth or clientAuth.
+# pki_leaf FOLDER KEY NAME SUBJECT USAGE [SAN]: FOLDER/NAME.pem, and FOLDER/NAME-chain.pem with the intermediate behind
+# it. USAGE is serverAuth or clientAuth.
 pki_leaf() {
     openssl req -new -key "$2" -subj "$4" -out "$1/$3.csr" || return 1
     {

@@ -19,7 +19,8 @@ token_tool() {
     token_label=$1
     token_pin=$2
     shift 2
-    env -u OPENSSL_CONF LD_PRELOAD= pkcs11-tool --module "$SOFTHSM_MODULE" --token-label "$token_label" --login --pin "$token_pin" "$@"
+    env -u OPENSSL_CONF LD_PRELOAD= pkcs11-tool --module "$SOFTHSM_MODULE" --token-label "$token_label" --login \
+        --pin "$token_pin" "$@"
 }
 
 # token_key LABEL PIN TYPE NAME ID: generates a key pair inside the token, sensitive and not extractable
@@ -27,8 +28,8 @@ token_key() {
     token_tool "$1" "$2" --keypairgen --key-type "$3" --label "$4" --id "$5" --sensitive >/dev/null 2>&1
 }
 
-# conf_write FILE ORDER [SETTING...]: a configuration. ORDER lists the providers to activate ("default signet"); a name other than
-# these two is another instance of signet. A SETTING, "name = value", goes to every instance of ours; that of
+# conf_write FILE ORDER [SETTING...]: a configuration. ORDER lists the providers to activate ("default signet"); a name
+# other than these two is another instance of signet. A SETTING, "name = value", goes to every instance of ours; that of
 # default_properties to the library context.
 conf_write() {
     conf_file=$1

@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "command.h"
+#include "provider/conffile.h"
 
 bool common_option(struct common_options *options, int option, const char *argument)
 {

@@ -14,6 +14,7 @@
 
 #include "provider/provider.h"
 #include "command.h"
+#include "provider/conffile.h"
 
 static void usage(FILE *out)
 {

@@ -1,0 +1,24 @@
+/* The configuration file itself, for what a provider does not learn from the core.
+ *
+ * OpenSSL hands settings over one by one, without those whose value it took for a section's name, and without those
+ * that nobody asks for. So at the first key the file is read once more; and the command, which is no provider, reads
+ * its settings there. Owns nothing; errors of libcrypto stay on the queue for the caller to forget. */
+#ifndef SIGNET_PROVIDER_CONFFILE_H
+#define SIGNET_PROVIDER_CONFFILE_H
+
+#include <openssl/conf.h>
+
+#include "pkcs11/result.h"
+
+/* config_inspect looks into the configuration file that this process uses, for what a provider can't see from the core:
+ * a value that is lost because a section bears its name (TOK_CODE_BAD_SETTING), and settings that don't exist, which go
+ * as text into *out_hint (malloc'd; NULL: none). Good without a hint where the file can't be read or does not name the
+ * provider. */
+TOK_RESULT config_inspect(char **out_hint, const char *provider);
+
+/* config_file reads a configuration file (NULL: the one that this process uses); NULL if it can't be read. The caller
+ * frees it by NCONF_free. config_section is the name of a provider's section in it; borrowed, NULL if there is none. */
+CONF *config_file(const char *path);
+const char *config_section(const CONF *conf, const char *provider);
+
+#endif
