@@ -6,4 +6,4 @@ mtls_server_LDADD = $(SSL_LIBS) $(CRYPTO_LIBS)
 mtls_client_SOURCES = examples/mtls-client.c examples/common.c examples/common.h
 mtls_client_CFLAGS = $(AM_CFLAGS) $(SSL_CFLAGS)
 mtls_client_LDADD = $(SSL_LIBS) $(CRYPTO_LIBS)
-EXTRA_DIST += examples/openssl.cnf
+EXTRA_DIST += examples/openssl.cnf examples/openssl-tokens.cnf

@@ -11,4 +11,10 @@
 
 extern const OSSL_DISPATCH prov_asym_cipher_functions[];
 
+/* prov_asym_cipher_ready draws the secret behind implicit rejection, once for a process and its children: two workers
+ * that drew their own would answer one bad ciphertext differently, and so tell that it is bad. For whoever loads a key.
+ */
+struct prov_ctx;
+void prov_asym_cipher_ready(const struct prov_ctx *prov);
+
 #endif

@@ -1,9 +1,9 @@
 /* Decoders: from a key file's bytes to a key (provider/keyfile.h has the forms).
  *
- * OpenSSL asks one decoder a key type; what is not ours is answered with 1 and nothing, so that software keys beside
- * ours go on to be read by others. Our form makes no PKCS#11 call: it can only fail because the file is malformed. The
- * peers' has no public half, so that reading it asks the token. For provider/provider.c, which makes the algorithm
- * table. */
+ * OpenSSL asks one decoder after another, one for each key type; what is not ours is answered with 1 and nothing, so
+ * that software keys beside ours go on to be read by others. Our form makes no PKCS#11 call: it can only fail because
+ * the file is malformed. The peers' has no public half, so that reading it asks the token, once, and only if a private
+ * key is what the application wants of the file. For provider/provider.c, which makes the algorithm table. */
 #ifndef SIGNET_PROVIDER_DECODER_H
 #define SIGNET_PROVIDER_DECODER_H
 

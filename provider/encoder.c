@@ -92,118 +92,141 @@ static void encoder_ctx_end(OSSL_ENCODER_CTX **ctx)
     OSSL_ENCODER_CTX_free(*ctx);
 }
 
-/* A software key is the others' to write, in the form and the encryption that was asked for. */
-static int delegate(struct encoder *encoder, const struct prov_key *key, BIO *bio, const char *form,
-                    const char *structure, OSSL_PASSPHRASE_CALLBACK *ask, void *ask_arg)
-{
-    SCOPED(encoder_ctx_end)
-    OSSL_ENCODER_CTX *ctx = key->software == NULL ? NULL
-                                                  : OSSL_ENCODER_CTX_new_for_pkey(key->software, EVP_PKEY_KEYPAIR, form,
-                                                                                  structure, encoder->prov->query);
+/* What one call of an encoder is given; the BIO is the caller's. */
+struct job {
+    struct encoder *encoder;
+    const struct prov_key *key;
+    BIO *out;
+    int selection;
+    OSSL_PASSPHRASE_CALLBACK *ask;
+    void *ask_arg;
+};
 
-    if (ctx == NULL ||
-        (encoder->cipher != NULL && !OSSL_ENCODER_CTX_set_cipher(ctx, encoder->cipher, encoder->prov->query))) {
+/* Software keys and public halves are the others' to write, in the form and with the encryption that was asked for. */
+static int delegate(const struct job *job, int selection, const char *form, const char *structure)
+{
+    const char *query = job->encoder->prov->query;
+    const char *cipher = job->encoder->cipher;
+    SCOPED(encoder_ctx_end) OSSL_ENCODER_CTX *ctx = NULL;
+
+    if (job->key->software == NULL || !software_enter(job->encoder->prov)) {
         return 0;
     }
-    if (ask != NULL && !OSSL_ENCODER_CTX_set_passphrase_cb(ctx, ask, ask_arg)) {
+    ctx = OSSL_ENCODER_CTX_new_for_pkey(job->key->software, selection, form, structure, query);
+    software_leave();
+    if (ctx == NULL || (cipher != NULL && !OSSL_ENCODER_CTX_set_cipher(ctx, cipher, query))) {
         return 0;
     }
-    return OSSL_ENCODER_to_bio(ctx, bio);
+    if (job->ask != NULL && !OSSL_ENCODER_CTX_set_passphrase_cb(ctx, job->ask, job->ask_arg)) {
+        return 0;
+    }
+    return OSSL_ENCODER_to_bio(ctx, job->out);
 }
 
-static bool keyfile_of(struct bytes *out_der, const struct prov_key *key)
+/* The key file of a key on a token. Whoever asked for encryption is told that there is nothing to hide, rather than
+ * believe that it happened. */
+static bool key_file(struct bytes *out_der, const struct job *job)
 {
+    const struct prov_ctx *prov = job->encoder->prov;
     unsigned char *spki = NULL;
-    int len = software_spki(&spki, key->software);
-    bool good = len > 0 && keyfile_write(out_der, tok_key_uri(key->token), spki, (size_t)len);
+    int len;
+    bool good;
 
+    if (job->encoder->cipher != NULL) {
+        return prov_raise(prov, PROV_R_PARAMETER, "a key file is not encrypted, as it holds no secret: leave out '%s'",
+                          job->encoder->cipher);
+    }
+    len = software_spki(&spki, job->key->software);
+    good = len > 0 && keyfile_write(out_der, tok_key_uri(job->key->token), spki, (size_t)len);
     OPENSSL_free(spki);
-    return good || prov_raise(key->prov, PROV_R_KEY_FILE, "the key's public half can't be written");
+    return good || prov_raise(prov, PROV_R_KEY_FILE, "the key's public half can't be written");
 }
 
-static int encode_der(void *vencoder, OSSL_CORE_BIO *output, const void *vkey, const OSSL_PARAM abstract[],
-                      int selection, OSSL_PASSPHRASE_CALLBACK *ask, void *ask_arg)
+static int write_der(const struct job *job)
 {
-    struct encoder *encoder = vencoder;
-    const struct prov_key *key = vkey;
-    SCOPED(bio_end) BIO *bio = BIO_new_from_core_bio(encoder->prov->child, output);
-    SCOPED(bytes_end) struct bytes der = { 0 };
+    SCOPED(bytes_end) struct bytes file = { 0 };
 
-    (void)selection;
-    if (bio == NULL || abstract != NULL) {
-        return 0;
+    if (job->key->token == NULL) {
+        return delegate(job, job->selection, "DER", "PrivateKeyInfo");
     }
-    if (key->token == NULL) {
-        return delegate(encoder, key, bio, "DER", "PrivateKeyInfo", ask, ask_arg);
-    }
-    return keyfile_of(&der, key) && BIO_write(bio, der.data, (int)der.len) == (int)der.len;
+    return key_file(&file, job) && BIO_write(job->out, file.data, (int)file.len) == (int)file.len;
 }
 
-static int encode_pem(void *vencoder, OSSL_CORE_BIO *output, const void *vkey, const OSSL_PARAM abstract[],
-                      int selection, OSSL_PASSPHRASE_CALLBACK *ask, void *ask_arg)
+static int write_pem(const struct job *job)
 {
-    struct encoder *encoder = vencoder;
-    const struct prov_key *key = vkey;
-    SCOPED(bio_end) BIO *bio = BIO_new_from_core_bio(encoder->prov->child, output);
-    SCOPED(bytes_end) struct bytes der = { 0 };
+    SCOPED(bytes_end) struct bytes file = { 0 };
 
-    (void)selection;
-    if (bio == NULL || abstract != NULL) {
-        return 0;
+    if (job->key->token == NULL) {
+        return delegate(job, job->selection, "PEM", "PrivateKeyInfo");
     }
-    if (key->token == NULL) {
-        return delegate(encoder, key, bio, "PEM", "PrivateKeyInfo", ask, ask_arg);
-    }
-    return keyfile_of(&der, key) &&
-           BIO_printf(bio,
+    return key_file(&file, job) &&
+           BIO_printf(job->out,
                       "This file holds no secret. It names a key on a PKCS#11 token, and is of use only where the\n"
                       "OpenSSL provider Signet is active:\n%s\n",
-                      tok_key_uri(key->token)) > 0 &&
-           PEM_write_bio(bio, "PRIVATE KEY", "", der.data, (long)der.len) > 0;
+                      tok_key_uri(job->key->token)) > 0 &&
+           PEM_write_bio(job->out, KEYFILE_LABEL, "", file.data, (long)file.len) > 0;
 }
 
-static int encode_text(void *vencoder, OSSL_CORE_BIO *output, const void *vkey, const OSSL_PARAM abstract[],
-                       int selection, OSSL_PASSPHRASE_CALLBACK *ask, void *ask_arg)
+/* Where the key is, and its public half; what is not known before the key's first use is left out. */
+static int write_text(const struct job *job)
 {
-    struct encoder *encoder = vencoder;
-    const struct prov_key *key = vkey;
-    SCOPED(bio_end) BIO *bio = BIO_new_from_core_bio(encoder->prov->child, output);
+    const struct prov_key *key = job->key;
+    char token[64];
+    char label[128];
 
-    (void)selection;
-    if (bio == NULL || abstract != NULL) {
+    if (key->token == NULL) {
+        return delegate(job, job->selection, "TEXT", NULL);
+    }
+    tok_key_names(key->token, token, sizeof(token), label, sizeof(label));
+    return BIO_printf(job->out, "Private-Key: (%d bit, on a PKCS#11 token)\n", EVP_PKEY_get_bits(key->software)) > 0 &&
+           (token[0] == '\0' || BIO_printf(job->out, "Token: %s\n", token) > 0) &&
+           (label[0] == '\0' || BIO_printf(job->out, "Label: %s\n", label) > 0) &&
+           BIO_printf(job->out, "URI: %s\n", tok_key_uri(key->token)) > 0 &&
+           delegate(job, EVP_PKEY_PUBLIC_KEY, "TEXT", NULL);
+}
+
+static int encode(int (*write)(const struct job *job), struct job job, OSSL_CORE_BIO *output,
+                  const OSSL_PARAM abstract[])
+{
+    SCOPED(bio_end) BIO *bio = BIO_new_from_core_bio(job.encoder->prov->child, output);
+
+    if (bio == NULL || abstract != NULL) { /* an object of parameters is never ours */
         return 0;
     }
-    if (key->token == NULL) {
-        return delegate(encoder, key, bio, "TEXT", NULL, ask, ask_arg);
-    }
-    return BIO_printf(bio, "Private-Key: on a PKCS#11 token\n%s\n", tok_key_uri(key->token)) > 0 &&
-           EVP_PKEY_print_public(bio, key->software, 0, NULL) > 0;
+    job.out = bio;
+    return write(&job);
 }
 
-#define ENCODER_FUNCTIONS(encode)                                                                                      \
+/* A form's encode function and its table; no logic. */
+#define ENCODER(form)                                                                                                  \
+    static int encode_##form(void *encoder, OSSL_CORE_BIO *output, const void *key, const OSSL_PARAM abstract[],       \
+                             int selection, OSSL_PASSPHRASE_CALLBACK *ask, void *ask_arg)                              \
     {                                                                                                                  \
+        return encode(write_##form, (struct job){ encoder, key, NULL, selection, ask, ask_arg }, output, abstract);    \
+    }                                                                                                                  \
+    static const OSSL_DISPATCH form[] = {                                                                              \
         { OSSL_FUNC_ENCODER_NEWCTX, (void (*)(void))encoder_newctx },                                                  \
-            { OSSL_FUNC_ENCODER_FREECTX, (void (*)(void))encoder_freectx },                                            \
-            { OSSL_FUNC_ENCODER_SET_CTX_PARAMS, (void (*)(void))encoder_set_params },                                  \
-            { OSSL_FUNC_ENCODER_SETTABLE_CTX_PARAMS, (void (*)(void))encoder_settable },                               \
-            { OSSL_FUNC_ENCODER_DOES_SELECTION, (void (*)(void))encoder_does_selection },                              \
-            { OSSL_FUNC_ENCODER_ENCODE, (void (*)(void))(encode) }, { 0, NULL },                                       \
-    }
+        { OSSL_FUNC_ENCODER_FREECTX, (void (*)(void))encoder_freectx },                                                \
+        { OSSL_FUNC_ENCODER_SET_CTX_PARAMS, (void (*)(void))encoder_set_params },                                      \
+        { OSSL_FUNC_ENCODER_SETTABLE_CTX_PARAMS, (void (*)(void))encoder_settable },                                   \
+        { OSSL_FUNC_ENCODER_DOES_SELECTION, (void (*)(void))encoder_does_selection },                                  \
+        { OSSL_FUNC_ENCODER_ENCODE, (void (*)(void))encode_##form },                                                   \
+        { 0, NULL },                                                                                                   \
+    };
 
-static const OSSL_DISPATCH der_functions[] = ENCODER_FUNCTIONS(encode_der);
-static const OSSL_DISPATCH pem_functions[] = ENCODER_FUNCTIONS(encode_pem);
-static const OSSL_DISPATCH text_functions[] = ENCODER_FUNCTIONS(encode_text);
-
-#define ROWS(names)                                                                                                    \
-    { names, "output=der,structure=PrivateKeyInfo", der_functions },                                                   \
-        { names, "output=pem,structure=PrivateKeyInfo", pem_functions },                                               \
-    {                                                                                                                  \
-        names, "output=text", text_functions                                                                           \
-    }
+ENCODER(der)
+ENCODER(pem)
+ENCODER(text)
 
 const struct prov_coder_row prov_encoders[] = {
-    ROWS(PROV_NAMES_RSA),
-    ROWS(PROV_NAMES_RSA_PSS),
-    ROWS(PROV_NAMES_EC),
+    { PROV_NAMES_RSA, "output=der,structure=PrivateKeyInfo", der },
+    { PROV_NAMES_RSA, "output=pem,structure=PrivateKeyInfo", pem },
+    { PROV_NAMES_RSA, "output=text", text },
+    { PROV_NAMES_RSA_PSS, "output=der,structure=PrivateKeyInfo", der },
+    { PROV_NAMES_RSA_PSS, "output=pem,structure=PrivateKeyInfo", pem },
+    { PROV_NAMES_RSA_PSS, "output=text", text },
+    { PROV_NAMES_EC, "output=der,structure=PrivateKeyInfo", der },
+    { PROV_NAMES_EC, "output=pem,structure=PrivateKeyInfo", pem },
+    { PROV_NAMES_EC, "output=text", text },
     { NULL, NULL, NULL },
 };

@@ -4,6 +4,7 @@
 #include <openssl/core_object.h>
 #include <openssl/evp.h>
 
+#include "provider/asymcipher.h"
 #include "provider/software.h"
 
 const struct prov_variant *const prov_variants[] = {
@@ -139,6 +140,9 @@ struct prov_key *prov_key_on_token(struct prov_ctx *prov, struct tok_key *token,
         return NULL;
     }
     key->token = token;
+    if (key->variant->family->asym_cipher != NULL) {
+        prov_asym_cipher_ready(prov);
+    }
     return key;
 }
 

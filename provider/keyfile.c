@@ -1,5 +1,6 @@
 #include "provider/keyfile.h"
 
+#include <limits.h>
 #include <openssl/asn1t.h>
 #include <openssl/err.h>
 #include <openssl/x509.h>
@@ -7,44 +8,99 @@
 
 #include "signet.h"
 
-#define MAGIC_STEM "signet key "
+#define MAGIC_STEM "signet key " /* a version follows */
 #define PEERS_MAGIC "PKCS#11 Provider URI v1.0"
+
+/* --- the forms --------------------------------------------------------------------------------------------------- */
+
+/* OpenSSL's own X509_PUBKEY and PKCS8_PRIV_KEY_INFO would do more than read: the former decodes the key, in the default
+ * library context, which may not be the application's. */
+typedef struct {
+    X509_ALGOR *algorithm;
+    ASN1_BIT_STRING *key;
+} PUBLIC_HALF;
 
 typedef struct {
     ASN1_UTF8STRING *magic;
     ASN1_UTF8STRING *uri;
-    X509_PUBKEY *spki;
-} SIGNET_KEY;
+    PUBLIC_HALF *half;
+} OUR_OCTETS;
 
-ASN1_SEQUENCE(SIGNET_KEY) = {
-    ASN1_SIMPLE(SIGNET_KEY, magic, ASN1_UTF8STRING),
-    ASN1_SIMPLE(SIGNET_KEY, uri, ASN1_UTF8STRING),
-    ASN1_SIMPLE(SIGNET_KEY, spki, X509_PUBKEY),
-} static_ASN1_SEQUENCE_END(SIGNET_KEY)
+typedef struct {
+    ASN1_INTEGER *version;
+    X509_ALGOR *algorithm;
+    ASN1_OCTET_STRING *octets;
+    STACK_OF(X509_ATTRIBUTE) *attributes; /* other programs may add some (a PKCS#12's key usage); not read */
+} OUR_KEY;
 
 typedef struct {
     ASN1_VISIBLESTRING *magic;
     ASN1_UTF8STRING *uri;
 } PEERS_KEY;
 
+/* clang-format off */
+ASN1_SEQUENCE(PUBLIC_HALF) = {
+    ASN1_SIMPLE(PUBLIC_HALF, algorithm, X509_ALGOR),
+    ASN1_SIMPLE(PUBLIC_HALF, key, ASN1_BIT_STRING),
+} static_ASN1_SEQUENCE_END(PUBLIC_HALF)
+
+ASN1_SEQUENCE(OUR_OCTETS) = {
+    ASN1_SIMPLE(OUR_OCTETS, magic, ASN1_UTF8STRING),
+    ASN1_SIMPLE(OUR_OCTETS, uri, ASN1_UTF8STRING),
+    ASN1_SIMPLE(OUR_OCTETS, half, PUBLIC_HALF),
+} static_ASN1_SEQUENCE_END(OUR_OCTETS)
+
+ASN1_SEQUENCE(OUR_KEY) = {
+    ASN1_SIMPLE(OUR_KEY, version, ASN1_INTEGER),
+    ASN1_SIMPLE(OUR_KEY, algorithm, X509_ALGOR),
+    ASN1_SIMPLE(OUR_KEY, octets, ASN1_OCTET_STRING),
+    ASN1_IMP_SET_OF_OPT(OUR_KEY, attributes, X509_ATTRIBUTE, 0),
+} static_ASN1_SEQUENCE_END(OUR_KEY)
+
 ASN1_SEQUENCE(PEERS_KEY) = {
     ASN1_SIMPLE(PEERS_KEY, magic, ASN1_VISIBLESTRING),
     ASN1_SIMPLE(PEERS_KEY, uri, ASN1_UTF8STRING),
 } static_ASN1_SEQUENCE_END(PEERS_KEY)
+/* clang-format on */
 
-static void signet_key_end(SIGNET_KEY **key)
+/* An object of a form, and the same as bytes. NULL, or 0, on failure. */
+static void *object_read(const ASN1_ITEM *form, const unsigned char *der, size_t len)
 {
-    ASN1_item_free((ASN1_VALUE *)*key, ASN1_ITEM_rptr(SIGNET_KEY));
+    const unsigned char *at = der;
+    ASN1_VALUE *object = len > LONG_MAX ? NULL : ASN1_item_d2i(NULL, &at, (long)len, form);
+
+    if (object != NULL && at != der + len) {
+        ASN1_item_free(object, form);
+        return NULL;
+    }
+    return object;
+}
+
+static size_t object_write(unsigned char **out_der, const void *object, const ASN1_ITEM *form)
+{
+    int len = ASN1_item_i2d(object, out_der, form);
+
+    return len > 0 ? (size_t)len : 0;
+}
+
+static void half_end(PUBLIC_HALF **half)
+{
+    ASN1_item_free((ASN1_VALUE *)*half, ASN1_ITEM_rptr(PUBLIC_HALF));
+}
+
+static void octets_end(OUR_OCTETS **octets)
+{
+    ASN1_item_free((ASN1_VALUE *)*octets, ASN1_ITEM_rptr(OUR_OCTETS));
+}
+
+static void our_key_end(OUR_KEY **key)
+{
+    ASN1_item_free((ASN1_VALUE *)*key, ASN1_ITEM_rptr(OUR_KEY));
 }
 
 static void peers_key_end(PEERS_KEY **key)
 {
     ASN1_item_free((ASN1_VALUE *)*key, ASN1_ITEM_rptr(PEERS_KEY));
-}
-
-static void pkcs8_end(PKCS8_PRIV_KEY_INFO **info)
-{
-    PKCS8_PRIV_KEY_INFO_free(*info);
 }
 
 static void openssl_end(unsigned char **memory)
@@ -59,14 +115,51 @@ void keyfile_end(struct keyfile *file)
     bytes_end(&file->spki);
 }
 
+/* --- reading ----------------------------------------------------------------------------------------------------- */
+
+/* Steps into an element, the end of which may be missing. */
+static bool step_into(struct cursor *cursor, uint8_t tag)
+{
+    size_t header = 2;
+
+    if (cursor->left < header || cursor->at[0] != tag) {
+        return false;
+    }
+    header += cursor->at[1] < 0x80 ? 0 : cursor->at[1] & 0x7f;
+    if (cursor->left < header) {
+        return false;
+    }
+    cursor->at += header;
+    cursor->left -= header;
+    return true;
+}
+
+/* Whether it starts as our files do, of whatever version. All else is somebody's software key, which must not be
+ * touched further; but one of ours that was cut off shall be told. */
+static bool looks_like_ours(const unsigned char *der, size_t len)
+{
+    const uint8_t sequence = V_ASN1_SEQUENCE | V_ASN1_CONSTRUCTED;
+    struct cursor cursor = cursor_over(der, len);
+
+    if (!step_into(&cursor, sequence)) {
+        return false;
+    }
+    (void)cursor_der(&cursor, V_ASN1_INTEGER);
+    (void)cursor_der(&cursor, sequence);
+    return !cursor.failed && step_into(&cursor, V_ASN1_OCTET_STRING) && step_into(&cursor, sequence) &&
+           step_into(&cursor, V_ASN1_UTF8STRING) && cursor.left >= strlen(MAGIC_STEM) &&
+           memcmp(cursor.at, MAGIC_STEM, strlen(MAGIC_STEM)) == 0;
+}
+
 static bool string_is(const ASN1_STRING *string, const char *text)
 {
     return (size_t)ASN1_STRING_length(string) == strlen(text) &&
            memcmp(ASN1_STRING_get0_data(string), text, strlen(text)) == 0;
 }
 
-/* NULL, or what is wrong with the URI. */
-static const char *uri_take(char **out, const ASN1_STRING *string)
+/* The following take a part of the file, and return NULL, or what is wrong with it. */
+
+static const char *take_uri(struct keyfile *file, const ASN1_STRING *string)
 {
     size_t len = (size_t)ASN1_STRING_length(string);
 
@@ -76,162 +169,149 @@ static const char *uri_take(char **out, const ASN1_STRING *string)
     if (memchr(ASN1_STRING_get0_data(string), '\0', len) != NULL) {
         return "its URI has a zero byte";
     }
-    *out = strndup((const char *)ASN1_STRING_get0_data(string), len);
-    return *out == NULL ? "there is no memory for its URI" : NULL;
+    file->uri = strndup((const char *)ASN1_STRING_get0_data(string), len);
+    return file->uri == NULL ? "there is no memory for its URI" : NULL;
 }
 
-/* Whether octets start as our key does: SEQUENCE, UTF8String "signet key …". All else is somebody's software key. */
-static bool looks_like_ours(const unsigned char *octets, size_t len)
-{
-    struct cursor outer = cursor_over(octets, len);
-    struct cursor inside = cursor_der(&outer, V_ASN1_SEQUENCE | V_ASN1_CONSTRUCTED);
-    struct cursor magic = cursor_der(&inside, V_ASN1_UTF8STRING);
-
-    return !magic.failed && magic.left > strlen(MAGIC_STEM) && memcmp(magic.at, MAGIC_STEM, strlen(MAGIC_STEM)) == 0;
-}
-
-static const char *spki_take(struct bytes *out, X509_PUBKEY *spki, const X509_ALGOR *algorithm)
+static const char *take_half(struct keyfile *file, const PUBLIC_HALF *half)
 {
     SCOPED(openssl_end) unsigned char *der = NULL;
-    X509_ALGOR *own;
-    int len;
+    size_t len = object_write(&der, half, ASN1_ITEM_rptr(PUBLIC_HALF));
 
-    if (!X509_PUBKEY_get0_param(NULL, NULL, NULL, &own, spki) || X509_ALGOR_cmp(own, algorithm) != 0) {
-        return "its algorithm is not that of its public key";
+    if (len == 0 || !bytes_set(&file->spki, der, len)) {
+        return "there is no memory for its public key";
     }
-    len = i2d_X509_PUBKEY(spki, &der);
-    return len > 0 && bytes_set(out, der, (size_t)len) ? NULL : "its public key makes no sense";
+    /* An OID that is too long for this is none that we know. */
+    (void)OBJ_obj2txt(file->algorithm, sizeof(file->algorithm), half->algorithm->algorithm, 1);
+    return NULL;
 }
 
-static const char *ours_read(struct keyfile *file, const unsigned char *octets, size_t len, const X509_ALGOR *algorithm)
+static const char *take_octets(struct keyfile *file, const OUR_KEY *key)
 {
-    const unsigned char *at = octets;
-    SCOPED(signet_key_end)
-    SIGNET_KEY *key = (SIGNET_KEY *)ASN1_item_d2i(NULL, &at, (long)len, ASN1_ITEM_rptr(SIGNET_KEY));
+    SCOPED(octets_end)
+    OUR_OCTETS *octets = object_read(ASN1_ITEM_rptr(OUR_OCTETS), ASN1_STRING_get0_data(key->octets),
+                                     (size_t)ASN1_STRING_length(key->octets));
     const char *wrong;
 
-    if (key == NULL || at != octets + len) {
-        return "it is cut off, or something follows the key";
+    if (octets == NULL) {
+        return "what it holds is not a text, a URI and a public key";
     }
-    if (!string_is(key->magic, SIGNET_KEY_FILE_MAGIC)) {
-        return "it was written by a later version of Signet";
+    if (X509_ALGOR_cmp(octets->half->algorithm, key->algorithm) != 0) {
+        return "its algorithm is not that of its public key";
     }
-    wrong = uri_take(&file->uri, key->uri);
-    return wrong != NULL ? wrong : spki_take(&file->spki, key->spki, algorithm);
+    wrong = take_uri(file, octets->uri);
+    return wrong != NULL ? wrong : take_half(file, octets->half);
 }
 
-enum keyfile_kind keyfile_read(struct keyfile *out_file, const char **out_why, const unsigned char *der, size_t len)
+/* A later version may hold anything behind the magic, so that this comes before what it holds is read. */
+static bool is_of_this_version(const OUR_KEY *key)
+{
+    struct cursor octets = cursor_over(ASN1_STRING_get0_data(key->octets), (size_t)ASN1_STRING_length(key->octets));
+    struct cursor inside = cursor_der(&octets, V_ASN1_SEQUENCE | V_ASN1_CONSTRUCTED);
+    struct cursor magic = cursor_der(&inside, V_ASN1_UTF8STRING);
+
+    return magic.failed ||
+           (magic.left == strlen(SIGNET_KEY_FILE_MAGIC) && memcmp(magic.at, SIGNET_KEY_FILE_MAGIC, magic.left) == 0);
+}
+
+static const char *take_ours(struct keyfile *file, const unsigned char *der, size_t len)
+{
+    SCOPED(our_key_end) OUR_KEY *key = object_read(ASN1_ITEM_rptr(OUR_KEY), der, len);
+
+    if (key == NULL) {
+        return "it is cut off, or something follows the key";
+    }
+    if (!is_of_this_version(key)) {
+        return "it was written by a later version of Signet";
+    }
+    return ASN1_INTEGER_get(key->version) != 0 ? "its PKCS#8 version is not 0" : take_octets(file, key);
+}
+
+static const char *take_peers(struct keyfile *file, const unsigned char *der, size_t len)
+{
+    SCOPED(peers_key_end) PEERS_KEY *key = object_read(ASN1_ITEM_rptr(PEERS_KEY), der, len);
+
+    if (key == NULL) {
+        return "it is cut off, or something follows the URI";
+    }
+    return !string_is(key->magic, PEERS_MAGIC) ? "its description is not \"" PEERS_MAGIC "\""
+                                               : take_uri(file, key->uri);
+}
+
+typedef const char *(*take_function)(struct keyfile *file, const unsigned char *der, size_t len);
+
+static enum keyfile_kind read_by(take_function take, struct keyfile *out_file, const char **out_why,
+                                 const unsigned char *der, size_t len)
 {
     SCOPED(keyfile_end) struct keyfile file = { 0 };
-    SCOPED(pkcs8_end) PKCS8_PRIV_KEY_INFO *info = NULL;
-    const unsigned char *at = der;
-    const unsigned char *octets;
-    const X509_ALGOR *algorithm;
-    int octets_len;
+    const char *wrong;
 
     ERR_set_mark();
-    info = len > LONG_MAX ? NULL : d2i_PKCS8_PRIV_KEY_INFO(NULL, &at, (long)len);
-    if (info == NULL || !PKCS8_pkey_get0(NULL, &octets, &octets_len, &algorithm, info) ||
-        !looks_like_ours(octets, (size_t)octets_len)) {
-        ERR_pop_to_mark();
-        return KEYFILE_NOT_OURS;
-    }
-    *out_why = at != der + len ? "something follows the key" : ours_read(&file, octets, (size_t)octets_len, algorithm);
+    wrong = take(&file, der, len);
     ERR_pop_to_mark();
-    if (*out_why != NULL) {
+    if (wrong != NULL) {
+        *out_why = wrong;
         return KEYFILE_BAD;
     }
     *out_file = STEAL(file);
     return KEYFILE_GOOD;
+}
+
+enum keyfile_kind keyfile_read(struct keyfile *out_file, const char **out_why, const unsigned char *der, size_t len)
+{
+    return looks_like_ours(der, len) ? read_by(take_ours, out_file, out_why, der, len) : KEYFILE_NOT_OURS;
+}
+
+/* The peers' later versions have the same beginning, presumably. */
+static bool looks_like_peers(const unsigned char *der, size_t len)
+{
+    struct cursor cursor = cursor_over(der, len);
+    const size_t stem = strlen("PKCS#11 Provider URI");
+
+    return step_into(&cursor, V_ASN1_SEQUENCE | V_ASN1_CONSTRUCTED) && step_into(&cursor, V_ASN1_VISIBLESTRING) &&
+           cursor.left >= stem && memcmp(cursor.at, PEERS_MAGIC, stem) == 0;
 }
 
 enum keyfile_kind keyfile_read_peers(struct keyfile *out_file, const char **out_why, const unsigned char *der,
                                      size_t len)
 {
-    SCOPED(keyfile_end) struct keyfile file = { 0 };
-    SCOPED(peers_key_end) PEERS_KEY *key = NULL;
-    const unsigned char *at = der;
-
-    ERR_set_mark();
-    key = len > LONG_MAX ? NULL : (PEERS_KEY *)ASN1_item_d2i(NULL, &at, (long)len, ASN1_ITEM_rptr(PEERS_KEY));
-    ERR_pop_to_mark();
-    if (key == NULL) {
-        *out_why = "it is cut off, or no key file";
-    } else if (at != der + len) {
-        *out_why = "something follows the key";
-    } else if (!string_is(key->magic, PEERS_MAGIC)) {
-        *out_why = "its description is not \"" PEERS_MAGIC "\"";
-    } else {
-        *out_why = uri_take(&file.uri, key->uri);
-    }
-    if (*out_why != NULL) {
-        return KEYFILE_BAD;
-    }
-    *out_file = STEAL(file);
-    return KEYFILE_GOOD;
+    return looks_like_peers(der, len) ? read_by(take_peers, out_file, out_why, der, len) : KEYFILE_NOT_OURS;
 }
 
-/* The octets of the privateKey field. */
-static int octets_make(unsigned char **out, const char *uri, X509_PUBKEY **spki)
-{
-    SCOPED(signet_key_end) SIGNET_KEY *key = (SIGNET_KEY *)ASN1_item_new(ASN1_ITEM_rptr(SIGNET_KEY));
+/* --- writing ----------------------------------------------------------------------------------------------------- */
 
-    if (key == NULL || !ASN1_STRING_set(key->magic, SIGNET_KEY_FILE_MAGIC, -1) || !ASN1_STRING_set(key->uri, uri, -1)) {
-        return -1;
+/* What the privateKey field holds. */
+static size_t octets_write(unsigned char **out_der, const char *uri, PUBLIC_HALF **half)
+{
+    SCOPED(octets_end) OUR_OCTETS *octets = (OUR_OCTETS *)ASN1_item_new(ASN1_ITEM_rptr(OUR_OCTETS));
+
+    if (octets == NULL || !ASN1_STRING_set(octets->magic, SIGNET_KEY_FILE_MAGIC, -1) ||
+        !ASN1_STRING_set(octets->uri, uri, -1)) {
+        return 0;
     }
-    X509_PUBKEY_free(key->spki);
-    key->spki = STEAL(*spki);
-    return ASN1_item_i2d((ASN1_VALUE *)key, out, ASN1_ITEM_rptr(SIGNET_KEY));
+    half_end(&octets->half);
+    octets->half = STEAL(*half);
+    return object_write(out_der, octets, ASN1_ITEM_rptr(OUR_OCTETS));
 }
 
-static void spki_end(X509_PUBKEY **spki)
+bool keyfile_write(struct bytes *out_der, const char *uri, const unsigned char *spki, size_t spki_len)
 {
-    X509_PUBKEY_free(*spki);
-}
-
-static void algorithm_end(X509_ALGOR **algorithm)
-{
-    X509_ALGOR_free(*algorithm);
-}
-
-/* PKCS8_pkey_set0 wants the algorithm in pieces; its parameter moves in. */
-static bool algorithm_move(PKCS8_PRIV_KEY_INFO *info, X509_ALGOR *algorithm, unsigned char **octets, int len)
-{
-    ASN1_OBJECT *object = OBJ_dup(algorithm->algorithm);
-    int type = algorithm->parameter == NULL ? V_ASN1_UNDEF : algorithm->parameter->type;
-    void *value = algorithm->parameter == NULL ? NULL : algorithm->parameter->value.ptr;
-
-    if (object == NULL || !PKCS8_pkey_set0(info, object, 0, type, value, *octets, len)) {
-        ASN1_OBJECT_free(object);
-        return false;
-    }
-    *octets = NULL;
-    if (algorithm->parameter != NULL) {
-        algorithm->parameter->type = V_ASN1_NULL;
-        algorithm->parameter->value.ptr = NULL;
-    }
-    return true;
-}
-
-bool keyfile_write(struct bytes *out_der, const char *uri, const unsigned char *spki_der, size_t spki_len)
-{
-    const unsigned char *at = spki_der;
-    SCOPED(spki_end) X509_PUBKEY *spki = d2i_X509_PUBKEY(NULL, &at, (long)spki_len);
-    SCOPED(pkcs8_end) PKCS8_PRIV_KEY_INFO *info = PKCS8_PRIV_KEY_INFO_new();
-    SCOPED(algorithm_end) X509_ALGOR *algorithm = NULL;
+    SCOPED(half_end) PUBLIC_HALF *half = object_read(ASN1_ITEM_rptr(PUBLIC_HALF), spki, spki_len);
+    SCOPED(our_key_end) OUR_KEY *key = (OUR_KEY *)ASN1_item_new(ASN1_ITEM_rptr(OUR_KEY));
     SCOPED(openssl_end) unsigned char *octets = NULL;
     SCOPED(openssl_end) unsigned char *der = NULL;
-    X509_ALGOR *own;
-    int len;
+    size_t len;
 
-    if (spki == NULL || info == NULL || !X509_PUBKEY_get0_param(NULL, NULL, NULL, &own, spki)) {
+    if (half == NULL || key == NULL || uri[0] == '\0') {
         return false;
     }
-    algorithm = X509_ALGOR_dup(own);
-    len = octets_make(&octets, uri, &spki);
-    if (algorithm == NULL || len <= 0 || !algorithm_move(info, algorithm, &octets, len)) {
+    X509_ALGOR_free(key->algorithm);
+    key->algorithm = X509_ALGOR_dup(half->algorithm);
+    len = octets_write(&octets, uri, &half);
+    if (key->algorithm == NULL || len == 0 || len > INT_MAX || !ASN1_INTEGER_set(key->version, 0) ||
+        !ASN1_OCTET_STRING_set(key->octets, octets, (int)len)) {
         return false;
     }
-    len = i2d_PKCS8_PRIV_KEY_INFO(info, &der);
-    return len > 0 && bytes_set(out_der, der, (size_t)len);
+    len = object_write(&der, key, ASN1_ITEM_rptr(OUR_KEY));
+    return len > 0 && bytes_set(out_der, der, len);
 }

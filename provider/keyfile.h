@@ -8,16 +8,19 @@
 #ifndef SIGNET_PROVIDER_KEYFILE_H
 #define SIGNET_PROVIDER_KEYFILE_H
 
+#include <stdbool.h>
 #include <stddef.h>
 
 #include "base/bytes.h"
 
+#define KEYFILE_LABEL "PRIVATE KEY"
 #define KEYFILE_PEERS_LABEL "PKCS#11 PROVIDER URI"
 
-/* What a file names; owned. */
+/* What a file names; owned. The peers' form has a URI alone. */
 struct keyfile {
     char *uri;
-    struct bytes spki; /* empty in the peers' form */
+    char algorithm[64]; /* the key's, as numbers: "1.2.840.10045.2.1" */
+    struct bytes spki;
 };
 
 void keyfile_end(struct keyfile *file);
@@ -28,10 +31,11 @@ enum keyfile_kind {
     KEYFILE_BAD, /* ours, and *out_why says what is wrong with it (static) */
 };
 
+/* Both read the one object that is the whole of der[0..len). Nothing is left on OpenSSL's queue. */
 enum keyfile_kind keyfile_read(struct keyfile *out_file, const char **out_why, const unsigned char *der, size_t len);
 enum keyfile_kind keyfile_read_peers(struct keyfile *out_file, const char **out_why, const unsigned char *der,
                                      size_t len);
-/* keyfile_write makes our form; false without memory, or if the public half makes no sense. */
+/* keyfile_write makes our form; false without memory, or if the URI or the public half makes no sense. */
 bool keyfile_write(struct bytes *out_der, const char *uri, const unsigned char *spki, size_t spki_len);
 
 #endif

@@ -14,10 +14,12 @@ static bool ask(void *varg, const char *what, struct secret *out_pin)
         OSSL_PARAM_construct_end(),
     };
 
-    if (prompt->ask == NULL || !secret_new(out_pin, LONGEST_PIN)) {
+    if (!secret_new(out_pin, LONGEST_PIN)) {
         return false;
     }
-    if (!prompt->ask((char *)out_pin->data, out_pin->len, &len, params, prompt->arg) || len > out_pin->len) {
+    /* Nothing is no PIN: to send it would cost a try. */
+    if (!prompt->ask((char *)out_pin->data, out_pin->len, &len, params, prompt->arg) || len == 0 ||
+        len > out_pin->len) {
         secret_end(out_pin);
         return false;
     }
@@ -27,7 +29,7 @@ static bool ask(void *varg, const char *what, struct secret *out_pin)
 
 struct tok_pin_prompt prov_pin_prompt(struct prov_prompt *prompt)
 {
-    return (struct tok_pin_prompt){ .ask = ask, .arg = prompt };
+    return (struct tok_pin_prompt){ .ask = prompt->ask == NULL ? NULL : ask, .arg = prompt };
 }
 
 static void fetch(struct tok_pin_source *source)

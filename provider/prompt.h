@@ -1,8 +1,8 @@
 /* Asking a person for a PIN, by the callback that OpenSSL gave for this load.
  *
- * Where the application gave no way to ask, the callback fails, and so does the login, with an error that says how a
- * PIN is configured. We never open a terminal ourselves. Owns nothing: the callback lives as long as the load that
- * brought it. */
+ * Where the application gave no way to ask, there is no callback or it fails, and so does the login, with an error that
+ * says how a PIN is configured. An empty answer is none. We never open a terminal ourselves. Owns nothing: the callback
+ * lives as long as the load that brought it. */
 #ifndef SIGNET_PROVIDER_PROMPT_H
 #define SIGNET_PROVIDER_PROMPT_H
 

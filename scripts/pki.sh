@@ -1,5 +1,5 @@
-# A small PKI for demonstrations and tests; sourced. Root and intermediate are software keys, the leaf's request is signed
-# by whatever key is named: a file, or a URI of a key on a token. Needs openssl with its configuration set.
+# A small PKI for demonstrations and tests; sourced. Root and intermediate are software keys, the leaf's request is
+# signed by whatever key is named: a file, or a URI of a key on a token. Needs openssl with its configuration set.
 
 # pki_ca FOLDER NAME: FOLDER/root.pem and FOLDER/intermediate.pem with their keys
 pki_ca() {

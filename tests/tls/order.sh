@@ -31,4 +31,7 @@ order "two of ours, default last" "signet signet2 default"
 order "two of ours, the other way round, default last" "signet2 signet default"
 order "two of ours, default between" "signet default signet2"
 order "two of ours, the other way round, default between, ?provider=signet2" "signet2 default signet" "default_properties = ?provider=signet2"
+# A token without raw RSA (CKM_RSA_X_509): it removes the padding itself, and what it says of bad padding stays inside.
+export SIGNET_TEST_WITHOUT=3
+order "a token without raw RSA" "default signet" "pkcs11-module = $counter"
 echo "1..$lines"

@@ -3,11 +3,12 @@
 # mutual WRAPPER SERVER-KEY SERVER-NAME CLIENT-KEY CLIENT-NAME VERSION: both programs, under WRAPPER if it is not empty. NAME is that of
 # the chain's file. What both say is the output.
 mutual() {
+    : >"$work/server.out" # what the server before this one said must not be taken for its word
     $1 "$build/mtls-server" --key "$2" --cert "$work/$3-chain.pem" --ca "$work/root.pem" --listen 127.0.0.1:0 \
         --accept 1 --tls "$6" >"$work/server.out" 2>&1 &
     server=$!
     tries=0
-    while ! grep -q '^ready on' "$work/server.out" && [ $tries -lt 300 ] && kill -0 $server 2>/dev/null; do
+    while ! grep -q '^ready on' "$work/server.out" && [ $tries -lt 1200 ] && kill -0 $server 2>/dev/null; do
         sleep 0.1
         tries=$((tries + 1))
     done

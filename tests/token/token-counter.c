@@ -78,6 +78,27 @@ static CK_RV watched_WrapKey(CK_SESSION_HANDLE session, CK_MECHANISM *mechanism,
     return front_WrapKey(session, mechanism, with, key, out, out_len);
 }
 
+/* A mechanism that the module behind has, and this one refuses: a poor token. */
+static CK_MECHANISM_TYPE refused = (CK_MECHANISM_TYPE)-1;
+
+static CK_RV poor_SignInit(CK_SESSION_HANDLE session, CK_MECHANISM *mechanism, CK_OBJECT_HANDLE key)
+{
+    if (mechanism != NULL && mechanism->mechanism == refused) {
+        note(COUNT_SignInit);
+        return CKR_MECHANISM_INVALID;
+    }
+    return front_SignInit(session, mechanism, key);
+}
+
+static CK_RV poor_DecryptInit(CK_SESSION_HANDLE session, CK_MECHANISM *mechanism, CK_OBJECT_HANDLE key)
+{
+    if (mechanism != NULL && mechanism->mechanism == refused) {
+        note(COUNT_DecryptInit);
+        return CKR_MECHANISM_INVALID;
+    }
+    return front_DecryptInit(session, mechanism, key);
+}
+
 /* The counters: in the file that was named, or in memory of our own. */
 static struct counts *counts_map(void)
 {
@@ -115,10 +136,12 @@ static CK_FUNCTION_LIST *behind_open(void)
 static void front_make(void)
 {
     const char *delay = getenv("SIGNET_TEST_DELAY_US");
+    const char *without = getenv("SIGNET_TEST_WITHOUT"); /* a mechanism, by its number */
     CK_RV (*unknown)(void) = other;
 
     behind = behind_open();
     counts = counts_map();
+    refused = without == NULL ? refused : strtoul(without, NULL, 0);
     delay_us = delay == NULL ? 0 : (useconds_t)atoi(delay);
     for (size_t at = offsetof(CK_FUNCTION_LIST, C_Initialize); at < sizeof(front); at += sizeof(unknown)) {
         memcpy((char *)&front + at, &unknown, sizeof(unknown));
@@ -129,6 +152,8 @@ static void front_make(void)
     COUNTED_FUNCTIONS(INSTALL)
     front.C_GetAttributeValue = watched_GetAttributeValue;
     front.C_WrapKey = watched_WrapKey;
+    front.C_SignInit = poor_SignInit;
+    front.C_DecryptInit = poor_DecryptInit;
 }
 
 __attribute__((visibility("default"))) CK_RV C_GetFunctionList(CK_FUNCTION_LIST **list)

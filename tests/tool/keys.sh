@@ -53,6 +53,16 @@ ok "bad PKCS#1 padding is no error that an attacker could see" openssl pkeyutl -
 openssl pkeyutl -decrypt -inkey "$uri" -pkeyopt rsa_padding_mode:oaep -in garbage >/dev/null 2>&1
 not_ok "bad OAEP is one" openssl pkeyutl -decrypt -inkey "$uri" -pkeyopt rsa_padding_mode:oaep -in garbage
 openssl cms -encrypt -in message -out enveloped rsa.crt
+conf "default signet" "pkcs11-module = $counter"
+openssl pkeyutl -encrypt -pubin -inkey rsa.pub -in message -out cipher
+ok "a token without raw RSA decrypts" env SIGNET_TEST_WITHOUT=3 openssl pkeyutl -decrypt -inkey "$uri" -in cipher -out clear
+ok "to the same message (without raw RSA)" cmp message clear
+ok "and bad padding is no error (without raw RSA)" env SIGNET_TEST_WITHOUT=3 openssl pkeyutl -decrypt -inkey "$uri" \
+    -pkeyopt rsa_padding_mode:pkcs1 -in garbage -out one
+openssl pkeyutl -encrypt -pubin -inkey rsa.pub -pkeyopt rsa_padding_mode:oaep -in message -out cipher
+ok "nor does OAEP need raw RSA" env SIGNET_TEST_WITHOUT=3 openssl pkeyutl -decrypt -inkey "$uri" -pkeyopt rsa_padding_mode:oaep \
+    -in cipher -out clear
+conf
 ok "cms decrypts" openssl cms -decrypt -in enveloped -inkey "$uri" -recip rsa.crt -out clear
 ok "storeutl lists the token" openssl storeutl -noout pkcs11:token=test
 says "two private and two public keys" 'Total found: 4'
