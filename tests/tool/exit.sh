@@ -33,7 +33,7 @@ conf "default signet" "pkcs11-module = $opensc"
 openssl pkey -in "pkcs11:object=none;type=private" >out 2>&1
 ok "OpenSC without a card: an error, and the status is that of any error" test $? = 1
 openssl pkey -in "pkcs11:object=none;type=private" >out 2>&1
-says "OpenSC without a card: which is told" 'no token matches'
+says "OpenSC without a card: which is told" 'no token matches\|opensc-pkcs11.so.: C_Initialize: CKR_' # the latter without pcscd, by release
 
 client=$(ls /usr/lib/*/pkcs11/p11-kit-client.so | head -n 1)
 eval "$(p11-kit server --provider "$SOFTHSM_MODULE" -n "$work/p11.sock" "pkcs11:token=test" 2>/dev/null)"
