@@ -45,7 +45,7 @@ static void keymgmt_free(void *vkey)
     prov_key_unref(vkey);
 }
 
-/* A store or a decoder hands over its own reference (brief: the pointer is taken out of where it lies). */
+/* A store or a decoder hands over its own reference: the pointer is taken out of where it lies. */
 static void *keymgmt_load(const void *reference, size_t reference_size)
 {
     struct prov_key *key;
