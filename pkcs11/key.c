@@ -388,9 +388,9 @@ static struct tok_result failed(struct tok_key *key, const char *what, struct to
 
     tok_key_names(key, token, sizeof(token), label, sizeof(label));
     if (token[0] == '\0') {
-        return tok_context(result, "%s with key '%s'", what, tok_key_uri(key));
+        return tok_context(result, "%s key '%s'", what, tok_key_uri(key));
     }
-    return tok_context(result, "%s with key '%s' on token '%s'", what, label, token);
+    return tok_context(result, "%s key '%s' on token '%s'", what, label, token);
 }
 
 static bool about_the_data(const struct operation *op, const struct tok_result *result)
@@ -426,7 +426,7 @@ static struct tok_result key_run(struct operation *op, struct tok_key *key, cons
 
 struct tok_result tok_key_locate(struct tok_key *key, const struct tok_pin_prompt *prompt)
 {
-    return key_run(NULL, key, prompt, "loading");
+    return key_run(NULL, key, prompt, "finding");
 }
 
 struct tok_result tok_key_sign(struct tok_key *key, const CK_MECHANISM *mechanism, const uint8_t *in, size_t in_len,
@@ -444,7 +444,7 @@ struct tok_result tok_key_sign(struct tok_key *key, const CK_MECHANISM *mechanis
         .room = *in_out_len,
     };
 
-    TOK_TRY(key_run(&op, key, NULL, "signing"));
+    TOK_TRY(key_run(&op, key, NULL, "signing with"));
     *in_out_len = op.out_len;
     *out_unproved = op.unproved;
     return tok_good();
@@ -466,7 +466,7 @@ struct tok_result tok_key_decrypt(struct tok_key *key, const CK_MECHANISM *mecha
         .room = *in_out_len,
     };
 
-    TOK_TRY(key_run(&op, key, NULL, "decrypting"));
+    TOK_TRY(key_run(&op, key, NULL, "decrypting with"));
     *in_out_len = op.out_len;
     return tok_good();
 }

@@ -161,6 +161,17 @@ static int keymgmt_get_params(void *vkey, OSSL_PARAM params[])
     return key->software != NULL && EVP_PKEY_get_params(key->software, params) > 0;
 }
 
+/* How a private key would be written; `openssl ec` says so even where none is. */
+static bool about_encoding(const OSSL_PARAM params[])
+{
+    for (; params->key != NULL; params++) {
+        if (strcmp(params->key, OSSL_PKEY_PARAM_EC_INCLUDE_PUBLIC) != 0) {
+            return false;
+        }
+    }
+    return true;
+}
+
 static int keymgmt_set_params(void *vkey, const OSSL_PARAM params[])
 {
     struct prov_key *key = vkey;
@@ -168,7 +179,10 @@ static int keymgmt_set_params(void *vkey, const OSSL_PARAM params[])
     if (params == NULL || params->key == NULL) {
         return 1;
     }
-    if (key->token != NULL || key->software == NULL) {
+    if (key->token != NULL) {
+        return about_encoding(params);
+    }
+    if (key->software == NULL) {
         return 0;
     }
     if (EVP_PKEY_set_params(key->software, (OSSL_PARAM *)params) <= 0) {

@@ -93,5 +93,8 @@ for type in ec rsa; do
     ok "$type: and the certificate verifies" openssl verify -CAfile $type.crt by-ca-$type.crt
     : >index
 done
+ok "openssl ec shows the public half" openssl ec -in "pkcs11:token=test;object=ec;type=private" -pubout -out ec2.pub
+ok "which is the same" cmp ec.pub ec2.pub
+not_ok "a key file is not encrypted" openssl pkey -in "$uri" -aes256 -passout pass:x -out encrypted.key
 not_ok "the private key is not written in the old form" openssl rsa -in "$uri" -traditional
 tap_done
