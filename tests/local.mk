@@ -9,52 +9,35 @@ AM_TESTS_ENVIRONMENT = abs_top_srcdir='$(abs_top_srcdir)' abs_top_builddir='$(ab
     export abs_top_srcdir abs_top_builddir SANITIZER CC ASAN_OPTIONS;
 
 check_LTLIBRARIES += tests/token/token-counter.la
-tests_token_token_counter_la_SOURCES = tests/token/token-counter.c tests/token/counts.h tests/token/functions.h
+tests_token_token_counter_la_SOURCES = tests/token/token-counter.c tests/token/counts.h
 tests_token_token_counter_la_CFLAGS = $(AM_CFLAGS) $(P11KIT_CFLAGS)
 tests_token_token_counter_la_LDFLAGS = $(AM_LDFLAGS) -module -avoid-version -rpath /nowhere
 
 check_PROGRAMS += tests/token/show-counts
-tests_token_show_counts_SOURCES = tests/token/show-counts.c tests/token/counts.h tests/token/functions.h
-tests_token_show_counts_CFLAGS = $(AM_CFLAGS)
-
-check_PROGRAMS += tests/token/check-counter
-tests_token_check_counter_SOURCES = tests/token/check-counter.c tests/token/counts.h tests/token/functions.h tests/lib/tap.h
-tests_token_check_counter_CFLAGS = $(AM_CFLAGS) $(CRYPTO_CFLAGS) $(P11KIT_CFLAGS)
-tests_token_check_counter_LDADD = $(CRYPTO_LIBS) -ldl
+tests_token_show_counts_SOURCES = tests/token/show-counts.c tests/token/counts.h
+tests_token_show_counts_CFLAGS = $(AM_CFLAGS) $(P11KIT_CFLAGS)
 
 noinst_PROGRAMS += tests/token/ask-secret
 tests_token_ask_secret_SOURCES = tests/token/ask-secret.c
 tests_token_ask_secret_CFLAGS = $(AM_CFLAGS) $(P11KIT_CFLAGS)
 
-ends = tests/tls/pair.c tests/tls/pair.h tests/tls/keys.c tests/tls/keys.h tests/lib/tap.h
-
 check_PROGRAMS += tests/tls/handshakes
-tests_tls_handshakes_SOURCES = tests/tls/handshakes.c $(ends)
+tests_tls_handshakes_SOURCES = tests/tls/handshakes.c tests/tls/pair.c tests/tls/pair.h tests/lib/tap.h
 tests_tls_handshakes_CFLAGS = $(AM_CFLAGS) $(SSL_CFLAGS)
 tests_tls_handshakes_LDADD = $(SSL_LIBS) $(CRYPTO_LIBS)
 
 check_PROGRAMS += tests/tls/order
-tests_tls_order_SOURCES = tests/tls/order.c $(ends)
+tests_tls_order_SOURCES = tests/tls/order.c tests/tls/pair.c tests/tls/pair.h tests/lib/tap.h
 tests_tls_order_CFLAGS = $(AM_CFLAGS) $(SSL_CFLAGS)
 tests_tls_order_LDADD = $(SSL_LIBS) $(CRYPTO_LIBS)
 
-check_PROGRAMS += tests/tls/readers
-tests_tls_readers_SOURCES = tests/tls/readers.c tests/tls/keys.c tests/tls/keys.h tests/lib/tap.h
-tests_tls_readers_CFLAGS = $(AM_CFLAGS) $(SSL_CFLAGS)
-tests_tls_readers_LDADD = $(SSL_LIBS) $(CRYPTO_LIBS)
-
-check_PROGRAMS += tests/tls/transport
-tests_tls_transport_SOURCES = tests/tls/transport.c $(ends)
-tests_tls_transport_CFLAGS = $(AM_CFLAGS) $(SSL_CFLAGS)
-tests_tls_transport_LDADD = $(SSL_LIBS) $(CRYPTO_LIBS)
-
 check_PROGRAMS += tests/tls/calls
-tests_tls_calls_SOURCES = tests/tls/calls.c tests/token/counts.h tests/token/functions.h $(ends)
+tests_tls_calls_SOURCES = tests/tls/calls.c tests/tls/pair.c tests/tls/pair.h tests/lib/tap.h tests/token/counts.h
 tests_tls_calls_CFLAGS = $(AM_CFLAGS) $(SSL_CFLAGS) $(P11KIT_CFLAGS)
 tests_tls_calls_LDADD = $(SSL_LIBS) $(CRYPTO_LIBS)
 
 shell_tests = tests/tool/keys.sh tests/tool/errors.sh tests/tls/handshakes.sh tests/tls/order.sh tests/tls/calls.sh \
-    tests/tool/exit.sh tests/tls/programs.sh tests/token/counter.sh
+    tests/tool/exit.sh tests/tls/programs.sh
 TESTS += $(shell_tests)
 if !SANITIZED
 TESTS += tests/tls/valgrind.sh

@@ -1,417 +1,401 @@
-/* What an order of providers, or a key on a token, must not change for the rest of the process:
- *
- *     order FOLDER STEP...
- *
- *     software    everything that libcrypto does with keys of its own
- *     ec, rsa     a key on the token is loaded, by URI and by key file, and used
- *     encrypted   a software key is written with a password
- *     instances   two of ours, "signet" and "signet2", each with a token of its own ("test" and "other")
- *     alone       nobody has keys but us: one on a token can't be loaded, and the error says what is missing
- *     alone-files likewise by key file, for which somebody must read PEM
- *
- * The steps are done in the order given. FOLDER is that of tests/tls/setup.sh. */
+/* What an order of providers, or a key on a token, must not change for the rest of the process; and the ways in which
+ * programs read key files.     order FOLDER */
+#include <openssl/core_names.h>
+#include <openssl/ec.h>
 #include <openssl/pem.h>
 #include <openssl/provider.h>
+#include <openssl/rsa.h>
+#include <openssl/store.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "../lib/tap.h"
-#include "keys.h"
 #include "pair.h"
 
 static const char *folder;
 
-static char *path(char out[300], const char *name, const char *after)
+static char *path(char out[300], const char *file)
 {
-    snprintf(out, 300, "%s/%s%s", folder, name, after);
+    snprintf(out, 300, "%s/%s", folder, file);
     return out;
 }
 
-static char *uri(char out[300], const char *token, const char *type)
+static int is_on_token(EVP_PKEY *key)
 {
-    snprintf(out, 300, "pkcs11:token=%s;object=%s;type=private", token, type);
-    return out;
+    char uri[512];
+
+    return key != NULL && EVP_PKEY_get_utf8_string_param(key, "signet-uri", uri, sizeof(uri), NULL);
 }
 
-/* --- software ----------------------------------------------------------------------------------------------------- */
-
-/* Our operations have names of their own, so that an operation by its usual name is always somebody else's. */
-static void fetches_are_answered(void)
+/* Signs and verifies with one key. */
+static int signs(EVP_PKEY *key)
 {
-    EVP_KEYMGMT *ec = EVP_KEYMGMT_fetch(NULL, "EC", NULL);
-    EVP_KEYMGMT *rsa = EVP_KEYMGMT_fetch(NULL, "RSA", NULL);
-    EVP_SIGNATURE *ecdsa = EVP_SIGNATURE_fetch(NULL, "ECDSA", NULL);
-    EVP_SIGNATURE *rsa_sign = EVP_SIGNATURE_fetch(NULL, "RSA", NULL);
-    EVP_ASYM_CIPHER *rsa_cipher = EVP_ASYM_CIPHER_fetch(NULL, "RSA", NULL);
-    EVP_KEYEXCH *ecdh = EVP_KEYEXCH_fetch(NULL, "ECDH", NULL);
-    EVP_MD *md = EVP_MD_fetch(NULL, "SHA2-256", NULL);
-
-    ok(ec != NULL && rsa != NULL, "key management is fetched");
-    ok(ecdsa != NULL && strcmp(OSSL_PROVIDER_get0_name(EVP_SIGNATURE_get0_provider(ecdsa)), "default") == 0 &&
-           rsa_sign != NULL && strcmp(OSSL_PROVIDER_get0_name(EVP_SIGNATURE_get0_provider(rsa_sign)), "default") == 0,
-       "signatures are fetched from default");
-    ok(rsa_cipher != NULL && strcmp(OSSL_PROVIDER_get0_name(EVP_ASYM_CIPHER_get0_provider(rsa_cipher)), "default") == 0,
-       "so is encryption");
-    ok(ecdh != NULL && strcmp(OSSL_PROVIDER_get0_name(EVP_KEYEXCH_get0_provider(ecdh)), "default") == 0,
-       "so is key exchange");
-    ok(md != NULL && strcmp(OSSL_PROVIDER_get0_name(EVP_MD_get0_provider(md)), "default") == 0, "so are digests");
-    EVP_KEYMGMT_free(ec);
-    EVP_KEYMGMT_free(rsa);
-    EVP_SIGNATURE_free(ecdsa);
-    EVP_SIGNATURE_free(rsa_sign);
-    EVP_ASYM_CIPHER_free(rsa_cipher);
-    EVP_KEYEXCH_free(ecdh);
-    EVP_MD_free(md);
-}
-
-static int agrees(EVP_PKEY *key, EVP_PKEY *peer)
-{
-    EVP_PKEY_CTX *ctx = EVP_PKEY_CTX_new_from_pkey(NULL, key, NULL);
-    unsigned char secret[66];
-    size_t len = sizeof(secret);
-    int good = ctx != NULL && EVP_PKEY_derive_init(ctx) == 1 && EVP_PKEY_derive_set_peer(ctx, peer) == 1 &&
-               EVP_PKEY_derive(ctx, secret, &len) == 1;
-
-    EVP_PKEY_CTX_free(ctx);
-    return good;
-}
-
-/* Parameters, and from them a key. */
-static int generates_by_parameters(void)
-{
-    EVP_PKEY_CTX *ctx = EVP_PKEY_CTX_new_from_name(NULL, "EC", NULL);
-    EVP_PKEY *params = NULL;
-    EVP_PKEY *key = NULL;
-    EVP_PKEY_CTX *by = NULL;
-    int good = ctx != NULL && EVP_PKEY_paramgen_init(ctx) == 1 && EVP_PKEY_CTX_set_group_name(ctx, "P-384") == 1 &&
-               EVP_PKEY_paramgen(ctx, &params) == 1 && (by = EVP_PKEY_CTX_new_from_pkey(NULL, params, NULL)) != NULL &&
-               EVP_PKEY_keygen_init(by) == 1 && EVP_PKEY_keygen(by, &key) == 1 && EVP_PKEY_get_bits(key) == 384;
-
-    EVP_PKEY_CTX_free(ctx);
-    EVP_PKEY_CTX_free(by);
-    EVP_PKEY_free(params);
-    EVP_PKEY_free(key);
-    return good;
-}
-
-/* Out as data and in again, with the private half or without. */
-static int goes_through_data(EVP_PKEY *key, const char *name, int selection)
-{
-    EVP_PKEY_CTX *ctx = EVP_PKEY_CTX_new_from_name(NULL, name, NULL);
-    OSSL_PARAM *params = NULL;
-    EVP_PKEY *back = NULL;
-    int good = EVP_PKEY_todata(key, selection, &params) == 1 && EVP_PKEY_fromdata_init(ctx) == 1 &&
-               EVP_PKEY_fromdata(ctx, &back, selection, params) == 1 && EVP_PKEY_eq(key, back) == 1 &&
-               (selection == EVP_PKEY_PUBLIC_KEY || signs(back, NULL));
-
-    OSSL_PARAM_free(params);
-    EVP_PKEY_free(back);
-    EVP_PKEY_CTX_free(ctx);
-    return good;
-}
-
-static int goes_through_der(EVP_PKEY *key)
-{
-    unsigned char *der = NULL;
-    int len = i2d_PrivateKey(key, &der);
-    const unsigned char *at = der;
-    EVP_PKEY *back = len > 0 ? d2i_AutoPrivateKey(NULL, &at, len) : NULL;
-    int good = back != NULL && EVP_PKEY_eq(back, key) == 1 && signs(back, NULL);
-
-    OPENSSL_free(der);
-    EVP_PKEY_free(back);
-    return good;
-}
-
-static int chain_verifies(const char *name)
-{
-    char file[300];
-    BIO *in = BIO_new_file(path(file, name, "-chain.pem"), "r");
-    X509 *leaf = PEM_read_bio_X509(in, NULL, NULL, NULL);
-    X509 *issuer = PEM_read_bio_X509(in, NULL, NULL, NULL);
-    int good = leaf != NULL && issuer != NULL && X509_verify(leaf, X509_get0_pubkey(issuer)) == 1;
-
-    X509_free(leaf);
-    X509_free(issuer);
-    BIO_free(in);
-    return good;
-}
-
-static void key_works(EVP_PKEY *key, const char *name)
-{
-    EVP_PKEY *dup;
-
-    if (!ok(key != NULL, "a key is generated (%s)", name)) {
-        return;
-    }
-    dup = EVP_PKEY_dup(key);
-    ok(signs(key, NULL), "it signs (%s)", name);
-    ok(dup != NULL && EVP_PKEY_eq(key, dup) == 1 && signs(dup, NULL), "so does its duplicate (%s)", name);
-    ok(goes_through_der(key), "it is written and read (%s)", name);
-    ok(goes_through_data(key, name, EVP_PKEY_PUBLIC_KEY), "its public half goes through data (%s)", name);
-    ok(goes_through_data(key, name, EVP_PKEY_KEYPAIR), "the whole does (%s)", name);
-    EVP_PKEY_free(dup);
-}
-
-static void software(void)
-{
-    EVP_PKEY *ec = EVP_PKEY_Q_keygen(NULL, NULL, "EC", "P-256");
-    EVP_PKEY *peer = EVP_PKEY_Q_keygen(NULL, NULL, "EC", "P-256");
-    EVP_PKEY *rsa = EVP_PKEY_Q_keygen(NULL, NULL, "RSA", (size_t)2048);
-
-    key_works(ec, "EC");
-    key_works(rsa, "RSA");
-    ok(ec != NULL && peer != NULL && agrees(ec, peer), "two keys agree on a secret");
-    ok(generates_by_parameters(), "a key is generated from parameters");
-    ok(chain_verifies("ec") && chain_verifies("rsa"), "certificates verify");
-    fetches_are_answered();
-    EVP_PKEY_free(ec);
-    EVP_PKEY_free(peer);
-    EVP_PKEY_free(rsa);
-}
-
-/* A software key's encryption on disk stays what was asked for, whoever's key management it lives in. */
-static void encrypted(void)
-{
-    EVP_PKEY *key = EVP_PKEY_Q_keygen(NULL, NULL, "EC", "P-256");
-    BIO *out = BIO_new(BIO_s_mem());
-    char *text;
-
-    ok(PEM_write_bio_PrivateKey(out, key, EVP_aes_256_cbc(), (const unsigned char *)"pw", 2, NULL, NULL) == 1 &&
-           BIO_get_mem_data(out, &text) > 32 && strncmp(text, "-----BEGIN ENCRYPTED PRIVATE KEY", 32) == 0,
-       "a software key that is written with a password is encrypted");
-    BIO_free(out);
-    EVP_PKEY_free(key);
-}
-
-/* --- on the token ------------------------------------------------------------------------------------------------- */
-
-/* A context in the middle of a message goes on twice. */
-static int context_is_duplicated(EVP_PKEY *key)
-{
-    EVP_MD_CTX *one = EVP_MD_CTX_new();
-    EVP_MD_CTX *two = EVP_MD_CTX_new();
-    EVP_MD_CTX *verify = EVP_MD_CTX_new();
     unsigned char sig[1024];
     size_t len = sizeof(sig);
-    int good = EVP_DigestSignInit_ex(one, NULL, "SHA256", NULL, NULL, key, NULL) == 1 &&
-               EVP_DigestSignUpdate(one, "te", 2) == 1 && EVP_MD_CTX_copy_ex(two, one) == 1 &&
-               EVP_DigestSignUpdate(one, "a", 1) == 1 && EVP_DigestSignUpdate(two, "xt", 2) == 1 &&
-               EVP_DigestSignFinal(two, sig, &len) == 1 &&
+    EVP_MD_CTX *sign = EVP_MD_CTX_new();
+    EVP_MD_CTX *verify = EVP_MD_CTX_new();
+    int good = key != NULL && EVP_DigestSignInit_ex(sign, NULL, "SHA256", NULL, NULL, key, NULL) == 1 &&
+               EVP_DigestSign(sign, sig, &len, (const unsigned char *)"text", 4) == 1 &&
                EVP_DigestVerifyInit_ex(verify, NULL, "SHA256", NULL, NULL, key, NULL) == 1 &&
                EVP_DigestVerify(verify, sig, len, (const unsigned char *)"text", 4) == 1;
 
-    EVP_MD_CTX_free(one);
-    EVP_MD_CTX_free(two);
+    EVP_MD_CTX_free(sign);
     EVP_MD_CTX_free(verify);
     return good;
 }
 
-static int private_half_comes_out(EVP_PKEY *key)
+/* Everything that a fetch of ours might break for others. */
+static void software_works(const char *when)
 {
-    OSSL_PARAM *params = NULL;
-    int out = EVP_PKEY_todata(key, EVP_PKEY_KEYPAIR, &params) == 1;
+    EVP_PKEY *ec = EVP_PKEY_Q_keygen(NULL, NULL, "EC", "P-256");
+    EVP_PKEY *rsa = EVP_PKEY_Q_keygen(NULL, NULL, "RSA", (size_t)2048);
+    EVP_PKEY *peer = EVP_PKEY_Q_keygen(NULL, NULL, "EC", "P-256");
+    EVP_PKEY *dup = ec == NULL ? NULL : EVP_PKEY_dup(ec);
+    EVP_PKEY_CTX *derive = ec == NULL ? NULL : EVP_PKEY_CTX_new_from_pkey(NULL, ec, NULL);
+    EVP_PKEY *params = NULL;
+    EVP_PKEY_CTX *paramgen = EVP_PKEY_CTX_new_from_name(NULL, "EC", NULL);
+    unsigned char secret[66];
+    size_t len = sizeof(secret);
+    unsigned char *der = NULL;
+    int der_len;
 
-    OSSL_PARAM_free(params);
-    return out;
-}
+    ok(ec != NULL && signs(ec), "%s: an EC key is generated and signs", when);
+    ok(rsa != NULL && signs(rsa), "%s: an RSA key is generated and signs", when);
+    ok(dup != NULL && EVP_PKEY_eq(ec, dup) == 1, "%s: a key is duplicated", when);
+    ok(derive != NULL && EVP_PKEY_derive_init(derive) == 1 && EVP_PKEY_derive_set_peer(derive, peer) == 1 &&
+           EVP_PKEY_derive(derive, secret, &len) == 1,
+       "%s: ECDH", when);
+    ok(paramgen != NULL && EVP_PKEY_paramgen_init(paramgen) == 1 &&
+           EVP_PKEY_CTX_set_group_name(paramgen, "P-384") == 1 && EVP_PKEY_paramgen(paramgen, &params) == 1,
+       "%s: parameters are generated", when);
+    der_len = ec == NULL ? -1 : i2d_PrivateKey(ec, &der);
+    if (ok(der_len > 0, "%s: a private software key is written", when)) {
+        const unsigned char *at = der;
+        EVP_PKEY *back = d2i_AutoPrivateKey(NULL, &at, der_len);
 
-static int public_half_comes_out(EVP_PKEY *key)
-{
-    BIO *out = BIO_new(BIO_s_mem());
-    EVP_PKEY *public = PEM_write_bio_PUBKEY(out, key) == 1 ? PEM_read_bio_PUBKEY(out, NULL, NULL, NULL) : NULL;
-    int good = public != NULL && EVP_PKEY_eq(key, public) == 1;
-
-    EVP_PKEY_free(public);
-    BIO_free(out);
-    return good;
-}
-
-static void on_token(const char *type)
-{
-    char name[300];
-    EVP_PKEY *by_uri = key_by_name(uri(name, "test", type));
-    EVP_PKEY *by_file = key_by_name(path(name, type, ".key"));
-    EVP_PKEY *dup = by_uri == NULL ? NULL : EVP_PKEY_dup(by_uri);
-
-    ok(is_on_token(by_file) && signs(by_file, NULL), "%s by key file signs", type);
-    if (ok(is_on_token(by_uri) && signs(by_uri, NULL), "%s by URI signs", type)) {
-        ok(by_file != NULL && EVP_PKEY_eq(by_uri, by_file) == 1, "%s: both are the same", type);
-        ok(is_on_token(dup) && signs(dup, NULL), "%s: a duplicate signs", type);
-        ok(context_is_duplicated(by_uri), "%s: a context is duplicated in the middle of a message", type);
-        ok(!private_half_comes_out(by_uri), "%s: the private half does not come out", type);
-        ok(public_half_comes_out(by_uri), "%s: the public half does", type);
+        ok(back != NULL && EVP_PKEY_eq(back, ec) == 1 && signs(back), "%s: and read again", when);
+        EVP_PKEY_free(back);
     }
+    OPENSSL_free(der);
+    EVP_PKEY_free(params);
+    EVP_PKEY_CTX_free(paramgen);
+    EVP_PKEY_CTX_free(derive);
+    EVP_PKEY_free(dup);
+    EVP_PKEY_free(peer);
+    EVP_PKEY_free(rsa);
+    EVP_PKEY_free(ec);
+}
+
+/* A software key's encryption on disk stays what was asked for, whoever's keymgmt it lives in. */
+static void encrypted_stays_encrypted(void)
+{
+    EVP_PKEY *key = EVP_PKEY_Q_keygen(NULL, NULL, "EC", "P-256");
+    BIO *out = BIO_new(BIO_s_mem());
+    char *text;
+    long len;
+
+    ok(key != NULL &&
+           PEM_write_bio_PrivateKey(out, key, EVP_aes_256_cbc(), (const unsigned char *)"pw", 2, NULL, NULL) == 1,
+       "a software key is written with a password");
+    len = BIO_get_mem_data(out, &text);
+    ok(len > 30 && strncmp(text, "-----BEGIN ENCRYPTED PRIVATE KEY", 32) == 0, "and is encrypted");
+    BIO_free(out);
+    EVP_PKEY_free(key);
+}
+
+static void token_keys_are_themselves(const char *type)
+{
+    char uri[128];
+    char file[300];
+    char name[32];
+    EVP_PKEY *by_uri;
+    EVP_PKEY *by_file;
+    EVP_PKEY *dup;
+    BIO *out = BIO_new(BIO_s_mem());
+
+    snprintf(uri, sizeof(uri), "pkcs11:token=test;object=%s;type=private", type);
+    snprintf(name, sizeof(name), "%s.key", type);
+    by_uri = key_by_name(uri);
+    by_file = key_by_name(path(file, name));
+    dup = by_uri == NULL ? NULL : EVP_PKEY_dup(by_uri);
+    ok(is_on_token(by_uri) && signs(by_uri), "%s: by URI", type);
+    ok(is_on_token(by_file) && signs(by_file), "%s: by key file", type);
+    ok(by_uri != NULL && by_file != NULL && EVP_PKEY_eq(by_uri, by_file) == 1, "%s: the same key", type);
+    ok(is_on_token(dup) && signs(dup), "%s: a duplicate", type);
+    if (by_uri != NULL) {
+        OSSL_PARAM *params = NULL;
+
+        ok(EVP_PKEY_todata(by_uri, EVP_PKEY_KEYPAIR, &params) != 1, "%s: its private half is not exported", type);
+        OSSL_PARAM_free(params);
+        ok(PEM_write_bio_PUBKEY(out, by_uri) == 1, "%s: its public half is", type);
+    }
+    BIO_free(out);
     EVP_PKEY_free(by_uri);
     EVP_PKEY_free(by_file);
     EVP_PKEY_free(dup);
 }
 
-static void ec(void)
+/* --- the readers of key files ------------------------------------------------------------------------------------- */
+
+static int read_by_pem(const char *file)
 {
-    on_token("ec");
+    BIO *in = BIO_new_file(file, "r");
+    EVP_PKEY *key = in == NULL ? NULL : PEM_read_bio_PrivateKey(in, NULL, NULL, NULL);
+    int good = is_on_token(key) && signs(key);
+
+    EVP_PKEY_free(key);
+    BIO_free(in);
+    return good;
 }
 
-static void rsa(void)
+static int read_by_info(const char *file)
 {
-    on_token("rsa");
-}
+    BIO *in = BIO_new_file(file, "r");
+    STACK_OF(X509_INFO) *list = in == NULL ? NULL : PEM_X509_INFO_read_bio(in, NULL, NULL, NULL);
+    int good = 0;
 
-/* --- two of ours -------------------------------------------------------------------------------------------------- */
+    for (int i = 0; i < sk_X509_INFO_num(list); i++) {
+        X509_INFO *info = sk_X509_INFO_value(list, i);
 
-static const struct instance {
-    const char *name;
-    const char *query;
-    const char *token;
-    const char *chain_after;
-} both[] = {
-    { "signet", "provider=signet", "test", "-chain.pem" },
-    { "signet2", "provider=signet2", "other", "-other-chain.pem" },
-};
-
-static void instance_works(const struct instance *instance, const char *type, EVP_PKEY *key)
-{
-    const char *name = strcmp(type, "ec") == 0 ? "EC" : "RSA";
-    EVP_PKEY *made = strcmp(type, "ec") == 0 ? EVP_PKEY_Q_keygen(NULL, instance->query, "EC", "P-256")
-                                             : EVP_PKEY_Q_keygen(NULL, instance->query, "RSA", (size_t)2048);
-
-    ok(is_on_token(key) && is_from(key, instance->name) && signs(key, NULL) && signs(key, instance->query),
-       "%s: its %s key on its own token signs", instance->name, type);
-    ok(is_from(made, instance->name) && !is_on_token(made) && signs(made, NULL) && signs(made, instance->query),
-       "%s: asked for a software key (%s), it makes one that signs", instance->name, type);
-    ok(made != NULL && goes_through_data(made, name, EVP_PKEY_KEYPAIR), "%s: which goes through data (%s)",
-       instance->name, type);
-    EVP_PKEY_free(made);
-}
-
-static SSL_CTX *context_of(const struct instance *instance, const char *type, EVP_PKEY *key, int version)
-{
-    char root[300];
-    char chain[300];
-    SSL_CTX *ctx = context_with(NULL, NULL, path(root, "root", ".pem"), version);
-
-    if (ctx == NULL || SSL_CTX_use_certificate_chain_file(ctx, path(chain, type, instance->chain_after)) != 1 ||
-        SSL_CTX_use_PrivateKey(ctx, key) != 1) {
-        SSL_CTX_free(ctx);
-        return NULL;
-    }
-    ask_clients(ctx, 1);
-    return ctx;
-}
-
-static void instances_shake(const char *type, EVP_PKEY *const keys[2], int server, int version)
-{
-    SSL_CTX *at_server = context_of(&both[server], type, keys[server], version);
-    SSL_CTX *at_client = context_of(&both[!server], type, keys[!server], version);
-
-    ok(at_server != NULL && at_client != NULL && shake(at_server, at_client, NULL), "server %s, client %s: %s, TLS %s",
-       both[server].name, both[!server].name, type, version == TLS1_3_VERSION ? "1.3" : "1.2");
-    SSL_CTX_free(at_server);
-    SSL_CTX_free(at_client);
-}
-
-static void instances_with(const char *type)
-{
-    char name[300];
-    EVP_PKEY *keys[2];
-
-    for (size_t i = 0; i < 2; i++) {
-        keys[i] = key_of_store(uri(name, both[i].token, type), both[i].query);
-        instance_works(&both[i], type, keys[i]);
-    }
-    if (ok(keys[0] != NULL && keys[1] != NULL && EVP_PKEY_eq(keys[0], keys[1]) != 1, "two tokens, two %s keys", type)) {
-        for (int server = 0; server < 2; server++) {
-            instances_shake(type, keys, server, TLS1_2_VERSION);
-            instances_shake(type, keys, server, TLS1_3_VERSION);
+        if (info->x_pkey != NULL && info->x_pkey->dec_pkey != NULL) {
+            good = is_on_token(info->x_pkey->dec_pkey) && signs(info->x_pkey->dec_pkey);
         }
     }
-    EVP_PKEY_free(keys[0]);
-    EVP_PKEY_free(keys[1]);
+    sk_X509_INFO_pop_free(list, X509_INFO_free);
+    BIO_free(in);
+    return good;
 }
 
-static void instances(void)
+static int read_by_store(const char *file)
 {
-    instances_with("ec");
-    instances_with("rsa");
-}
+    char uri[320];
+    OSSL_STORE_CTX *store;
+    int good = 0;
 
-/* --- alone -------------------------------------------------------------------------------------------------------- */
+    snprintf(uri, sizeof(uri), "file:%s", file);
+    store = OSSL_STORE_open(uri, NULL, NULL, NULL, NULL);
+    while (store != NULL && !OSSL_STORE_eof(store)) {
+        OSSL_STORE_INFO *info = OSSL_STORE_load(store);
 
-/* Whether a message on the queue has the text; empties it. */
-static int queue_says(const char *text)
-{
-    const char *data;
-    int flags;
-    int found = 0;
-
-    while (ERR_get_error_all(NULL, NULL, NULL, &data, &flags) != 0) {
-        found = found || ((flags & ERR_TXT_STRING) != 0 && strstr(data, text) != NULL);
+        if (info != NULL && OSSL_STORE_INFO_get_type(info) == OSSL_STORE_INFO_PKEY) {
+            good = is_on_token(OSSL_STORE_INFO_get0_PKEY(info)) && signs(OSSL_STORE_INFO_get0_PKEY(info));
+        }
+        OSSL_STORE_INFO_free(info);
     }
-    return found;
+    OSSL_STORE_close(store);
+    return good;
 }
 
-static void is_refused(const char *name, const char *what)
+static int read_by_ssl(const char *file)
 {
-    EVP_PKEY *key = key_by_name(name);
-    int refused = key == NULL;
-    int told = queue_says("default = default_sect");
+    SSL_CTX *ctx = SSL_CTX_new(TLS_method());
+    int good = ctx != NULL && SSL_CTX_use_PrivateKey_file(ctx, file, SSL_FILETYPE_PEM) == 1 &&
+               is_on_token(SSL_CTX_get0_privatekey(ctx));
 
-    ok(refused, "%s can't be loaded", what);
-    ok(told, "%s: the error says which provider to activate", what);
+    SSL_CTX_free(ctx);
+    return good;
+}
+
+static int read_as_der(const char *file)
+{
+    BIO *in = BIO_new_file(file, "r");
+    BIO *der = BIO_new(BIO_s_mem());
+    char *name = NULL;
+    char *header = NULL;
+    unsigned char *data = NULL;
+    long len = 0;
+    EVP_PKEY *key = NULL;
+    int good;
+
+    while (in != NULL && PEM_read_bio(in, &name, &header, &data, &len)) {
+        if (strcmp(name, "PRIVATE KEY") == 0) {
+            BIO_write(der, data, (int)len);
+        }
+        OPENSSL_free(name);
+        OPENSSL_free(header);
+        OPENSSL_free(data);
+    }
+    ERR_clear_error();
+    key = d2i_PrivateKey_bio(der, NULL);
+    good = is_on_token(key) && signs(key);
+    EVP_PKEY_free(key);
+    BIO_free(der);
+    BIO_free(in);
+    return good;
+}
+
+static void readers(const char *file, const char *what)
+{
+    char name[300];
+
+    path(name, file);
+    ok(read_by_pem(name), "%s: PEM_read_bio_PrivateKey", what);
+    ok(read_by_info(name), "%s: PEM_X509_INFO_read_bio", what);
+    ok(read_by_store(name), "%s: the file: store", what);
+    ok(read_by_ssl(name), "%s: SSL_CTX_use_PrivateKey_file", what);
+    ok(read_as_der(name), "%s: d2i_PrivateKey_bio", what);
+}
+
+/* The form of another provider, which has no public half: the token is asked. */
+static void peers_form(void)
+{
+    char name[300];
+
+    path(name, "peers.pem");
+    ok(read_by_pem(name), "another provider's form: PEM_read_bio_PrivateKey");
+    ok(read_by_store(name), "another provider's form: the file: store");
+    ok(read_by_ssl(name), "another provider's form: SSL_CTX_use_PrivateKey_file");
+}
+
+static void software_files_stay(void)
+{
+    char name[300];
+    EVP_PKEY *key = key_by_name(path(name, "ec-soft.key"));
+
+    ok(key != NULL && !is_on_token(key) && strcmp(OSSL_PROVIDER_get0_name(EVP_PKEY_get0_provider(key)), "default") == 0,
+       "a software key's file is read by the default provider");
     EVP_PKEY_free(key);
 }
 
-static void alone(void)
-{
-    char name[300];
+/* --- TLS 1.2 key transport ---------------------------------------------------------------------------------------- */
 
-    is_refused(uri(name, "test", "ec"), "an EC key by URI");
-    is_refused(uri(name, "test", "rsa"), "an RSA key by URI");
+static int premaster(unsigned char out[48], EVP_PKEY *key, const unsigned char *cipher, size_t cipher_len)
+{
+    EVP_PKEY_CTX *ctx = EVP_PKEY_CTX_new_from_pkey(NULL, key, NULL);
+    unsigned version = TLS1_2_VERSION;
+    OSSL_PARAM params[] = {
+        OSSL_PARAM_construct_uint(OSSL_ASYM_CIPHER_PARAM_TLS_CLIENT_VERSION, &version),
+        OSSL_PARAM_construct_end(),
+    };
+    size_t len = 48;
+    int good = EVP_PKEY_decrypt_init(ctx) == 1 && EVP_PKEY_CTX_set_rsa_padding(ctx, RSA_PKCS1_WITH_TLS_PADDING) == 1 &&
+               EVP_PKEY_CTX_set_params(ctx, params) == 1 && EVP_PKEY_decrypt(ctx, out, &len, cipher, cipher_len) == 1 &&
+               len == 48;
+
+    EVP_PKEY_CTX_free(ctx);
+    return good;
 }
 
-static void alone_files(void)
+static size_t encrypt(unsigned char *out, EVP_PKEY *key, const unsigned char *text, size_t text_len, int padding)
 {
-    char name[300];
+    EVP_PKEY_CTX *ctx = EVP_PKEY_CTX_new_from_pkey(NULL, key, NULL);
+    size_t len = 512;
+    int good = EVP_PKEY_encrypt_init(ctx) == 1 && EVP_PKEY_CTX_set_rsa_padding(ctx, padding) == 1 &&
+               EVP_PKEY_encrypt(ctx, out, &len, text, text_len) == 1;
 
-    is_refused(path(name, "ec", ".key"), "an EC key by key file");
-    is_refused(path(name, "rsa", ".key"), "an RSA key by key file");
+    EVP_PKEY_CTX_free(ctx);
+    return good ? len : 0;
 }
 
-/* ------------------------------------------------------------------------------------------------------------------ */
-
-static const struct {
-    const char *name;
-    void (*run)(void);
-} steps[] = {
-    { "software", software },
-    { "ec", ec },
-    { "rsa", rsa },
-    { "encrypted", encrypted },
-    { "instances", instances },
-    { "alone", alone },
-    { "alone-files", alone_files },
-};
-
-static int run(const char *name)
+/* Bad input of every kind gives another random secret each time, never an error. */
+static void bad_premaster(EVP_PKEY *key, const unsigned char *cipher, size_t len, const unsigned char *right,
+                          const char *what)
 {
-    for (size_t i = 0; i < sizeof(steps) / sizeof(steps[0]); i++) {
-        if (strcmp(steps[i].name, name) == 0) {
-            steps[i].run();
-            return 1;
-        }
+    unsigned char one[48];
+    unsigned char two[48];
+
+    ok(len > 0 && premaster(one, key, cipher, len) && premaster(two, key, cipher, len) && memcmp(one, two, 48) != 0 &&
+           memcmp(one, right, 48) != 0,
+       "key transport with %s gives a random secret, no error", what);
+}
+
+static void key_transport(void)
+{
+    EVP_PKEY *key = key_by_name("pkcs11:token=test;object=rsa;type=private");
+    unsigned char secret[49] = { 3, 3, 1, 2, 3, 4 };
+    unsigned char block[256] = { 0, 2 };
+    unsigned char cipher[512];
+    unsigned char got[48];
+    size_t len = encrypt(cipher, key, secret, 48, RSA_PKCS1_PADDING);
+
+    ok(premaster(got, key, cipher, len) && memcmp(got, secret, 48) == 0, "key transport gives the premaster secret");
+    len = encrypt(cipher, key, secret, 49, RSA_PKCS1_PADDING);
+    bad_premaster(key, cipher, len, secret, "49 bytes");
+    len = encrypt(cipher, key, secret, 47, RSA_PKCS1_PADDING);
+    bad_premaster(key, cipher, len, secret, "47 bytes");
+    secret[1] = 2;
+    len = encrypt(cipher, key, secret, 48, RSA_PKCS1_PADDING);
+    bad_premaster(key, cipher, len, secret, "the wrong version");
+    secret[1] = 3;
+    memset(block + 2, 0x5a, sizeof(block) - 2);
+    len = encrypt(cipher, key, block, 256, RSA_NO_PADDING);
+    bad_premaster(key, cipher, len, secret, "no end of the padding");
+    block[1] = 1;
+    block[256 - 49] = 0;
+    memcpy(block + 256 - 48, secret, 48);
+    len = encrypt(cipher, key, block, 256, RSA_NO_PADDING);
+    bad_premaster(key, cipher, len, secret, "block type 1");
+    memset(cipher, 0x77, 256);
+    cipher[0] = 0;
+    bad_premaster(key, cipher, 256, secret, "garbage");
+    EVP_PKEY_free(key);
+}
+
+static void key_transport_handshake(void)
+{
+    char chain[300];
+    char root[300];
+    SSL_CTX *server = context_with("pkcs11:token=test;object=rsa;type=private", path(chain, "rsa-chain.pem"),
+                                   path(root, "root.pem"), TLS1_2_VERSION);
+    SSL_CTX *client = context_with(NULL, NULL, root, TLS1_2_VERSION);
+
+    if (ok(server != NULL && client != NULL, "contexts for key transport")) {
+        SSL_CTX_set_verify(server, SSL_VERIFY_NONE, NULL);
+        SSL_CTX_set_cipher_list(client, "AES128-GCM-SHA256");
+        SSL_CTX_set_cipher_list(server, "AES128-GCM-SHA256");
+        ok(shake(server, client), "a handshake with key transport");
     }
-    return 0;
+    SSL_CTX_free(server);
+    SSL_CTX_free(client);
+}
+
+/* A context in the middle of a message goes on twice. */
+static void contexts_are_duplicated(const char *type)
+{
+    char uri[128];
+    EVP_PKEY *key;
+    EVP_MD_CTX *one = EVP_MD_CTX_new();
+    EVP_MD_CTX *two = EVP_MD_CTX_new();
+    EVP_MD_CTX *verify = EVP_MD_CTX_new();
+    unsigned char sig[1024];
+    size_t len = sizeof(sig);
+
+    snprintf(uri, sizeof(uri), "pkcs11:token=test;object=%s;type=private", type);
+    key = key_by_name(uri);
+    ok(key != NULL && EVP_DigestSignInit_ex(one, NULL, "SHA256", NULL, NULL, key, NULL) == 1 &&
+           EVP_DigestSignUpdate(one, "te", 2) == 1 && EVP_MD_CTX_copy_ex(two, one) == 1 &&
+           EVP_DigestSignUpdate(one, "a", 1) == 1 && EVP_DigestSignUpdate(two, "xt", 2) == 1 &&
+           EVP_DigestSignFinal(two, sig, &len) == 1 &&
+           EVP_DigestVerifyInit_ex(verify, NULL, "SHA256", NULL, NULL, key, NULL) == 1 &&
+           EVP_DigestVerify(verify, sig, len, (const unsigned char *)"text", 4) == 1,
+       "%s: a context is duplicated in the middle of a message", type);
+    EVP_MD_CTX_free(one);
+    EVP_MD_CTX_free(two);
+    EVP_MD_CTX_free(verify);
+    EVP_PKEY_free(key);
 }
 
 int main(int argc, char **argv)
 {
-    if (argc < 3) {
+    if (argc != 2) {
         return 2;
     }
     folder = argv[1];
-    for (int i = 2; i < argc; i++) {
-        if (!run(argv[i])) {
-            return 2;
-        }
-    }
+    software_works("before a key on a token");
+    token_keys_are_themselves("ec");
+    token_keys_are_themselves("rsa");
+    software_works("after it");
+    encrypted_stays_encrypted();
+    readers("ec.key", "an EC key file");
+    readers("rsa.key", "an RSA key file");
+    readers("before.pem", "a key before certificates");
+    readers("after.pem", "a key after certificates");
+    peers_form();
+    software_files_stay();
+    contexts_are_duplicated("ec");
+    contexts_are_duplicated("rsa");
+    key_transport();
+    key_transport_handshake();
+    software_works("at the end");
     return tap_done();
 }

@@ -4,21 +4,14 @@
 
 #include <openssl/ssl.h>
 
-/* context_with makes a context with a key (by name) and chain file, trusting `root`, which speaks one version; NULL
- * with errors on the queue. Without a key it is one for clients, or for servers that take theirs elsewhere. */
+/* key_by_name loads a private key from a `pkcs11:` URI or a PEM file; NULL with errors on the queue. */
+EVP_PKEY *key_by_name(const char *name);
+
+/* context_with makes a context with a key (by name) and chain file, trusting `root`; NULL with errors on the queue. */
 SSL_CTX *context_with(const char *key, const char *chain, const char *root, int version);
 
-/* ask_clients makes a server insist on a client's certificate, or ask for none. */
-void ask_clients(SSL_CTX *server, int authenticate);
-
-/* shake runs a handshake between two contexts and a byte each way, with these groups on both ends (NULL: the default).
- * 1 if both ends are content, the client has verified the server's chain and name, and the server the client's chain
- * if it asked for one. */
-int shake(SSL_CTX *server, SSL_CTX *client, const char *groups);
-
-/* shake_damaged runs a handshake in which the last byte of the client's record of a handshake message of this type
- * arrives changed. Returns the alert that the client gets from the server, which is all that a stranger learns; -1 if
- * none. */
-int shake_damaged(SSL_CTX *server, SSL_CTX *client, unsigned char type);
+/* shake runs a handshake between two contexts and a byte each way. 1 if both ends are content and have verified each
+ * other (the server its client only if it asked). */
+int shake(SSL_CTX *server, SSL_CTX *client);
 
 #endif

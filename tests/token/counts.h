@@ -1,84 +1,60 @@
-/* What the module in front of another (token-counter.c) counts, and what it is told to do: a page that lives in the
- * file that SIGNET_TEST_COUNTS names, or in memory of its own if none does. Whoever maps the file, in whatever process,
- * reads the counters and sets the misbehaviour while the token is in use; forked children share it. A new kind of
- * misbehaviour of any function is one more field in struct function, and one more line in `misbehave`. */
+/* What token-counter.so counts, in a file that other processes map: the number of calls of each function, and of
+ * questions that nobody should ask. The file is the one that SIGNET_TEST_COUNTS names. */
 #ifndef SIGNET_TESTS_COUNTS_H
 #define SIGNET_TESTS_COUNTS_H
 
-#include <fcntl.h>
 #include <stdatomic.h>
-#include <stddef.h>
-#include <sys/mman.h>
-#include <unistd.h>
 
-#include "functions.h"
+/* Every function that the engine calls, or must not call; all others are "other". */
+#define COUNTED_FUNCTIONS(ROW)                                                                                         \
+    ROW(Initialize, (void *args), (args))                                                                              \
+    ROW(Finalize, (void *reserved), (reserved))                                                                        \
+    ROW(GetInfo, (CK_INFO * info), (info))                                                                             \
+    ROW(GetSlotList, (CK_BBOOL present, CK_SLOT_ID * list, CK_ULONG * count), (present, list, count))                  \
+    ROW(GetSlotInfo, (CK_SLOT_ID slot, CK_SLOT_INFO * info), (slot, info))                                             \
+    ROW(GetTokenInfo, (CK_SLOT_ID slot, CK_TOKEN_INFO * info), (slot, info))                                           \
+    ROW(GetMechanismList, (CK_SLOT_ID slot, CK_MECHANISM_TYPE * list, CK_ULONG * count), (slot, list, count))          \
+    ROW(OpenSession, (CK_SLOT_ID slot, CK_FLAGS flags, void *app, CK_NOTIFY notify, CK_SESSION_HANDLE *session),       \
+        (slot, flags, app, notify, session))                                                                           \
+    ROW(CloseSession, (CK_SESSION_HANDLE session), (session))                                                          \
+    ROW(CloseAllSessions, (CK_SLOT_ID slot), (slot))                                                                   \
+    ROW(GetSessionInfo, (CK_SESSION_HANDLE session, CK_SESSION_INFO * info), (session, info))                          \
+    ROW(Login, (CK_SESSION_HANDLE session, CK_USER_TYPE user, CK_UTF8CHAR * pin, CK_ULONG len),                        \
+        (session, user, pin, len))                                                                                     \
+    ROW(Logout, (CK_SESSION_HANDLE session), (session))                                                                \
+    ROW(CreateObject, (CK_SESSION_HANDLE session, CK_ATTRIBUTE * list, CK_ULONG count, CK_OBJECT_HANDLE * object),     \
+        (session, list, count, object))                                                                                \
+    ROW(CopyObject,                                                                                                    \
+        (CK_SESSION_HANDLE session, CK_OBJECT_HANDLE from, CK_ATTRIBUTE * list, CK_ULONG count,                        \
+         CK_OBJECT_HANDLE * object),                                                                                   \
+        (session, from, list, count, object))                                                                          \
+    ROW(GetAttributeValue, (CK_SESSION_HANDLE session, CK_OBJECT_HANDLE object, CK_ATTRIBUTE * list, CK_ULONG count),  \
+        (session, object, list, count))                                                                                \
+    ROW(FindObjectsInit, (CK_SESSION_HANDLE session, CK_ATTRIBUTE * list, CK_ULONG count), (session, list, count))     \
+    ROW(FindObjects, (CK_SESSION_HANDLE session, CK_OBJECT_HANDLE * list, CK_ULONG most, CK_ULONG * count),            \
+        (session, list, most, count))                                                                                  \
+    ROW(FindObjectsFinal, (CK_SESSION_HANDLE session), (session))                                                      \
+    ROW(DecryptInit, (CK_SESSION_HANDLE session, CK_MECHANISM * mechanism, CK_OBJECT_HANDLE key),                      \
+        (session, mechanism, key))                                                                                     \
+    ROW(Decrypt, (CK_SESSION_HANDLE session, CK_BYTE * in, CK_ULONG in_len, CK_BYTE * out, CK_ULONG * out_len),        \
+        (session, in, in_len, out, out_len))                                                                           \
+    ROW(SignInit, (CK_SESSION_HANDLE session, CK_MECHANISM * mechanism, CK_OBJECT_HANDLE key),                         \
+        (session, mechanism, key))                                                                                     \
+    ROW(Sign, (CK_SESSION_HANDLE session, CK_BYTE * in, CK_ULONG in_len, CK_BYTE * out, CK_ULONG * out_len),           \
+        (session, in, in_len, out, out_len))                                                                           \
+    ROW(VerifyInit, (CK_SESSION_HANDLE session, CK_MECHANISM * mechanism, CK_OBJECT_HANDLE key),                       \
+        (session, mechanism, key))                                                                                     \
+    ROW(WrapKey,                                                                                                       \
+        (CK_SESSION_HANDLE session, CK_MECHANISM * mechanism, CK_OBJECT_HANDLE with, CK_OBJECT_HANDLE key,             \
+         CK_BYTE * out, CK_ULONG * out_len),                                                                           \
+        (session, mechanism, with, key, out, out_len))
 
 #define COUNT_NAME(name, params, args) COUNT_##name,
-enum count { CRYPTOKI_2_40(COUNT_NAME) CRYPTOKI_3_0(COUNT_NAME) NUM_COUNTS };
-
-#define MOST_ATTRIBUTES 128
+enum count { COUNTED_FUNCTIONS(COUNT_NAME) COUNT_other, NUM_COUNTS };
 
 struct counts {
-    struct function {
-        _Atomic unsigned calls;
-        _Atomic unsigned delay_us;       /* before each call */
-        _Atomic unsigned hang;           /* while set, calls do not get on */
-        _Atomic unsigned fail_times;     /* this many calls are not handed on, but fail ... */
-        _Atomic unsigned long fail_with; /* ... with this CK_RV */
-    } of[NUM_COUNTS];
-    _Atomic unsigned long without; /* plus one: a mechanism that C_SignInit and C_DecryptInit do not know */
-    struct attribute {
-        _Atomic unsigned long type; /* plus one, so that 0 is a free place */
-        _Atomic unsigned asked;
-    } attributes[MOST_ATTRIBUTES];  /* what C_GetAttributeValue was ever asked, of any object */
-    _Atomic unsigned secrets_asked; /* of these, parts of private and secret keys that must stay in the token */
+    _Atomic unsigned calls[NUM_COUNTS];
+    _Atomic unsigned secrets_asked; /* secret attributes of private or secret keys, and wrapped keys */
 };
-
-/* counts_map gives the page in the file at `path`, made if need be, or a new one that only children share if that is
- * NULL; NULL on failure. */
-__attribute__((unused)) static struct counts *counts_map(const char *path)
-{
-    int fd = path == NULL ? -1 : open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
-    int flags = path == NULL ? MAP_SHARED | MAP_ANONYMOUS : MAP_SHARED;
-    void *map;
-
-    if (path != NULL && (fd < 0 || ftruncate(fd, sizeof(struct counts)) != 0)) {
-        return NULL;
-    }
-    map = mmap(NULL, sizeof(struct counts), PROT_READ | PROT_WRITE, flags, fd, 0);
-    if (fd >= 0) {
-        close(fd);
-    }
-    return map == MAP_FAILED ? NULL : map;
-}
-
-__attribute__((unused)) static unsigned counts_total(const struct counts *counts)
-{
-    unsigned sum = 0;
-
-    for (size_t i = 0; i < NUM_COUNTS; i++) {
-        sum += counts->of[i].calls;
-    }
-    return sum;
-}
-
-/* counts_forget starts from 0 calls; what was asked for stays known. */
-__attribute__((unused)) static void counts_forget(struct counts *counts)
-{
-    for (size_t i = 0; i < NUM_COUNTS; i++) {
-        counts->of[i].calls = 0;
-    }
-}
-
-/* counts_asked is how often an attribute was asked, of any object. */
-__attribute__((unused)) static unsigned counts_asked(const struct counts *counts, unsigned long type)
-{
-    for (size_t i = 0; i < MOST_ATTRIBUTES && counts->attributes[i].type != 0; i++) {
-        if (counts->attributes[i].type == type + 1) {
-            return counts->attributes[i].asked;
-        }
-    }
-    return 0;
-}
 
 #endif
