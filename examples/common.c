@@ -78,7 +78,7 @@ static int use_chain_from_store(SSL_CTX *ctx, const char *uri)
         count++;
         OSSL_STORE_INFO_free(info);
     }
-    used = used && count > 0 && !OSSL_STORE_error(store);
+    used = used && count > 0 && OSSL_STORE_eof(store); /* not at its end: the rest can't be read */
     OSSL_STORE_close(store);
     return used;
 }
