@@ -19,6 +19,7 @@ void tok_note_failure(struct tok_lease *lease, const struct tok_result *failure)
     if (recovery == TOK_NEW_SESSION || recovery == TOK_SLOT_AGAIN || recovery == TOK_INITIALIZE) {
         lease->spoilt = true;
     }
+    lease->forgotten = tok_is(failure, CKR_SESSION_HANDLE_INVALID) || tok_is(failure, CKR_SESSION_CLOSED);
 }
 
 static bool new_session(struct tok_attempts *attempts, struct tok_token *token, uint64_t epoch)

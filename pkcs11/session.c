@@ -6,8 +6,32 @@
 
 enum turn { TURN_IDLE_SESSION, TURN_OPEN_ONE, TURN_TOO_LATE };
 
-/* Requires the token's lock. Waits until it is this ticket's turn and a session is idle or may be opened. */
-static enum turn pool_wait(struct tok_token *token, uint64_t ticket, unsigned max_sessions, uint64_t deadline_us)
+/* Requires the token's lock. */
+static void queue_join(struct tok_token *token, struct tok_waiter *self)
+{
+    struct tok_waiter **last = &token->pool.waiting;
+
+    while (*last != NULL) {
+        last = &(*last)->next;
+    }
+    *last = self;
+}
+
+/* Requires the token's lock. Whoever leaves, served or too late, lets the next one look. */
+static void queue_leave(struct tok_token *token, const struct tok_waiter *self)
+{
+    struct tok_waiter **link = &token->pool.waiting;
+
+    while (*link != self) {
+        link = &(*link)->next;
+    }
+    *link = self->next;
+    lock_wake(&token->lock);
+}
+
+/* Requires the token's lock. Waits until it is this one's turn and a session is idle or may be opened. */
+static enum turn pool_wait(struct tok_token *token, const struct tok_waiter *self, unsigned max_sessions,
+                           uint64_t deadline_us)
 {
     struct tok_pool *pool = &token->pool;
 
@@ -17,7 +41,7 @@ static enum turn pool_wait(struct tok_token *token, uint64_t ticket, unsigned ma
         if (max_sessions != 0 && max_sessions < limit) {
             limit = max_sessions;
         }
-        if (pool->now_serving == ticket) {
+        if (pool->waiting == self) {
             if (pool->num_idle > 0) {
                 return TURN_IDLE_SESSION;
             }
@@ -30,14 +54,6 @@ static enum turn pool_wait(struct tok_token *token, uint64_t ticket, unsigned ma
         }
         (void)lock_wait(&token->lock, deadline_us);
     }
-}
-
-/* Requires the token's lock. Tickets are served one after the other; whoever leaves the queue lets the next one look.
- */
-static void pool_next_turn(struct tok_token *token)
-{
-    token->pool.now_serving++;
-    lock_wake(&token->lock);
 }
 
 /* One attempt to open, without a lock. The place in `open` is already taken. */
@@ -86,10 +102,12 @@ static struct tok_result lease_take(struct tok_lease *lease, bool *out_idle, CK_
 {
     struct tok_token *token = lease->token;
     struct tok_pool *pool = &token->pool;
+    struct tok_waiter self = { NULL };
     enum turn turn;
 
     LOCKED(&token->lock);
-    turn = pool_wait(token, pool->next_ticket++, max_sessions, deadline_us);
+    queue_join(token, &self);
+    turn = pool_wait(token, &self, max_sessions, deadline_us);
     lease->epoch = token->epoch;
     *out_slot = token->slot;
     *out_idle = turn == TURN_IDLE_SESSION;
@@ -98,7 +116,7 @@ static struct tok_result lease_take(struct tok_lease *lease, bool *out_idle, CK_
     } else if (turn == TURN_OPEN_ONE) {
         pool->open++;
     }
-    pool_next_turn(token);
+    queue_leave(token, &self);
     if (turn == TURN_TOO_LATE) {
         return tok_fail(TOK_CODE_DEADLINE, "all %u sessions of the token have been busy", pool->open);
     }
@@ -165,6 +183,10 @@ void tok_lease_end(struct tok_lease *lease)
         LOCKED(&token->lock);
         if (lease->epoch != token->epoch) {
             return; /* of a time that is gone: the module forgot this session, or another process owns it */
+        }
+        if (lease->forgotten) { /* by the module, which may have given its number to another one by now */
+            session_gone(token, lease->epoch);
+            return;
         }
         close = close || !pool_keep(&token->pool, lease->session);
         if (!close) {

@@ -21,6 +21,7 @@ struct tok_lease {
     uint64_t epoch; /* the token's, when the session was opened: handles of objects belong to it as well */
     bool op_open;   /* an operation was begun and not ended: close the session */
     bool spoilt;    /* the module complained of the session: close it */
+    bool forgotten; /* the module does not know the session any more: there is nothing to close */
 };
 
 /* tok_lease_begin lends a session of the token, opening one if need be; `max_sessions` limits the pool (0: as learnt).

@@ -54,7 +54,7 @@ void tok_token_lost(struct tok_token *token, uint64_t epoch)
 void tok_token_anew(struct tok_token *token)
 {
     lock_init(&token->lock);
-    token->pool.now_serving = token->pool.next_ticket;
+    token->pool.waiting = NULL;
     token_forget(token);
 }
 

@@ -22,11 +22,14 @@
 struct tok_pool { /* sessions; guarded by the token's lock */
     CK_SESSION_HANDLE *idle;
     size_t num_idle;
-    size_t room;          /* in `idle` */
-    unsigned open;        /* idle ones and leased ones of this epoch */
-    unsigned limit;       /* learnt from CKR_SESSION_COUNT, or a setting; 0: none known */
-    uint64_t next_ticket; /* who comes late waits behind who came early */
-    uint64_t now_serving;
+    size_t room;                /* in `idle` */
+    unsigned open;              /* idle ones and leased ones of this epoch */
+    unsigned limit;             /* learnt from CKR_SESSION_COUNT, or a setting; 0: none known */
+    struct tok_waiter *waiting; /* in order of arrival; each lives on its thread's stack */
+};
+
+struct tok_waiter {
+    struct tok_waiter *next;
 };
 
 enum tok_login_state { TOK_LOGGED_OUT, TOK_LOGGING_IN, TOK_LOGGED_IN };

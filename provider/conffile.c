@@ -1,8 +1,10 @@
 #include "provider/conffile.h"
 
+#include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
 
+#include "base/text.h"
 #include "provider/config.h"
 
 CONF *config_file(const char *path)
@@ -19,48 +21,174 @@ CONF *config_file(const char *path)
     return conf;
 }
 
+/* Sections that name one another in a circle are left at this depth. */
+#define MAX_NESTING 8
+
+/* What OpenSSL makes of a section is a flat list: where a value names a section, that one's keys come in its place,
+ * behind the key and a dot. (NCONF_get_string would also look into the file's first, nameless section, which OpenSSL
+ * doesn't.) */
+static const char *flat_value(const CONF *conf, const char *section, const char *key, int depth)
+{
+    STACK_OF(CONF_VALUE) *values = NCONF_get_section(conf, section);
+    const char *found = NULL;
+
+    for (int i = 0; found == NULL && depth < MAX_NESTING && i < sk_CONF_VALUE_num(values); i++) {
+        const CONF_VALUE *value = sk_CONF_VALUE_value(values, i);
+        size_t len = strlen(value->name);
+
+        if (strncmp(value->name, key, len) != 0) {
+            continue;
+        }
+        if (key[len] == '.') {
+            found = flat_value(conf, value->value, key + len + 1, depth + 1);
+        } else if (key[len] == '\0' &&
+                   (config_key(key) == CONFIG_KEY_OPENSSL || NCONF_get_section(conf, value->value) == NULL)) {
+            found = value->value;
+        }
+    }
+    return found;
+}
+
+const char *config_value(const CONF *conf, const char *section, const char *key)
+{
+    return flat_value(conf, section, key, 0);
+}
+
+/* In [provider_sect] a name may have a prefix that only tells it from others, and a section may say another name. */
+static bool entry_is(const CONF *conf, const CONF_VALUE *entry, const char *provider)
+{
+    const char *dot = strchr(entry->name, '.');
+    const char *identity = config_value(conf, entry->value, "identity");
+
+    return strcmp(identity != NULL ? identity : dot != NULL ? dot + 1 : entry->name, provider) == 0;
+}
+
 /* openssl_conf -> providers -> the provider's entry, whose value is its section. */
 const char *config_section(const CONF *conf, const char *provider)
 {
-    const char *main_section = NCONF_get_string(conf, NULL, "openssl_conf");
-    const char *list = NCONF_get_string(conf, main_section != NULL ? main_section : "openssl_init", "providers");
+    const char *init = NCONF_get_string(conf, NULL, "openssl_conf");
+    const char *list = init == NULL ? NULL : NCONF_get_string(conf, init, "providers");
+    STACK_OF(CONF_VALUE) *entries = list == NULL ? NULL : NCONF_get_section(conf, list);
 
-    return list == NULL ? NULL : NCONF_get_string(conf, list, provider);
+    for (int i = 0; i < sk_CONF_VALUE_num(entries); i++) {
+        const CONF_VALUE *entry = sk_CONF_VALUE_value(entries, i);
+
+        if (entry_is(conf, entry, provider)) {
+            return entry->value;
+        }
+    }
+    return NULL;
+}
+
+/* A look through a section, and those that it takes in. */
+struct inspection {
+    const CONF *conf;
+    const char *section;
+    struct config_source source;
+    char **out_hint; /* the first thing that seems wrong */
+};
+
+__attribute__((format(printf, 2, 3))) static void hint(struct inspection *inspection, const char *format, ...)
+{
+    va_list args;
+
+    va_start(args, format);
+    if (*inspection->out_hint == NULL && vasprintf(inspection->out_hint, format, args) < 0) {
+        *inspection->out_hint = NULL;
+    }
+    va_end(args);
+}
+
+static struct tok_result inspect_value(struct inspection *inspection, const char *key)
+{
+    enum config_key kind = config_key(key);
+    size_t len;
+
+    if (kind == CONFIG_KEY_UNKNOWN) {
+        hint(inspection, "[%s] has an unknown setting '%s'", inspection->section, key);
+    } else if (kind == CONFIG_KEY_IDLE) {
+        hint(inspection, "the setting '%s' in [%s] has no effect in this version", key, inspection->section);
+    }
+    if (config_token_part(key, &len) != NULL && !config_has_token(&inspection->source, key + 6, len)) {
+        return tok_fail(TOK_CODE_BAD_SETTING, "%s in [%s]: '%.*s' is not among the names in the setting tokens", key,
+                        inspection->section, (int)len, key + 6);
+    }
+    return tok_good();
+}
+
+/* `token = section` and `token.NAME = section` are meant that way. */
+static bool group_of_tokens(const char *key)
+{
+    return strcmp(key, "token") == 0 || (strncmp(key, "token.", 6) == 0 && strchr(key + 6, '.') == NULL);
+}
+
+static struct tok_result inspect_section(struct inspection *inspection, const char *section, const char *prefix,
+                                         int depth);
+
+/* One value of a section; what it takes in, where it names another one. */
+static struct tok_result inspect_entry(struct inspection *inspection, const CONF_VALUE *value, const char *prefix,
+                                       int depth)
+{
+    bool nested = NCONF_get_section(inspection->conf, value->value) != NULL;
+    char key[128];
+    struct text text = TEXT_OVER(key);
+    enum config_key kind;
+
+    text_printf(&text, "%s%s", prefix, value->name);
+    kind = config_key(key);
+    if (nested && (kind == CONFIG_KEY_KNOWN || kind == CONFIG_KEY_IDLE)) {
+        return tok_fail(TOK_CODE_BAD_SETTING,
+                        "%s in [%s]: a section of the file bears the name that is its value, so that OpenSSL took "
+                        "the section in its place; rename the section (ours end in _sect)",
+                        key, inspection->section);
+    }
+    if (!nested || (kind == CONFIG_KEY_UNKNOWN && !group_of_tokens(key))) {
+        TOK_TRY(inspect_value(inspection, key));
+    }
+    text_put(&text, ".");
+    return nested ? inspect_section(inspection, value->value, key, depth + 1) : tok_good();
+}
+
+static struct tok_result inspect_section(struct inspection *inspection, const char *section, const char *prefix,
+                                         int depth)
+{
+    STACK_OF(CONF_VALUE) *values = NCONF_get_section(inspection->conf, section);
+
+    if (depth >= MAX_NESTING) {
+        return tok_fail(TOK_CODE_BAD_SETTING,
+                        "%.*s in [%s]: its value names a section that has it in itself; OpenSSL refuses all of it",
+                        (int)strcspn(prefix, "."), prefix, inspection->section);
+    }
+    for (int i = 0; i < sk_CONF_VALUE_num(values); i++) {
+        TOK_TRY(inspect_entry(inspection, sk_CONF_VALUE_value(values, i), prefix, depth));
+    }
+    return tok_good();
+}
+
+struct lookup {
+    const CONF *conf;
+    const char *section;
+};
+
+static const char *lookup_get(void *arg, const char *key)
+{
+    const struct lookup *lookup = arg;
+
+    return config_value(lookup->conf, lookup->section, key);
+}
+
+struct tok_result config_inspect_section(char **out_hint, const CONF *conf, const char *section)
+{
+    struct lookup lookup = { conf, section };
+    struct inspection inspection = { conf, section, { lookup_get, &lookup }, out_hint };
+
+    *out_hint = NULL;
+    return inspect_section(&inspection, section, "", 0);
 }
 
 static void conf_end(CONF **conf)
 {
     NCONF_free(*conf);
-}
-
-/* A value of which OpenSSL makes a section; `token.NAME = section` is meant that way. */
-static bool value_lost(const CONF *conf, const CONF_VALUE *value)
-{
-    bool whole_token = strncmp(value->name, "token.", 6) == 0 && strchr(value->name + 6, '.') == NULL;
-
-    return !whole_token && config_known(value->name) && NCONF_get_section(conf, value->value) != NULL;
-}
-
-static struct tok_result section_inspect(char **out_hint, const CONF *conf, const char *section)
-{
-    STACK_OF(CONF_VALUE) *values = NCONF_get_section(conf, section);
-
-    for (int i = 0; values != NULL && i < sk_CONF_VALUE_num(values); i++) {
-        const CONF_VALUE *value = sk_CONF_VALUE_value(values, i);
-        bool whole_token = strncmp(value->name, "token.", 6) == 0 && strchr(value->name + 6, '.') == NULL;
-
-        if (value_lost(conf, value)) {
-            return tok_fail(TOK_CODE_BAD_SETTING,
-                            "%s in [%s]: a section of the file bears the name that is its value, so that OpenSSL "
-                            "took the section in its place; rename the section (ours end in _sect)",
-                            value->name, section);
-        }
-        if (*out_hint == NULL && !whole_token && !config_known(value->name) &&
-            asprintf(out_hint, "[%s] has an unknown setting '%s'", section, value->name) < 0) {
-            *out_hint = NULL;
-        }
-    }
-    return tok_good();
 }
 
 struct tok_result config_inspect(char **out_hint, const char *provider)
@@ -69,5 +197,5 @@ struct tok_result config_inspect(char **out_hint, const char *provider)
     const char *section = conf == NULL ? NULL : config_section(conf, provider);
 
     *out_hint = NULL;
-    return section == NULL ? tok_good() : section_inspect(out_hint, conf, section);
+    return section == NULL ? tok_good() : config_inspect_section(out_hint, conf, section);
 }

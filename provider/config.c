@@ -10,14 +10,40 @@
 /* A value is set by its row's function, which says what is wrong with it as a static text, or NULL. */
 struct setting {
     const char *name;
-    const char *aliases[3];   /* in configurations of other providers */
-    const char *variables[2]; /* likewise in their environment */
+    const char *aliases[3];   /* in configurations of other providers; a NULL ends them */
+    const char *variables[3]; /* likewise in their environment */
     const char *allowed;      /* for messages and the man page */
     const char *otherwise;    /* the default, in words */
     bool secret;
+    bool idle; /* checked, so that a configuration can be written for later versions; without effect in this one */
     const char *(*set)(struct config *config, const char *value);
-    const char *help;
+    const char *help; /* NULL: not ours, and no man page shows it */
 };
+
+/* What token.NAME may have beside its uri. */
+struct token_setting {
+    const char *name;
+    const char *allowed;
+    bool secret;
+    bool idle;
+    const char *(*set)(struct tok_named_token *token, const char *value);
+};
+
+#define MOST_SESSIONS 100000
+#define SESSIONS_ALLOWED "a number from 1 to 100000"
+#define PIN_ALLOWED "file:/PATH, env:NAME, fd:N, credential:NAME, exec:/PROGRAM, value:PIN, or the PIN itself"
+#define MODULES_ALLOWED "paths, which have a slash, or names that p11-kit knows, with commas between"
+
+/* How many names a NULL-terminated list has. */
+static size_t names_count(const char *const *names)
+{
+    size_t count = 0;
+
+    while (names[count] != NULL) {
+        count++;
+    }
+    return count;
+}
 
 static const char *const no_memory = "there is no memory for it";
 
@@ -56,6 +82,11 @@ static const char *set_flag(bool *out, const char *value)
     return NULL;
 }
 
+static const char *set_word(int *out, const struct word *words, const char *value)
+{
+    return word_value(out, words, value) ? NULL : "it is unknown";
+}
+
 static const char *set_words(unsigned *out, const struct word *words, const char *value)
 {
     SCOPED(scoped_free) char *copy = strdup(value);
@@ -63,6 +94,9 @@ static const char *set_words(unsigned *out, const struct word *words, const char
     char *item;
     unsigned bits = 0;
 
+    if (copy == NULL) {
+        return no_memory;
+    }
     while ((item = text_next_item(&rest)) != NULL) {
         int bit;
 
@@ -72,7 +106,7 @@ static const char *set_words(unsigned *out, const struct word *words, const char
         bits |= (unsigned)bit;
     }
     *out = bits;
-    return copy == NULL ? no_memory : NULL;
+    return NULL;
 }
 
 static const char *set_number(uint64_t *out, const char *value, uint64_t least, uint64_t most)
@@ -122,11 +156,16 @@ static const char *set_init_args(struct config *config, const char *value)
     return set_text(&config->settings.init_args, value);
 }
 
-static const char *set_pin(struct config *config, const char *value)
+static const char *set_source(struct tok_pin_source **out, const char *value)
 {
-    struct tok_result result = tok_pin_source_new(&config->settings.pin, value, TOK_PIN_FROM_SETTINGS);
+    struct tok_result result = tok_pin_source_new(out, value, TOK_PIN_FROM_SETTINGS);
 
     return tok_ok(&result) ? NULL : "it names a source that is malformed";
+}
+
+static const char *set_pin(struct config *config, const char *value)
+{
+    return set_source(&config->settings.pin, value);
 }
 
 static const char *set_pin_last_try(struct config *config, const char *value)
@@ -137,41 +176,58 @@ static const char *set_pin_last_try(struct config *config, const char *value)
 static const char *set_login(struct config *config, const char *value)
 {
     static const struct word words[] = {
-        { "auto", TOK_LOGIN_AUTO },   { "always", TOK_LOGIN_ALWAYS },
-        { "never", TOK_LOGIN_NEVER }, { "yes", TOK_LOGIN_ALWAYS },
-        { "true", TOK_LOGIN_ALWAYS }, { "1", TOK_LOGIN_ALWAYS },
-        { "0", TOK_LOGIN_AUTO },      { NULL, 0 },
+        { "auto", TOK_LOGIN_AUTO },
+        { "always", TOK_LOGIN_ALWAYS },
+        { "never", TOK_LOGIN_NEVER },
+        { NULL, 0 },
     };
     int policy;
+    const char *wrong = set_word(&policy, words, value);
 
-    if (!word_value(&policy, words, value)) {
-        return "it is unknown";
+    if (wrong == NULL) {
+        config->settings.login = (enum tok_login_policy)policy;
     }
-    config->settings.login = (enum tok_login_policy)policy;
-    return NULL;
+    return wrong;
+}
+
+/* Another provider's flag: without it that one logs in where it must, as auto does. */
+static const char *set_force_login(struct config *config, const char *value)
+{
+    bool force = false;
+    const char *wrong = set_flag(&force, value);
+
+    if (force) {
+        config->settings.login = TOK_LOGIN_ALWAYS;
+    }
+    return wrong;
 }
 
 static const char *set_load(struct config *config, const char *value)
 {
     static const struct word words[] = { { "lazy", 0 }, { "early", 1 }, { NULL, 0 } };
     int early;
+    const char *wrong = set_word(&early, words, value);
 
-    if (!word_value(&early, words, value)) {
-        return "it is unknown";
+    if (wrong == NULL) {
+        config->settings.load_early = early != 0;
     }
-    config->settings.load_early = early != 0;
-    return NULL;
+    return wrong;
+}
+
+static const char *set_count(unsigned *out, const char *value, unsigned most)
+{
+    uint64_t number;
+    const char *wrong = set_number(&number, value, 1, most);
+
+    if (wrong == NULL) {
+        *out = (unsigned)number;
+    }
+    return wrong;
 }
 
 static const char *set_max_sessions(struct config *config, const char *value)
 {
-    uint64_t number;
-    const char *wrong = set_number(&number, value, 1, 100000);
-
-    if (wrong == NULL) {
-        config->settings.max_sessions = (unsigned)number;
-    }
-    return wrong;
+    return set_count(&config->settings.max_sessions, value, MOST_SESSIONS);
 }
 
 static const char *set_deadline(struct config *config, const char *value)
@@ -246,6 +302,9 @@ static const char *set_tokens(struct config *config, const char *value)
     char *rest = copy;
     char *item;
 
+    if (copy == NULL) {
+        return no_memory;
+    }
     while ((item = text_next_item(&rest)) != NULL) {
         struct tok_named_token *grown;
 
@@ -271,11 +330,78 @@ static const char *set_tokens(struct config *config, const char *value)
     return NULL;
 }
 
+/* What later versions give a meaning to. */
+static const char *check_after_fork(struct config *config, const char *value)
+{
+    static const struct word words[] = { { "lazy", 0 }, { "eager", 0 }, { NULL, 0 } };
+    int unused;
+
+    (void)config;
+    return set_word(&unused, words, value);
+}
+
+static const char *check_reinit(struct config *config, const char *value)
+{
+    static const struct word words[] = { { "auto", 0 }, { "never", 0 }, { NULL, 0 } };
+    int unused;
+
+    (void)config;
+    return set_word(&unused, words, value);
+}
+
+static const char *check_async(struct config *config, const char *value)
+{
+    bool unused;
+
+    (void)config;
+    return set_flag(&unused, value);
+}
+
+static const char *check_workers(struct config *config, const char *value)
+{
+    unsigned unused;
+
+    (void)config;
+    return set_count(&unused, value, 1000);
+}
+
+static const char *check_stats(struct config *config, const char *value)
+{
+    (void)config;
+    return text_same_word(value, "off") || value[0] == '/' ? NULL : "it is neither off nor an absolute path";
+}
+
+static const char *check_quirks(struct tok_named_token *token, const char *value)
+{
+    static const struct word words[] = {
+        { "fork=share", 0 }, { "fork=finalize", 0 }, { "fork=refuse", 0 }, { NULL, 0 }
+    };
+    unsigned unused;
+
+    (void)token;
+    return set_words(&unused, words, value);
+}
+
+static const char *set_token_modules(struct tok_named_token *token, const char *value)
+{
+    return set_text(&token->modules, value);
+}
+
+static const char *set_token_pin(struct tok_named_token *token, const char *value)
+{
+    return set_source(&token->pin, value);
+}
+
+static const char *set_token_max_sessions(struct tok_named_token *token, const char *value)
+{
+    return set_count(&token->max_sessions, value, MOST_SESSIONS);
+}
+
 static const struct setting settings[] = {
     { .name = "pkcs11-module",
       .aliases = { "pkcs11-module-path", "pkcs11_module" },
       .variables = { "PKCS11_PROVIDER_MODULE", "PKCS11_MODULE_PATH" },
-      .allowed = "paths, which have a slash, or names that p11-kit knows, with commas between",
+      .allowed = MODULES_ALLOWED,
       .otherwise = "every module that p11-kit has registered",
       .set = set_modules,
       .help = "The PKCS#11 modules to use." },
@@ -288,7 +414,7 @@ static const struct setting settings[] = {
     { .name = "pin",
       .aliases = { "pkcs11-module-token-pin" },
       .variables = { "PKCS11_PIN" },
-      .allowed = "file:/PATH, env:NAME, fd:N, credential:NAME, exec:/PROGRAM, value:PIN, or the PIN itself",
+      .allowed = PIN_ALLOWED,
       .otherwise = "the application is asked",
       .secret = true,
       .set = set_pin,
@@ -303,9 +429,12 @@ static const struct setting settings[] = {
       .otherwise = "none",
       .set = set_tokens,
       .help = "Tokens of which the configuration says more, each with token.NAME.uri." },
-    { .name = "login",
-      .aliases = { "pkcs11-module-login-behavior", "force_login" },
+    { .name = "force_login", /* before login, which may say otherwise */
       .variables = { "PKCS11_FORCE_LOGIN" },
+      .allowed = "yes or no",
+      .set = set_force_login },
+    { .name = "login",
+      .aliases = { "pkcs11-module-login-behavior" },
       .allowed = "auto, always or never",
       .otherwise = "auto",
       .set = set_login,
@@ -316,10 +445,9 @@ static const struct setting settings[] = {
       .otherwise = "lazy",
       .set = set_load,
       .help = "When a key from a key file is looked for on its token: at its first use, or when it is loaded, so that "
-              "a check of a "
-              "server's configuration tells." },
+              "a check of a server's configuration tells." },
     { .name = "max-sessions",
-      .allowed = "a number from 1 to 100000",
+      .allowed = SESSIONS_ALLOWED,
       .otherwise = "as many as the token has",
       .set = set_max_sessions,
       .help = "How many sessions to open on a token at the most." },
@@ -361,17 +489,25 @@ static const struct setting settings[] = {
       .otherwise = "off",
       .set = set_trace,
       .help = "Where to write what happens, a line an event; never a secret." },
+    { .name = "after-fork", .allowed = "lazy or eager", .idle = true, .set = check_after_fork },
+    { .name = "async", .allowed = "yes or no", .idle = true, .set = check_async },
+    { .name = "workers", .allowed = "a number from 1 to 1000", .idle = true, .set = check_workers },
+    { .name = "reinit", .allowed = "auto or never", .idle = true, .set = check_reinit },
+    { .name = "stats", .allowed = "off, or the absolute path of a directory", .idle = true, .set = check_stats },
 };
 
-/* What tokens.NAME may have. */
-static const char *const token_keys[] = { "uri", "pkcs11-module", "pin", "max-sessions" };
+static const struct token_setting token_settings[] = {
+    { .name = "pkcs11-module", .allowed = MODULES_ALLOWED, .set = set_token_modules },
+    { .name = "pin", .allowed = PIN_ALLOWED, .secret = true, .set = set_token_pin },
+    { .name = "max-sessions", .allowed = SESSIONS_ALLOWED, .set = set_token_max_sessions },
+    { .name = "quirks", .allowed = "fork=share, fork=finalize or fork=refuse", .idle = true, .set = check_quirks },
+};
 
-/* OpenSSL's own keys in a provider's section, and what other providers know that needs no counterpart here. */
+/* OpenSSL's own keys in a provider's section. */
+static const char *const openssl_keys[] = { "identity", "module", "activate", "soft_load" };
+
+/* What other providers know, and needs no counterpart here. */
 static const char *const other_keys[] = {
-    "identity",
-    "module",
-    "activate",
-    "soft_load",
     "pkcs11-module-allow-export",
     "pkcs11-module-cache-pins",
     "pkcs11-module-cache-keys",
@@ -383,19 +519,6 @@ static const char *const other_keys[] = {
 };
 
 /* --- reading ------------------------------------------------------------------------------------------------------ */
-
-/* SIGNET_PIN_LAST_TRY for pin-last-try. */
-static const char *variable_value(const char *name)
-{
-    char variable[64];
-    struct text text = TEXT_OVER(variable);
-
-    text_printf(&text, "SIGNET_%s", name);
-    for (char *at = variable; *at != '\0'; at++) {
-        *at = *at == '-' || *at == '.' ? '_' : (char)toupper((unsigned char)*at);
-    }
-    return secure_getenv(variable);
-}
 
 static struct {
     const char *key;
@@ -423,74 +546,110 @@ static const char *override_of(const char *key)
     return NULL;
 }
 
-static const char *setting_value(const struct setting *setting, const struct config_source *source)
+/* A value, and the name under which the administrator said it. */
+struct found {
+    const char *value; /* borrowed; NULL: nobody said anything */
+    const char *name;
+    char key[128];
+    char variable[160];
+};
+
+static void look_in_source(struct found *found, const struct config_source *source, const char *key)
 {
-    const char *value = override_of(setting->name);
-
-    if (value == NULL) {
-        value = source->get(source->arg, setting->name);
+    if (found->value == NULL) {
+        found->value = source->get(source->arg, key);
+        found->name = key;
     }
-
-    for (size_t i = 0; value == NULL && i < COUNT_OF(setting->aliases) && setting->aliases[i] != NULL; i++) {
-        value = source->get(source->arg, setting->aliases[i]);
-    }
-    if (value == NULL) {
-        value = variable_value(setting->name);
-    }
-    for (size_t i = 0; value == NULL && i < COUNT_OF(setting->variables) && setting->variables[i] != NULL; i++) {
-        value = secure_getenv(setting->variables[i]);
-    }
-    return value;
 }
 
-static struct tok_result bad(const char *name, const char *value, bool secret, const char *wrong, const char *allowed)
+/* Gives nothing in a set-user-id process. */
+static void look_in_environment(struct found *found, const char *variable)
 {
-    return tok_fail(TOK_CODE_BAD_SETTING, "%s = %s: %s; it may be %s", name, secret ? "(not shown)" : value, wrong,
-                    allowed);
+    if (found->value == NULL) {
+        found->value = secure_getenv(variable);
+        found->name = variable;
+    }
 }
 
-static struct tok_result setting_apply(struct config *config, const struct setting *setting, const char *value)
+/* SIGNET_PIN_LAST_TRY for pin-last-try. */
+static void own_variable(struct found *found, const char *key)
 {
-    const char *wrong = setting->set(config, value);
+    struct text text = TEXT_OVER(found->variable);
 
-    return wrong == NULL ? tok_good() : bad(setting->name, value, setting->secret, wrong, setting->allowed);
+    text_printf(&text, "SIGNET_%s", key);
+    for (char *at = found->variable; *at != '\0'; at++) {
+        *at = *at == '-' || *at == '.' ? '_' : (char)toupper((unsigned char)*at);
+    }
+    look_in_environment(found, found->variable);
 }
 
-static const char *token_value(const struct config_source *source, const struct tok_named_token *token, const char *key,
-                               char name[128])
+static void setting_find(struct found *found, const struct setting *setting, const struct config_source *source)
 {
-    struct text text = text_over(name, 128);
+    found->value = override_of(setting->name);
+    found->name = setting->name;
+    look_in_source(found, source, setting->name);
+    for (const char *const *alias = setting->aliases; *alias != NULL; alias++) {
+        look_in_source(found, source, *alias);
+    }
+    own_variable(found, setting->name);
+    for (const char *const *variable = setting->variables; *variable != NULL; variable++) {
+        look_in_environment(found, *variable);
+    }
+}
 
-    text_printf(&text, "token.%s.%s", token->name, key);
-    return source->get(source->arg, name);
+static void token_find(struct found *found, const struct tok_named_token *token, const char *name,
+                       const struct config_source *source)
+{
+    struct text text = TEXT_OVER(found->key);
+
+    text_printf(&text, "token.%s.%s", token->name, name);
+    found->value = NULL;
+    look_in_source(found, source, found->key);
+    own_variable(found, found->key);
+}
+
+static struct tok_result bad(const struct found *found, bool secret, const char *wrong, const char *allowed)
+{
+    return tok_fail(TOK_CODE_BAD_SETTING, "%s = %s: %s; it may be %s", found->name,
+                    secret ? "(not shown)" : found->value, wrong, allowed);
+}
+
+static struct tok_result setting_read(struct config *config, const struct setting *setting,
+                                      const struct config_source *source)
+{
+    struct found found;
+    const char *wrong;
+
+    setting_find(&found, setting, source);
+    wrong = found.value == NULL ? NULL : setting->set(config, found.value);
+    return wrong == NULL ? tok_good() : bad(&found, setting->secret, wrong, setting->allowed);
+}
+
+static struct tok_result token_setting_read(struct tok_named_token *token, const struct token_setting *setting,
+                                            const struct config_source *source)
+{
+    struct found found;
+    const char *wrong;
+
+    token_find(&found, token, setting->name, source);
+    wrong = found.value == NULL ? NULL : setting->set(token, found.value);
+    return wrong == NULL ? tok_good() : bad(&found, setting->secret, wrong, setting->allowed);
 }
 
 static struct tok_result token_read(struct tok_named_token *token, const struct config_source *source)
 {
-    char name[128];
-    const char *value = token_value(source, token, "uri", name);
-    uint64_t number;
-    const char *wrong;
+    struct found found;
 
-    if (value == NULL) {
+    token_find(&found, token, "uri", source);
+    if (found.value == NULL) {
         return tok_fail(TOK_CODE_BAD_SETTING,
                         "tokens has '%s', but there is no %s (a value is lost, too, if a section of the file bears "
                         "its name)",
-                        token->name, name);
+                        token->name, found.key);
     }
-    TOK_TRY(tok_context(tok_uri_parse(&token->uri, value, TOK_URI_FROM_APPLICATION), "%s", name));
-    if ((value = token_value(source, token, "pkcs11-module", name)) != NULL &&
-        (wrong = set_text(&token->modules, value)) != NULL) {
-        return bad(name, value, false, wrong, "a path or a name that p11-kit knows");
-    }
-    if ((value = token_value(source, token, "pin", name)) != NULL) {
-        TOK_TRY(tok_context(tok_pin_source_new(&token->pin, value, TOK_PIN_FROM_SETTINGS), "%s", name));
-    }
-    if ((value = token_value(source, token, "max-sessions", name)) != NULL) {
-        if ((wrong = set_number(&number, value, 1, 100000)) != NULL) {
-            return bad(name, value, false, wrong, "a number from 1 to 100000");
-        }
-        token->max_sessions = (unsigned)number;
+    TOK_TRY(tok_context(tok_uri_parse(&token->uri, found.value, TOK_URI_FROM_APPLICATION), "%s", found.name));
+    for (size_t i = 0; i < COUNT_OF(token_settings); i++) {
+        TOK_TRY(token_setting_read(token, &token_settings[i], source));
     }
     return tok_good();
 }
@@ -502,11 +661,7 @@ struct tok_result config_read(struct config *out_config, const struct config_sou
 
     tok_settings_init(&config.settings);
     for (size_t i = 0; i < COUNT_OF(settings); i++) {
-        const char *value = setting_value(&settings[i], source);
-
-        if (value != NULL) {
-            TOK_TRY(setting_apply(&config, &settings[i], value));
-        }
+        TOK_TRY(setting_read(&config, &settings[i], source));
     }
     for (size_t i = 0; i < config.settings.num_tokens; i++) {
         TOK_TRY(token_read(&config.settings.tokens[i], source));
@@ -520,57 +675,129 @@ void config_end(struct config *config)
     tok_settings_end(&config->settings);
 }
 
-/* --- what is known ------------------------------------------------------------------------------------------------ */
+/* --- asking about keys -------------------------------------------------------------------------------------------- */
 
-static bool token_key_known(const char *key)
+static bool listed(const char *const *words, size_t count, const char *word)
 {
-    const char *last = strrchr(key, '.');
-
-    for (size_t i = 0; strncmp(key, "token.", 6) == 0 && i < COUNT_OF(token_keys); i++) {
-        if (last != NULL && strcmp(last + 1, token_keys[i]) == 0) {
+    for (size_t i = 0; i < count; i++) {
+        if (strcmp(words[i], word) == 0) {
             return true;
         }
     }
     return false;
 }
 
-bool config_known(const char *key)
+static const struct setting *setting_by_key(const char *key)
 {
     for (size_t i = 0; i < COUNT_OF(settings); i++) {
-        if (strcmp(settings[i].name, key) == 0) {
-            return true;
-        }
-        for (size_t j = 0; j < COUNT_OF(settings[i].aliases) && settings[i].aliases[j] != NULL; j++) {
-            if (strcmp(settings[i].aliases[j], key) == 0) {
-                return true;
-            }
+        if (strcmp(settings[i].name, key) == 0 || listed(settings[i].aliases, names_count(settings[i].aliases), key)) {
+            return &settings[i];
         }
     }
-    for (size_t i = 0; i < COUNT_OF(other_keys); i++) {
-        if (strcmp(other_keys[i], key) == 0) {
+    return NULL;
+}
+
+const char *config_token_part(const char *key, size_t *out_len)
+{
+    const char *dot = strncmp(key, "token.", 6) == 0 ? strchr(key + 6, '.') : NULL;
+
+    *out_len = dot != NULL ? (size_t)(dot - key) - 6 : 0;
+    return dot != NULL ? dot + 1 : NULL;
+}
+
+/* Likewise for what stands behind token.NAME. */
+static enum config_key token_key_kind(const char *part)
+{
+    for (size_t i = 0; i < COUNT_OF(token_settings); i++) {
+        if (strcmp(token_settings[i].name, part) == 0) {
+            return token_settings[i].idle ? CONFIG_KEY_IDLE : CONFIG_KEY_KNOWN;
+        }
+    }
+    return strcmp(part, "uri") == 0 ? CONFIG_KEY_KNOWN : CONFIG_KEY_UNKNOWN;
+}
+
+enum config_key config_key(const char *key)
+{
+    const struct setting *setting = setting_by_key(key);
+    size_t len;
+    const char *part = config_token_part(key, &len);
+
+    if (setting != NULL) {
+        return setting->idle ? CONFIG_KEY_IDLE : CONFIG_KEY_KNOWN;
+    }
+    if (listed(openssl_keys, COUNT_OF(openssl_keys), key)) {
+        return CONFIG_KEY_OPENSSL;
+    }
+    if (listed(other_keys, COUNT_OF(other_keys), key)) {
+        return CONFIG_KEY_KNOWN;
+    }
+    return part == NULL ? CONFIG_KEY_UNKNOWN : token_key_kind(part);
+}
+
+bool config_has_token(const struct config_source *source, const char *name, size_t len)
+{
+    struct found found;
+    SCOPED(scoped_free) char *copy = NULL;
+    char *rest;
+    char *item;
+
+    setting_find(&found, setting_by_key("tokens"), source);
+    copy = found.value != NULL ? strdup(found.value) : NULL;
+    rest = copy;
+    while ((item = text_next_item(&rest)) != NULL) {
+        if (strlen(item) == len && strncmp(item, name, len) == 0) {
             return true;
         }
     }
-    return token_key_known(key);
+    return false;
 }
 
 /* --- the man page ------------------------------------------------------------------------------------------------- */
 
+static void print_names(FILE *out, const char *what, const char *const *names)
+{
+    for (size_t i = 0; names[i] != NULL; i++) {
+        fprintf(out, "%s\n.BR %s%s\n", i == 0 ? what : "and", names[i], names[i + 1] == NULL ? " ." : "");
+    }
+}
+
+static void print_setting(FILE *out, const struct setting *setting)
+{
+    fprintf(out, ".TP\n.B %s\n%s\nIt may be %s.\nDefault: %s.\n", setting->name, setting->help, setting->allowed,
+            setting->otherwise);
+    print_names(out, "Other providers call it", setting->aliases);
+    print_names(out, "Also read from the environment variable", setting->variables);
+}
+
 void config_print_man(FILE *out)
 {
-    for (size_t i = 0; i < COUNT_OF(settings); i++) {
-        const struct setting *setting = &settings[i];
+    const char *separator = "";
 
-        fprintf(out, ".TP\n.B %s\n%s\nIt may be %s.\nDefault: %s.\n", setting->name, setting->help, setting->allowed,
-                setting->otherwise);
-        for (size_t j = 0; j < COUNT_OF(setting->aliases) && setting->aliases[j] != NULL; j++) {
-            fprintf(out, "%s\n.BR %s%s\n", j == 0 ? "Also read:" : "and", setting->aliases[j],
-                    j + 1 < COUNT_OF(setting->aliases) && setting->aliases[j + 1] != NULL ? "" : " .");
+    for (size_t i = 0; i < COUNT_OF(settings); i++) {
+        if (settings[i].help != NULL) {
+            print_setting(out, &settings[i]);
         }
     }
-    for (size_t i = 0; i < COUNT_OF(token_keys); i++) {
-        fprintf(out, ".TP\n.BI token. NAME .%s\n%s\n", token_keys[i],
-                i == 0 ? "Which token NAME is: a PKCS#11 URI. Needed for each name in tokens."
-                       : "As the setting of that name, for this token alone.");
+    fputs(".TP\n.BI token. NAME .uri\nWhich token NAME is: a PKCS#11 URI. Needed for each name in tokens.\n", out);
+    for (size_t i = 0; i < COUNT_OF(token_settings); i++) {
+        if (!token_settings[i].idle) {
+            fprintf(out, ".TP\n.BI token. NAME .%s\nAs the setting of that name, for this token alone.\n",
+                    token_settings[i].name);
+        }
     }
+    fputs(".PP\nThese are checked, so that a configuration can be written for later versions, and have no effect in "
+          "this one:\n",
+          out);
+    for (size_t i = 0; i < COUNT_OF(settings); i++) {
+        if (settings[i].idle) {
+            fprintf(out, "%s%s", separator, settings[i].name);
+            separator = ", ";
+        }
+    }
+    for (size_t i = 0; i < COUNT_OF(token_settings); i++) {
+        if (token_settings[i].idle) {
+            fprintf(out, ", token.NAME.%s", token_settings[i].name);
+        }
+    }
+    fputs(".\n", out);
 }

@@ -39,8 +39,19 @@ void config_end(struct config *config);
  * `value` are borrowed for good; before any other thread starts. At most 8. */
 void config_override(const char *key, const char *value);
 
-/* config_known tells whether a configuration may say `key` ("pin", "token.prod.uri", a peer's name). */
-bool config_known(const char *key);
+/* What a key of the section is ("pin", "token.prod.uri", a peer's name). */
+enum config_key {
+    CONFIG_KEY_UNKNOWN,
+    CONFIG_KEY_KNOWN,
+    CONFIG_KEY_IDLE,    /* checked, but without effect in this version */
+    CONFIG_KEY_OPENSSL, /* OpenSSL's own: "activate" */
+};
+enum config_key config_key(const char *key);
+/* config_token_part is what stands behind token.NAME., with NAME's length; NULL if the key is none such. Borrowed. */
+const char *config_token_part(const char *key, size_t *out_len);
+/* config_has_token tells whether the setting `tokens` has name[0..len). */
+bool config_has_token(const struct config_source *source, const char *name, size_t len);
+
 /* config_print_man prints the SETTINGS section of signet(7) in roff. */
 void config_print_man(FILE *out);
 

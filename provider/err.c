@@ -4,6 +4,7 @@
 #include <pthread.h>
 #include <stdarg.h>
 #include <stdio.h>
+#include <string.h>
 
 #include "pkcs11/ckr.h"
 #include "provider/provider.h"
@@ -82,41 +83,53 @@ void prov_err_init(struct prov_err_core *core, const OSSL_DISPATCH *in)
     }
 }
 
-__attribute__((format(printf, 3, 0))) static int raise_va(const struct prov_ctx *prov, unsigned reason,
-                                                          const char *format, va_list args)
+/* The name of a source file from the room on, wherever it was compiled from. */
+static const char *short_file(const char *file)
+{
+    const char *room = strstr(file, "provider/");
+
+    for (const char *next = room; next != NULL; next = strstr(next + 1, "provider/")) {
+        room = next;
+    }
+    return room != NULL ? room : file;
+}
+
+__attribute__((format(printf, 4, 0))) static int raise_va(const struct prov_ctx *prov, struct prov_place place,
+                                                          unsigned reason, const char *format, va_list args)
 {
     const struct prov_err_core *core = &prov->err;
 
     if (core->new_error != NULL && core->set_debug != NULL && core->vset_error != NULL) {
         core->new_error(prov->handle);
-        core->set_debug(prov->handle, "signet", 0, "");
+        core->set_debug(prov->handle, short_file(place.file), place.line, place.function);
         core->vset_error(prov->handle, reason, format, args);
     }
     return 0;
 }
 
-__attribute__((format(printf, 3, 4))) static int raise(const struct prov_ctx *prov, unsigned reason, const char *format,
-                                                       ...)
+__attribute__((format(printf, 4, 5))) static int raise(const struct prov_ctx *prov, struct prov_place place,
+                                                       unsigned reason, const char *format, ...)
 {
     va_list args;
 
     va_start(args, format);
-    (void)raise_va(prov, reason, format, args);
+    (void)raise_va(prov, place, reason, format, args);
     va_end(args);
     return 0;
 }
 
-int prov_raise(const struct prov_ctx *prov, enum prov_reason reason, const char *format, ...)
+int prov_raise_at(const struct prov_ctx *prov, struct prov_place place, enum prov_reason reason, const char *format,
+                  ...)
 {
     va_list args;
 
     va_start(args, format);
-    (void)raise_va(prov, reason, format, args);
+    (void)raise_va(prov, place, reason, format, args);
     va_end(args);
     return 0;
 }
 
-int prov_fail(const struct prov_ctx *prov, const struct tok_result *failure)
+int prov_fail_at(const struct prov_ctx *prov, const struct tok_result *failure, struct prov_place place)
 {
     const char *advice = tok_advice(failure);
     const char *hint = prov->hint;
@@ -125,7 +138,7 @@ int prov_fail(const struct prov_ctx *prov, const struct tok_result *failure)
     if (failure->code == TOK_CODE_CKR && failure->rv <= CKR_LAST) {
         reason = (unsigned)(CKR_BASE + failure->rv);
     }
-    return raise(prov, reason, "%s%s%s%s%s", failure->message, advice[0] != '\0' ? ". " : "", advice,
+    return raise(prov, place, reason, "%s%s%s%s%s", failure->message, advice[0] != '\0' ? ". " : "", advice,
                  hint != NULL ? ". By the way: " : "", hint != NULL ? hint : "");
 }
 

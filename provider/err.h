@@ -9,6 +9,7 @@
 
 #include <openssl/core.h>
 #include <openssl/core_dispatch.h>
+#include <openssl/macros.h>
 
 #include "pkcs11/result.h"
 
@@ -41,13 +42,24 @@ void prov_err_init(struct prov_err_core *core, const OSSL_DISPATCH *in);
 /* prov_reason_strings is the table for OSSL_FUNC_PROVIDER_GET_REASON_STRINGS; static. */
 const OSSL_ITEM *prov_reason_strings(void);
 
+/* Where in the source an entry comes from. */
+struct prov_place {
+    const char *file;
+    int line;
+    const char *function;
+};
+#define PROV_HERE ((struct prov_place){ OPENSSL_FILE, OPENSSL_LINE, OPENSSL_FUNC })
+
 /* prov_fail raises the failure of the token's floor and returns 0, so that a dispatch function ends with
  *     return tok_ok(&r) ? 1 : prov_fail(prov, &r);
  * The entry's text is the message, a full stop, and the advice. */
-int prov_fail(const struct prov_ctx *prov, const struct tok_result *failure);
-/* prov_raise raises a reason of ours and returns 0. */
-__attribute__((format(printf, 3, 4))) int prov_raise(const struct prov_ctx *prov, enum prov_reason reason,
-                                                     const char *format, ...);
+int prov_fail_at(const struct prov_ctx *prov, const struct tok_result *failure, struct prov_place place);
+#define prov_fail(prov, failure) prov_fail_at((prov), (failure), PROV_HERE)
+
+/* prov_raise(prov, reason, format, ...) raises a reason of ours and returns 0. */
+__attribute__((format(printf, 4, 5))) int prov_raise_at(const struct prov_ctx *prov, struct prov_place place,
+                                                        enum prov_reason reason, const char *format, ...);
+#define prov_raise(prov, ...) prov_raise_at((prov), PROV_HERE, __VA_ARGS__)
 
 /* Around an attempt whose errors nobody should see: mark, then forget or keep what came since. Each step down to the
  * token's floor is such an attempt: a module that uses libcrypto leaves errors of its own on our queue, even where it

@@ -2,9 +2,24 @@
 #include <openssl/err.h>
 #include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 
+#include "base/text.h"
 #include "command.h"
 #include "provider/conffile.h"
+
+/* --module may be said several times. */
+static void module_add(const char *path)
+{
+    static char list[4096];
+    static struct text text;
+
+    if (text.size == 0) {
+        text = TEXT_OVER(list);
+    }
+    text_printf(&text, "%s%s", text.len > 0 ? "," : "", path);
+    config_override("pkcs11-module", list);
+}
 
 bool common_option(struct common_options *options, int option, const char *argument)
 {
@@ -16,7 +31,7 @@ bool common_option(struct common_options *options, int option, const char *argum
         options->provider = argument;
         return true;
     case 'M':
-        config_override("pkcs11-module", argument);
+        module_add(argument);
         return true;
     case 'p':
         config_override("pin", argument);
@@ -26,61 +41,110 @@ bool common_option(struct common_options *options, int option, const char *argum
     }
 }
 
-struct lookup {
-    CONF *conf;          /* NULL: none */
-    const char *section; /* NULL: it has none for the provider */
-};
-
-/* `token.NAME.key` may stand flat in the section, or as `key` in a section that token.NAME names. */
-static const char *nested(const struct lookup *lookup, const char *key)
+const char *common_provider(const struct common_options *options)
 {
-    const char *last = strrchr(key, '.');
-    char parent[128];
-    const char *section;
-
-    if (last == NULL || (size_t)(last - key) >= sizeof(parent)) {
-        return NULL;
-    }
-    memcpy(parent, key, (size_t)(last - key));
-    parent[last - key] = '\0';
-    section = NCONF_get_string(lookup->conf, lookup->section, parent);
-    return section == NULL ? NULL : NCONF_get_string(lookup->conf, section, last + 1);
+    return options->provider != NULL ? options->provider : "signet";
 }
 
-static const char *get(void *arg, const char *key)
+/* The configuration that was read, and the provider's section in it; no section says nothing. */
+struct lookup {
+    CONF *conf;
+    const char *section;
+};
+
+static void lookup_end(struct lookup *lookup)
+{
+    NCONF_free(lookup->conf);
+}
+
+static const char *lookup_get(void *arg, const char *key)
 {
     const struct lookup *lookup = arg;
-    const char *value;
 
-    if (lookup->section == NULL) {
-        return NULL;
+    return lookup->section == NULL ? NULL : config_value(lookup->conf, lookup->section, key);
+}
+
+/* libcrypto's first error is the cause; for a line that makes no sense its data ends in the line's number. */
+static struct tok_result unreadable(const char *path)
+{
+    const char *data = "";
+    int flags = 0;
+    unsigned long code = ERR_get_error_all(NULL, NULL, NULL, &data, &flags);
+    const char *reason = ERR_SYSTEM_ERROR(code) ? strerror(ERR_GET_REASON(code)) : ERR_reason_error_string(code);
+    const char *line = strstr(data, "line ");
+
+    return tok_fail(TOK_CODE_BAD_ARGUMENT, "the configuration file '%s' can't be read: %s%s%s", path,
+                    reason != NULL ? reason : "unknown error", line != NULL ? ", " : "", line != NULL ? line : "");
+}
+
+/* OpenSSL goes on without its own file where that does not exist; so do we, but say so if it was named. */
+static struct tok_result lookup_open(struct lookup *lookup, const struct common_options *options)
+{
+    char *standard = CONF_get1_default_config_file();
+    const char *path = options->file != NULL ? options->file : standard;
+    struct tok_result result = tok_good();
+
+    ERR_clear_error();
+    lookup->conf = path == NULL ? NULL : config_file(path);
+    if (lookup->conf != NULL) {
+        lookup->section = config_section(lookup->conf, common_provider(options));
+    } else if (options->file != NULL || (path != NULL && access(path, F_OK) == 0)) {
+        result = unreadable(path);
+    } else if (secure_getenv("OPENSSL_CONF") != NULL) {
+        complain("the configuration file '%s' (OPENSSL_CONF) does not exist", path);
     }
-    value = NCONF_get_string(lookup->conf, lookup->section, key);
-    return value != NULL ? value : nested(lookup, key);
+    if (lookup->conf != NULL && lookup->section == NULL && (options->file != NULL || options->provider != NULL)) {
+        result = tok_fail(TOK_CODE_BAD_ARGUMENT, "the configuration file '%s' has no provider '%s'", path,
+                          common_provider(options));
+    }
+    OPENSSL_free(standard);
+    return result;
 }
 
 struct tok_result common_config(struct config *out_config, const struct common_options *options)
 {
-    struct lookup lookup = { .conf = config_file(options->file) };
-    const struct config_source source = { get, &lookup };
-    struct tok_result result;
+    SCOPED(lookup_end) struct lookup lookup = { .conf = NULL };
+    SCOPED(scoped_free) char *hint = NULL;
+    const struct config_source source = { lookup_get, &lookup };
 
-    if (options->file != NULL && lookup.conf == NULL) {
-        return tok_fail(TOK_CODE_BAD_SETTING, "the configuration file '%s' can't be read", options->file);
+    TOK_TRY(lookup_open(&lookup, options));
+    if (lookup.section != NULL) {
+        TOK_TRY(config_inspect_section(&hint, lookup.conf, lookup.section));
     }
-    if (lookup.conf != NULL) {
-        lookup.section = config_section(lookup.conf, options->provider != NULL ? options->provider : "signet");
+    if (hint != NULL) {
+        complain("%s", hint);
     }
-    result = config_read(out_config, &source);
-    NCONF_free(lookup.conf);
     ERR_clear_error();
-    return result;
+    return config_read(out_config, &source);
+}
+
+/* What comes from a token or a file must not reach the terminal as control characters. */
+static void print_line(const char *line)
+{
+    fflush(stdout);
+    fputs("signet: ", stderr);
+    for (; *line != '\0'; line++) {
+        fputc((unsigned char)*line < ' ' || *line == 0x7f ? '?' : *line, stderr);
+    }
+    fputc('\n', stderr);
+}
+
+void complain(const char *format, ...)
+{
+    char line[2048];
+    struct text text = TEXT_OVER(line);
+    va_list args;
+
+    va_start(args, format);
+    text_vprintf(&text, format, args);
+    va_end(args);
+    print_line(line);
 }
 
 int report(const struct tok_result *failure)
 {
     const char *advice = tok_advice(failure);
 
-    fprintf(stderr, "signet: %s%s%s\n", failure->message, advice[0] != '\0' ? ". " : "", advice);
+    complain("%s%s%s", failure->message, advice[0] != '\0' ? ". " : "", advice);
     return 1;
 }

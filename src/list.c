@@ -13,46 +13,91 @@
 static void usage(FILE *out)
 {
     fputs("usage: signet list [OPTION]... [URI]\n\n"
-          "Shows the modules, tokens, keys and certificates that URI (pkcs11:) matches.\n\n" COMMON_USAGE,
+          "Shows the modules, tokens, keys and certificates that URI (pkcs11:) matches.\n"
+          "Private keys are shown where the PIN is known and meant for just that token.\n\n" COMMON_USAGE,
           out);
 }
 
+/* What is listed, and how it went. */
+struct listing {
+    const struct tok_settings *settings;
+    const struct tok_uri *asked;
+    struct tok_token_list tokens;
+    bool every_type;    /* the URI names no type of object */
+    bool private_asked; /* it names private keys, so that not seeing them is a failure */
+    bool failed;
+};
+
+static void failed(struct listing *listing, const struct tok_result *result)
+{
+    (void)report(result);
+    listing->failed = true;
+}
+
+/* --- printing ----------------------------------------------------------------------------------------------------- */
+
+/* What a token says of itself must not reach the terminal as control characters. */
+static void print_bytes(const unsigned char *bytes, size_t len)
+{
+    for (size_t i = 0; i < len; i++) {
+        putchar(bytes[i] < ' ' || bytes[i] == 0x7f ? '?' : bytes[i]);
+    }
+}
+
 /* Fields of Cryptoki are padded with spaces, not terminated. */
-static int field_len(const unsigned char *field, size_t size)
+static void print_field(const unsigned char *field, size_t size)
 {
     while (size > 0 && (field[size - 1] == ' ' || field[size - 1] == '\0')) {
         size--;
     }
-    return (int)size;
+    print_bytes(field, size);
 }
 
-#define FIELD(field) field_len((field), sizeof(field)), (const char *)(field)
+#define PRINT_FIELD(before, field) (fputs((before), stdout), print_field((field), sizeof(field)))
 
 static const struct {
     CK_FLAGS flag;
+    bool told_when; /* it is set, or is not */
     const char *text;
 } token_flags[] = {
-    { CKF_LOGIN_REQUIRED, "login required" },
-    { CKF_PROTECTED_AUTHENTICATION_PATH, "PIN pad" },
-    { CKF_USER_PIN_COUNT_LOW, "a wrong PIN was given" },
-    { CKF_USER_PIN_FINAL_TRY, "LAST PIN TRY" },
-    { CKF_USER_PIN_LOCKED, "PIN LOCKED" },
-    { CKF_USER_PIN_TO_BE_CHANGED, "PIN must be changed" },
+    { CKF_LOGIN_REQUIRED, true, "login required" },
+    { CKF_PROTECTED_AUTHENTICATION_PATH, true, "PIN pad" },
+    { CKF_USER_PIN_INITIALIZED, false, "NO USER PIN YET" },
+    { CKF_USER_PIN_COUNT_LOW, true, "a wrong PIN was given" },
+    { CKF_USER_PIN_FINAL_TRY, true, "LAST PIN TRY" },
+    { CKF_USER_PIN_LOCKED, true, "PIN LOCKED" },
+    { CKF_USER_PIN_TO_BE_CHANGED, true, "PIN must be changed" },
 };
 
 static void print_token(const CK_TOKEN_INFO *info)
 {
     const char *separator = "; ";
 
-    printf("  token '%.*s' (%.*s %.*s, serial %.*s", FIELD(info->label), FIELD(info->manufacturerID),
-           FIELD(info->model), FIELD(info->serialNumber));
+    PRINT_FIELD("  token '", info->label);
+    PRINT_FIELD("' (", info->manufacturerID);
+    PRINT_FIELD(" ", info->model);
+    PRINT_FIELD(", serial ", info->serialNumber);
     for (size_t i = 0; i < COUNT_OF(token_flags); i++) {
-        if ((info->flags & token_flags[i].flag) != 0) {
+        if (((info->flags & token_flags[i].flag) != 0) == token_flags[i].told_when) {
             printf("%s%s", separator, token_flags[i].text);
             separator = ", ";
         }
     }
     puts(")");
+}
+
+static size_t modulus_bits(const struct bytes *modulus)
+{
+    size_t bits = modulus->len * 8;
+
+    for (size_t i = 0; i < modulus->len; i++) {
+        for (unsigned bit = 0x80; bit != 0; bit >>= 1, bits--) {
+            if ((modulus->data[i] & bit) != 0) {
+                return bits;
+            }
+        }
+    }
+    return 0;
 }
 
 static void print_curve(const struct tok_public *half)
@@ -68,41 +113,80 @@ static void print_curve(const struct tok_public *half)
 static void print_half(const struct tok_public *half)
 {
     if (half->modulus.len > 0) {
-        printf("RSA %zu", half->modulus.len * 8);
+        printf("RSA %zu", modulus_bits(&half->modulus));
     } else {
         print_curve(half);
     }
 }
 
-static void print_item(const struct tok_item *item)
+static void print_subject(const struct bytes *der)
+{
+    const unsigned char *at = der->data;
+    X509 *certificate = d2i_X509(NULL, &at, (long)der->len);
+
+    if (certificate == NULL) {
+        fputs("(unreadable)", stdout);
+    } else {
+        X509_NAME_print_ex_fp(stdout, X509_get_subject_name(certificate), 0,
+                              XN_FLAG_ONELINE & ~(unsigned long)ASN1_STRFLGS_ESC_MSB);
+    }
+    X509_free(certificate);
+}
+
+static void print_what(const struct tok_item *item)
 {
     switch (item->kind) {
     case TOK_WANT_PRIVATE:
-        printf("    private key  ");
+        fputs("    private key  ", stdout);
         print_half(tok_key_half(item->key));
         break;
     case TOK_WANT_PUBLIC:
-        printf("    public key   ");
+        fputs("    public key   ", stdout);
         print_half(&item->half);
         break;
-    case TOK_WANT_CERTIFICATE: {
-        const unsigned char *at = item->certificate.data;
-        X509 *certificate = d2i_X509(NULL, &at, (long)item->certificate.len);
-        char subject[256] = "(unreadable)";
-
-        if (certificate != NULL) {
-            X509_NAME_oneline(X509_get_subject_name(certificate), subject, sizeof(subject));
-        }
-        printf("    certificate  %s", subject);
-        X509_free(certificate);
+    case TOK_WANT_CERTIFICATE:
+        fputs("    certificate  ", stdout);
+        print_subject(&item->certificate);
         break;
     }
+}
+
+/* Label and id in clear, and then the URI, in which they are encoded. */
+static void print_item(const struct tok_item *item)
+{
+    SCOPED(tok_uri_end) struct tok_uri *uri = NULL;
+    struct tok_result result = tok_uri_parse(&uri, item->uri, TOK_URI_FROM_APPLICATION);
+
+    print_what(item);
+    if (tok_ok(&result) && tok_uri_label(uri) != NULL) {
+        fputs(", '", stdout);
+        print_bytes(tok_uri_label(uri)->data, tok_uri_label(uri)->len);
+        putchar('\'');
+    }
+    if (tok_ok(&result) && tok_uri_id(uri) != NULL) {
+        fputs(", id ", stdout);
+        for (size_t i = 0; i < tok_uri_id(uri)->len; i++) {
+            printf("%02x", tok_uri_id(uri)->data[i]);
+        }
     }
     printf("\n      %s\n", item->uri);
 }
 
+/* --- looking ------------------------------------------------------------------------------------------------------ */
+
+/* Not seeing private keys is what this listing says of the token, or its failure. */
+static void private_hidden(struct listing *listing, const struct tok_result *why, const char *note)
+{
+    if (listing->private_asked) {
+        failed(listing, why);
+    } else if (listing->every_type) {
+        printf("    (no private keys: %s)\n", note);
+    }
+}
+
 /* Objects of one kind; finding none is nothing to report. */
-static int list_kind(const struct tok_settings *settings, const struct tok_uri *uri, enum tok_wanted kind)
+static void list_kind(struct listing *listing, const struct tok_settings *settings, const struct tok_uri *uri,
+                      enum tok_wanted kind)
 {
     SCOPED(tok_items_end) struct tok_items items = { .items = NULL };
     struct tok_result result = tok_find(&items, settings, uri, kind, NULL);
@@ -110,11 +194,11 @@ static int list_kind(const struct tok_settings *settings, const struct tok_uri *
     for (size_t i = 0; i < items.count; i++) {
         print_item(&items.items[i]);
     }
-    if (tok_ok(&result) || result.code == TOK_CODE_NO_OBJECT) {
-        return 0;
+    if (result.code == TOK_CODE_PIN_NEEDED) {
+        private_hidden(listing, &result, "they need a PIN: the setting pin, --pin, or pin-source in the URI");
+    } else if (!tok_ok(&result) && result.code != TOK_CODE_NO_OBJECT) {
+        failed(listing, &result);
     }
-    fflush(stdout);
-    return report(&result);
 }
 
 /* What is asked of this token: its own URI, with the object's attributes of the one that was given. */
@@ -136,51 +220,99 @@ static struct tok_result token_uri(struct tok_uri **out_uri, const CK_TOKEN_INFO
     return tok_uri_parse_like(out_uri, text, asked);
 }
 
-static int list_token(const struct tok_settings *settings, struct tok_token *token, const struct tok_uri *asked)
+/* A PIN that was meant for one token must not be tried on others: where several match, only a PIN of the token's own
+ * in the configuration serves. */
+static bool may_log_in(const struct listing *listing, struct tok_token *token)
+{
+    const struct tok_named_token *named = tok_token_settings(token, listing->settings);
+
+    return listing->tokens.count == 1 || (named != NULL && named->pin != NULL);
+}
+
+static void list_token(struct listing *listing, struct tok_token *token)
 {
     SCOPED(tok_uri_end) struct tok_uri *uri = NULL;
+    struct tok_settings settings = *listing->settings; /* borrows all but the policy */
     struct tok_result result;
     CK_TOKEN_INFO info;
-    int failed = 0;
 
     tok_token_info(token, &info);
     print_token(&info);
-    result = token_uri(&uri, &info, asked);
+    result = token_uri(&uri, &info, listing->asked);
     if (!tok_ok(&result)) {
-        return report(&result);
+        failed(listing, &result);
+        return;
     }
-    failed |= list_kind(settings, uri, TOK_WANT_PRIVATE);
-    failed |= list_kind(settings, uri, TOK_WANT_CERTIFICATE);
-    failed |= list_kind(settings, uri, TOK_WANT_PUBLIC);
-    return failed;
+    if (!may_log_in(listing, token)) {
+        settings.login = TOK_LOGIN_NEVER;
+    }
+    list_kind(listing, &settings, uri, TOK_WANT_PRIVATE);
+    list_kind(listing, &settings, uri, TOK_WANT_CERTIFICATE);
+    list_kind(listing, &settings, uri, TOK_WANT_PUBLIC);
+    if (settings.login != listing->settings->login && (info.flags & CKF_LOGIN_REQUIRED) != 0) {
+        result = tok_fail(TOK_CODE_PIN_NEEDED, "several tokens match, so that no PIN is tried on '%s'", token->label);
+        private_hidden(listing, &result,
+                       "several tokens match, so that no PIN is tried; name the token in a URI, or set token.NAME.pin");
+    }
 }
 
-static int list(const struct tok_settings *settings, const struct tok_uri *uri)
+static void list_module(struct listing *listing, struct tok_module *module)
 {
-    SCOPED(tok_token_list_end) struct tok_token_list tokens = { .items = NULL };
-    struct tok_result result = tok_find_tokens(&tokens, settings, uri, clock_us() + settings->deadline_us);
-    const struct tok_module *module = NULL;
-    int failed = 0;
+    struct tok_result result = tok_module_start(module, clock_us() + listing->settings->deadline_us);
+    CK_INFO info;
 
+    printf("module %s", module->path);
+    if (tok_ok(&result)) {
+        result = tok_module_info(module, &info);
+    }
+    if (tok_ok(&result)) {
+        PRINT_FIELD(" (", info.libraryDescription);
+        printf(" %u.%u)", info.libraryVersion.major, info.libraryVersion.minor);
+    }
+    putchar('\n');
     if (!tok_ok(&result)) {
-        return report(&result);
+        failed(listing, &result);
     }
-    for (size_t i = 0; i < tokens.count; i++) {
-        CK_INFO info;
-
-        if (tokens.items[i]->module != module) {
-            module = tokens.items[i]->module;
-            printf("module %s", module->path);
-            result = tok_module_info(tokens.items[i]->module, &info);
-            if (tok_ok(&result)) {
-                printf(" (%.*s %u.%u)", FIELD(info.libraryDescription), info.libraryVersion.major,
-                       info.libraryVersion.minor);
-            }
-            putchar('\n');
+    for (size_t i = 0; i < listing->tokens.count; i++) {
+        if (listing->tokens.items[i]->module == module) {
+            list_token(listing, listing->tokens.items[i]);
         }
-        failed |= list_token(settings, tokens.items[i], uri);
     }
-    return failed;
+}
+
+static struct tok_result list(struct listing *listing)
+{
+    SCOPED(tok_module_list_end) struct tok_module_list modules = { .items = NULL };
+    const struct tok_settings *settings = listing->settings;
+    const char *path = tok_uri_module_path(listing->asked);
+    const char *asked = path != NULL ? path : tok_uri_module_name(listing->asked);
+    struct tok_result found;
+
+    TOK_TRY(tok_registry_modules(&modules, asked != NULL ? asked : settings->modules, settings->init_args));
+    found = tok_find_tokens(&listing->tokens, settings, listing->asked, clock_us() + settings->deadline_us);
+    for (size_t i = 0; i < modules.count; i++) {
+        list_module(listing, modules.items[i]);
+    }
+    if (tok_ok(&found) && !tok_ok(&modules.trouble)) {
+        failed(listing, &modules.trouble);
+    }
+    return found;
+}
+
+/* A token that the configuration knows may have a module of its own. */
+static void list_named(struct listing *listing, const struct tok_named_token *named)
+{
+    struct tok_settings settings = *listing->settings; /* borrows all but the modules */
+    struct listing own = { .settings = &settings, .asked = named->uri, .every_type = true };
+    struct tok_result result;
+
+    settings.modules = named->modules;
+    result = list(&own);
+    if (!tok_ok(&result)) {
+        failed(&own, &result);
+    }
+    tok_token_list_end(&own.tokens);
+    listing->failed |= own.failed;
 }
 
 int list_main(int argc, char **argv)
@@ -189,7 +321,9 @@ int list_main(int argc, char **argv)
     SCOPED(config_end) struct config config = { .rsa_decrypt = 0 };
     SCOPED(tok_uri_end) struct tok_uri *uri = NULL;
     struct common_options options = { NULL, NULL };
+    struct listing listing = { .settings = &config.settings };
     struct tok_result result;
+    CK_OBJECT_CLASS class;
     int option;
 
     while ((option = getopt_long(argc, argv, "", known, NULL)) != -1) {
@@ -206,5 +340,20 @@ int list_main(int argc, char **argv)
     if (tok_ok(&result)) {
         result = common_config(&config, &options);
     }
-    return tok_ok(&result) ? list(&config.settings, uri) : report(&result);
+    if (tok_ok(&result)) {
+        listing.asked = uri;
+        listing.every_type = !tok_uri_class(uri, &class);
+        listing.private_asked = !listing.every_type && class == CKO_PRIVATE_KEY;
+        result = list(&listing);
+    }
+    if (!tok_ok(&result)) {
+        failed(&listing, &result);
+    }
+    for (size_t i = 0; optind == argc && i < config.settings.num_tokens; i++) {
+        if (config.settings.tokens[i].modules != NULL) {
+            list_named(&listing, &config.settings.tokens[i]);
+        }
+    }
+    tok_token_list_end(&listing.tokens);
+    return listing.failed;
 }

@@ -1,4 +1,5 @@
-/* signet: lists, diagnoses and prepares. The table of subcommands is its main. */
+/* signet: lists and prepares. The table of subcommands is its main. */
+#include <errno.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -55,20 +56,33 @@ static int settings_main(int argc, char **argv)
     return 0;
 }
 
+/* What a subcommand printed has to have arrived. */
+static int finish(int status)
+{
+    if (fflush(stdout) != 0 || ferror(stdout)) {
+        complain("standard output: %s", strerror(errno));
+        return 1;
+    }
+    return status;
+}
+
 int main(int argc, char **argv)
 {
     const char *name = argc > 1 ? argv[1] : "";
+    char title[64];
 
     if (strcmp(name, "--help") == 0 || strcmp(name, "--version") == 0) {
         name += 2;
     }
     for (size_t i = 0; i < COUNT_OF(subcommands); i++) {
         if (strcmp(subcommands[i].name, name) == 0) {
-            return subcommands[i].main(argc - 1, argv + 1);
+            (void)snprintf(title, sizeof(title), "signet %s", name);
+            argv[1] = title; /* as which getopt complains */
+            return finish(subcommands[i].main(argc - 1, argv + 1));
         }
     }
     if (argc > 1) {
-        fprintf(stderr, "signet: there is no subcommand '%s'\n\n", argv[1]);
+        complain("there is no subcommand '%s'", argv[1]);
     }
     usage(stderr);
     return EXIT_USAGE;

@@ -6,6 +6,7 @@
 #include <unistd.h>
 
 #include "provider/config.h"
+#include "provider/conffile.h"
 
 /* A configuration as pairs of strings, which a NULL ends. */
 static const char *get(void *arg, const char *key)
@@ -202,9 +203,215 @@ TEST(the_configuration_comes_before_the_environment_and_ours_before_others)
 
 TEST(known_settings_are_told_from_typos)
 {
-    assert_true(config_known("pin") && config_known("token.prod.uri") && config_known("activate") &&
-                config_known("init_args"));
-    assert_false(config_known("pinn") || config_known("token.prod.url") || config_known("token"));
+    static const char *const known[] = { "pin", "init_args", "force_login", "token.prod.uri",
+                                         "token.prod.max-sessions" };
+    static const char *const unknown[] = { "pinn", "token.prod.url", "token", "token.prod", "Pin", "token.prod.uri.x" };
+
+    for (size_t i = 0; i < COUNT_OF(known); i++) {
+        assert_int_equal(config_key(known[i]), CONFIG_KEY_KNOWN);
+    }
+    for (size_t i = 0; i < COUNT_OF(unknown); i++) {
+        assert_int_equal(config_key(unknown[i]), CONFIG_KEY_UNKNOWN);
+    }
+    assert_int_equal(config_key("activate"), CONFIG_KEY_OPENSSL);
+    assert_int_equal(config_key("async"), CONFIG_KEY_IDLE);
+    assert_int_equal(config_key("token.prod.quirks"), CONFIG_KEY_IDLE);
+}
+
+TEST(a_message_has_the_name_that_the_administrator_wrote)
+{
+    static const char *const pairs[] = { "pkcs11-module-login-behavior", "sometimes", NULL };
+    static const char *const none[] = { NULL };
+    struct config config;
+    struct tok_result result = read_pairs(&config, pairs);
+
+    assert_int_equal(result.code, TOK_CODE_BAD_SETTING);
+    assert_non_null(strstr(result.message, "pkcs11-module-login-behavior = sometimes"));
+    setenv("SIGNET_MAX_SESSIONS", "many", 1);
+    result = read_pairs(&config, none);
+    unsetenv("SIGNET_MAX_SESSIONS");
+    assert_int_equal(result.code, TOK_CODE_BAD_SETTING);
+    assert_non_null(strstr(result.message, "SIGNET_MAX_SESSIONS = many"));
+}
+
+TEST(a_named_token_is_told_about_in_the_environment_too)
+{
+    static const char *const pairs[] = { "tokens", "b-2", "token.b-2.pin", "value:1", NULL };
+    SCOPED(config_end) struct config config;
+    struct tok_result result;
+
+    setenv("SIGNET_TOKEN_B_2_URI", "pkcs11:token=B", 1);
+    setenv("SIGNET_TOKEN_B_2_PIN", "fd:x", 1); /* the configuration comes first */
+    result = read_pairs(&config, pairs);
+    unsetenv("SIGNET_TOKEN_B_2_URI");
+    unsetenv("SIGNET_TOKEN_B_2_PIN");
+    assert_true(tok_ok(&result));
+    assert_string_equal(tok_uri_text(config.settings.tokens[0].uri), "pkcs11:token=B");
+}
+
+TEST(a_named_tokens_settings_are_checked_and_its_pin_is_not_shown)
+{
+    static const struct {
+        const char *key;
+        const char *value;
+        const char *says;
+    } bad[] = {
+        { "token.a.pin", "fd:SECRET", "token.a.pin = (not shown)" },
+        { "token.a.max-sessions", "0", "token.a.max-sessions = 0: it is out of range" },
+        { "token.a.pkcs11-module", "", "token.a.pkcs11-module" },
+        { "token.a.quirks", "fork=often", "fork=share" },
+    };
+
+    for (size_t i = 0; i < COUNT_OF(bad); i++) {
+        const char *const pairs[] = { "tokens", "a", "token.a.uri", "pkcs11:token=A", bad[i].key, bad[i].value, NULL };
+        struct config config;
+        struct tok_result result = read_pairs(&config, pairs);
+
+        assert_int_equal(result.code, TOK_CODE_BAD_SETTING);
+        assert_non_null(strstr(result.message, bad[i].says));
+        assert_null(strstr(result.message, "SECRET"));
+    }
+}
+
+TEST(settings_of_later_versions_are_checked)
+{
+    static const char *const good[] = { "after-fork", "eager", "async", "no",     "workers", "4",
+                                        "reinit",     "never", "stats", "/run/x", NULL };
+    static const char *const bad[][2] = {
+        { "after-fork", "soon" }, { "async", "4" }, { "workers", "0" }, { "reinit", "yes" }, { "stats", "here" },
+    };
+    SCOPED(config_end) struct config config;
+    struct tok_result result = read_pairs(&config, good);
+
+    assert_true(tok_ok(&result));
+    for (size_t i = 0; i < COUNT_OF(bad); i++) {
+        const char *const pairs[] = { bad[i][0], bad[i][1], NULL };
+        struct config none;
+
+        result = read_pairs(&none, pairs);
+        assert_int_equal(result.code, TOK_CODE_BAD_SETTING);
+    }
+}
+
+TEST(another_providers_flag_to_log_in_gives_way_to_login)
+{
+    static const char *const no[] = { "force_login", "no", NULL };
+    static const char *const both[] = { "login", "never", "force_login", "yes", NULL };
+    SCOPED(config_end) struct config config;
+    struct tok_result result = read_pairs(&config, no);
+
+    assert_true(tok_ok(&result));
+    assert_int_equal(config.settings.login, TOK_LOGIN_AUTO);
+    config_end(&config);
+    result = read_pairs(&config, both);
+    assert_true(tok_ok(&result));
+    assert_int_equal(config.settings.login, TOK_LOGIN_NEVER);
+}
+
+/* --- files -------------------------------------------------------------------------------------------------------- */
+
+/* A file with the provider's section as given; the caller frees it by NCONF_free. */
+static CONF *file_with(const char *section)
+{
+    char path[] = "/tmp/signet-test-config.XXXXXX";
+    int fd = mkstemp(path);
+    CONF *conf;
+
+    assert_true(fd >= 0);
+    assert_true(dprintf(fd,
+                        "openssl_conf = init_sect\npin = value:1\n[init_sect]\nproviders = provider_sect\n"
+                        "[provider_sect]\ndefault = default_sect\nsignet = signet_sect\n[default_sect]\n"
+                        "activate = 1\n[other_sect]\nx = y\n[empty_sect]\n[signet_sect]\n%s\n",
+                        section) > 0);
+    assert_int_equal(close(fd), 0);
+    conf = config_file(path);
+    unlink(path);
+    assert_non_null(conf);
+    return conf;
+}
+
+TEST(a_value_is_found_where_openssl_finds_it)
+{
+    CONF *conf = file_with("token = tokens_sect\ntoken.b.uri = flat\nlogin = never\n"
+                           "[tokens_sect]\na = a_sect\n[a_sect]\nuri = deep");
+    const char *section = config_section(conf, "signet");
+
+    assert_string_equal(section, "signet_sect");
+    assert_string_equal(config_value(conf, section, "login"), "never");
+    assert_string_equal(config_value(conf, section, "token.a.uri"), "deep");
+    assert_string_equal(config_value(conf, section, "token.b.uri"), "flat");
+    assert_null(config_value(conf, section, "pin")); /* stands outside any section */
+    assert_null(config_value(conf, section, "token.a"));
+    assert_null(config_section(conf, "none"));
+    NCONF_free(conf);
+}
+
+TEST(a_section_may_say_under_which_name_the_provider_is_known)
+{
+    CONF *conf = file_with("identity = hsm\nactivate = 1");
+
+    assert_string_equal(config_section(conf, "hsm"), "signet_sect");
+    assert_null(config_section(conf, "signet"));
+    NCONF_free(conf);
+}
+
+TEST(what_openssl_would_lose_or_refuse_in_a_file_is_an_error)
+{
+    static const struct {
+        const char *section;
+        const char *says;
+    } bad[] = {
+        { "pin = other_sect", "pin in [signet_sect]: a section" },
+        { "pin = empty_sect", "pin in [signet_sect]: a section" },
+        { "pkcs11-module-path = other_sect", "pkcs11-module-path in [signet_sect]: a section" },
+        { "tokens = a\ntoken.a.uri = other_sect", "token.a.uri in [signet_sect]: a section" },
+        { "tokens = a\ntoken.a = a_sect\n[a_sect]\npin = other_sect", "token.a.pin in [signet_sect]: a section" },
+        { "token.a.uri = pkcs11:", "'a' is not among" },
+        { "tokens = ab\ntoken.a.uri = pkcs11:", "'a' is not among" },
+        { "token = tokens_sect\n[tokens_sect]\na = a_sect\n[a_sect]\nuri = pkcs11:", "'a' is not among" },
+        { "identity = signet_sect", "has it in itself" },
+    };
+
+    for (size_t i = 0; i < COUNT_OF(bad); i++) {
+        CONF *conf = file_with(bad[i].section);
+        char *hint = NULL;
+        struct tok_result result = config_inspect_section(&hint, conf, "signet_sect");
+
+        assert_int_equal(result.code, TOK_CODE_BAD_SETTING);
+        if (strstr(result.message, bad[i].says) == NULL) {
+            fail_msg("%s: '%s' does not say '%s'", bad[i].section, result.message, bad[i].says);
+        }
+        free(hint);
+        NCONF_free(conf);
+    }
+}
+
+TEST(what_has_no_effect_in_a_file_is_a_hint)
+{
+    static const struct {
+        const char *section;
+        const char *says; /* NULL: nothing */
+    } files[] = {
+        { "pinn = 1", "unknown setting 'pinn'" },
+        { "async = yes", "'async' in [signet_sect] has no effect" },
+        { "foo = other_sect", "unknown setting 'foo'" },
+        { "tokens = a\ntoken.a = a_sect\n[a_sect]\nurl = pkcs11:", "unknown setting 'token.a.url'" },
+        { "token.a = none_sect", "unknown setting 'token.a'" },
+        { "activate = 1\nmodule = /x.so\npin = value:1\ntokens = a\ntoken.a = a_sect\n[a_sect]\nuri = pkcs11:", NULL },
+    };
+
+    for (size_t i = 0; i < COUNT_OF(files); i++) {
+        CONF *conf = file_with(files[i].section);
+        char *hint = NULL;
+        struct tok_result result = config_inspect_section(&hint, conf, "signet_sect");
+
+        assert_true(tok_ok(&result));
+        if (files[i].says == NULL ? hint != NULL : (hint == NULL || strstr(hint, files[i].says) == NULL)) {
+            fail_msg("%s: '%s' does not say '%s'", files[i].section, hint, files[i].says);
+        }
+        free(hint);
+        NCONF_free(conf);
+    }
 }
 
 int main(void)
@@ -217,6 +424,15 @@ int main(void)
         cmocka_unit_test(names_of_other_providers_are_understood),
         cmocka_unit_test(the_configuration_comes_before_the_environment_and_ours_before_others),
         cmocka_unit_test(known_settings_are_told_from_typos),
+        cmocka_unit_test(a_message_has_the_name_that_the_administrator_wrote),
+        cmocka_unit_test(a_named_token_is_told_about_in_the_environment_too),
+        cmocka_unit_test(a_named_tokens_settings_are_checked_and_its_pin_is_not_shown),
+        cmocka_unit_test(settings_of_later_versions_are_checked),
+        cmocka_unit_test(another_providers_flag_to_log_in_gives_way_to_login),
+        cmocka_unit_test(a_value_is_found_where_openssl_finds_it),
+        cmocka_unit_test(a_section_may_say_under_which_name_the_provider_is_known),
+        cmocka_unit_test(what_openssl_would_lose_or_refuse_in_a_file_is_an_error),
+        cmocka_unit_test(what_has_no_effect_in_a_file_is_a_hint),
     };
 
     return RUN(tests);

@@ -72,7 +72,7 @@ TEST(a_bare_clone_is_noticed_by_its_process_id)
     if (pid == 0) {
         unsigned first = fork_generation();
 
-        _exit(first == 2 && fork_generation() == 2 ? 0 : 1);
+        child_exit(first == 2 && fork_generation() == 2 ? 0 : 1);
     }
     assert_int_equal(child_ended(pid), 0);
     assert_int_equal(fork_generation(), 1);
@@ -129,7 +129,7 @@ static void look_early(void)
 static void judge(void)
 {
     marked_late = process_exiting();
-    _exit(!marked_early && marked_late ? 0 : 1);
+    child_exit(!marked_early && marked_late ? 0 : 1);
 }
 
 static int exits(void *arg)
@@ -152,7 +152,7 @@ TEST(exit_is_marked_before_what_was_registered_before_the_watch)
 
 static void judge_late_only(void)
 {
-    _exit(process_exiting() ? 0 : 1);
+    child_exit(process_exiting() ? 0 : 1);
 }
 
 static int watches_often(void *arg)
@@ -196,7 +196,7 @@ TEST(threads_of_a_bare_clone_agree_on_one_step)
 
             wrong += pthread_join(threads[i], &answer) != 0 || answer != NULL;
         }
-        _exit(wrong);
+        child_exit(wrong);
     }
     assert_int_equal(child_ended(pid), 0);
 }

@@ -767,7 +767,7 @@ TEST(a_child_forked_amid_a_fetch_fetches_for_itself)
     pid = fork();
     if (pid == 0) {
         alarm(CHILD_SECONDS);
-        _exit(fetches(source));
+        child_exit(fetches(source));
     }
     assert_true(clock_us() < began + 900000);
     assert_int_equal(child_ended(pid), 0);
@@ -808,12 +808,12 @@ static int set_user_id(const char *what)
     pid = fork();
     if (pid == 0) {
         if (setresgid(65534, 65534, 65534) != 0 || setresuid(65534, 65534, 65534) != 0) {
-            _exit(90);
+            child_exit(90);
         }
         setenv("STARTERS_PIN", "1234", 1);
         setenv("CREDENTIALS_DIRECTORY", "/etc", 1);
         execl(copy, copy, what, (char *)NULL);
-        _exit(91);
+        child_exit(91);
     }
     return child_ended(pid);
 }

@@ -597,6 +597,7 @@ static bool module_accepted(uid_t folder_owner, mode_t folder_mode, uid_t owner,
 TEST(root_takes_no_module_that_others_may_change)
 {
     const uid_t nobody = 65534;
+    char loose[48];
     char target[64];
     char link[64];
     char text[128];
@@ -624,7 +625,16 @@ TEST(root_takes_no_module_that_others_may_change)
     close(open(target, O_WRONLY | O_CREAT, 0600));
     assert_true(chmod(target, 0666) == 0 && symlink(target, link) == 0);
     assert_non_null(strstr(refused(text), "may be changed by others"));
-    assert_true(unlink(target) == 0 && unlink(link) == 0 && rmdir(folder) == 0);
+    assert_true(unlink(target) == 0 && unlink(link) == 0);
+
+    /* and a link to where files may be replaced */
+    snprintf(loose, sizeof(loose), "%s/loose", folder);
+    snprintf(target, sizeof(target), "%s/module.so", loose);
+    assert_true(mkdir(loose, 0700) == 0 && chmod(loose, 0777) == 0);
+    close(open(target, O_WRONLY | O_CREAT, 0644));
+    assert_int_equal(symlink(target, link), 0);
+    assert_non_null(strstr(refused(text), "may be changed by others"));
+    assert_true(unlink(target) == 0 && unlink(link) == 0 && rmdir(loose) == 0 && rmdir(folder) == 0);
 }
 
 TEST(a_module_that_is_missing_is_for_the_loader_to_tell)

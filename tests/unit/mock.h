@@ -1,0 +1,111 @@
+/* A Cryptoki of our own for unit tests: a module with a few tokens and objects, which counts its calls and misbehaves
+ * on request.
+ *
+ * It is loaded like any module. Each test gets a copy of the file, so that nothing is left of the test before; the copy
+ * exports the struct below (mock_load, in mock-use.h), through which the test says what the tokens hold and which call
+ * fails, and reads what was called. A signature is the label of the key that made it. */
+#ifndef SIGNET_TESTS_MOCK_H
+#define SIGNET_TESTS_MOCK_H
+
+#include <p11-kit/pkcs11.h>
+#include <pthread.h>
+#include <stdbool.h>
+
+/* Every function that Signet may call. */
+#define MOCK_FUNCTIONS(X)                                                                                              \
+    X(Initialize)                                                                                                      \
+    X(GetInfo)                                                                                                         \
+    X(GetSlotList)                                                                                                     \
+    X(GetSlotInfo)                                                                                                     \
+    X(GetTokenInfo)                                                                                                    \
+    X(OpenSession)                                                                                                     \
+    X(CloseSession)                                                                                                    \
+    X(Login)                                                                                                           \
+    X(FindObjectsInit)                                                                                                 \
+    X(FindObjects)                                                                                                     \
+    X(FindObjectsFinal)                                                                                                \
+    X(GetAttributeValue)                                                                                               \
+    X(SignInit)                                                                                                        \
+    X(Sign)                                                                                                            \
+    X(DecryptInit)                                                                                                     \
+    X(Decrypt)
+
+enum mock_function {
+#define MOCK_NUMBER(name) MOCK_##name,
+    MOCK_FUNCTIONS(MOCK_NUMBER)
+#undef MOCK_NUMBER
+        MOCK_NUM_FUNCTIONS
+};
+
+#define MOCK_MOST_TOKENS 100
+#define MOCK_MOST_OBJECTS 400
+#define MOCK_MOST_SESSIONS 64
+#define MOCK_MOST_ATTRS 12
+
+/* After `after` good calls, `times` ones answer `rv` and do nothing else. */
+struct mock_failure {
+    CK_RV rv;
+    unsigned after;
+    unsigned times;
+};
+
+struct mock_token {
+    CK_TOKEN_INFO info;
+    CK_SLOT_ID slot;
+    bool present;
+    bool logged_in;
+    char pin[32];
+    unsigned wrong_pins; /* how many were sent */
+};
+
+struct mock_object {
+    unsigned token;
+    bool is_private; /* to be seen after a login only */
+    bool always_authenticate;
+    CK_ATTRIBUTE attrs[MOCK_MOST_ATTRS]; /* values are static, or the test's */
+    CK_ULONG num_attrs;
+};
+
+struct mock_session {
+    bool open;
+    unsigned serial;
+    unsigned token;
+    enum { MOCK_NO_OPERATION, MOCK_FINDING, MOCK_SIGNING, MOCK_DECRYPTING } operation;
+    bool authenticated; /* for this operation */
+    unsigned object;
+    CK_ULONG at; /* of a search */
+    CK_ATTRIBUTE template[4];
+    CK_ULONG num_template;
+    unsigned char values[4][256]; /* of the template */
+};
+
+struct mock {
+    pthread_mutex_t lock; /* none is needed by a test while no thread of its own calls */
+    unsigned calls[MOCK_NUM_FUNCTIONS];
+    struct mock_failure failures[MOCK_NUM_FUNCTIONS];
+    unsigned delay_us[MOCK_NUM_FUNCTIONS];
+    void (*on_call)(enum mock_function which); /* runs inside the call */
+
+    bool initialized;
+    CK_FLAGS init_flags;
+    char init_reserved[64];
+
+    struct mock_token tokens[MOCK_MOST_TOKENS];
+    unsigned num_tokens;
+    struct mock_object objects[MOCK_MOST_OBJECTS];
+    unsigned num_objects;
+    CK_OBJECT_HANDLE first_handle; /* another one makes all old handles stale */
+    struct mock_session sessions[MOCK_MOST_SESSIONS];
+    unsigned open_sessions;
+    unsigned most_sessions; /* seen open at once */
+    unsigned max_sessions;  /* of all tokens; 0: as many as there is room for */
+    bool reuses_handles;    /* of sessions that are gone */
+    unsigned found_at_once; /* by C_FindObjects; 0: as many as are asked for */
+
+    /* how it gives attributes */
+    bool all_or_nothing;         /* one unknown attribute spoils the list */
+    bool tells_no_lengths;       /* of what does not fit */
+    bool keeps_failed_operation; /* a failed C_Sign leaves it active */
+};
+
+#endif

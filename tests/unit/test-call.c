@@ -1,0 +1,286 @@
+#include "mock-use.h"
+
+#include <signal.h>
+
+#include "base/fork.h"
+#include "child.h"
+
+static struct mock *mock;
+static struct tok_module *module;
+
+static CK_RV call(void)
+{
+    CK_INFO info;
+
+    return TOK_CALL(module->functions, C_GetInfo, &info);
+}
+
+static void furnish(void)
+{
+    mock = mock_load(&module);
+    mock->initialized = true;
+}
+
+TEST(a_call_goes_through_and_its_answer_comes_back)
+{
+    furnish();
+    assert_int_equal(call(), CKR_OK);
+    mock_fails(mock, MOCK_GetInfo, CKR_DEVICE_ERROR, 0, 1);
+    assert_int_equal(call(), CKR_DEVICE_ERROR);
+    assert_int_equal(mock->calls[MOCK_GetInfo], 2);
+}
+
+TEST(a_result_names_the_function_that_failed)
+{
+    CK_INFO info;
+
+    furnish();
+    mock_fails(mock, MOCK_GetInfo, CKR_DEVICE_ERROR, 0, 1);
+    FAILS_CKR(TOK_DO(module->functions, C_GetInfo, &info), CKR_DEVICE_ERROR);
+    assert_string_equal(failure.function, "C_GetInfo");
+    OK(TOK_DO(module->functions, C_GetInfo, &info));
+}
+
+static bool inside_seen;
+
+static void see_inside(enum mock_function which)
+{
+    (void)which;
+    inside_seen = tok_inside_module();
+}
+
+TEST(a_thread_knows_when_it_is_inside_a_module)
+{
+    furnish();
+    mock->on_call = see_inside;
+    assert_false(tok_inside_module());
+    assert_int_equal(call(), CKR_OK);
+    assert_true(inside_seen);
+    assert_false(tok_inside_module());
+}
+
+/* --- SIGPIPE ---------------------------------------------------------------------------------------------------- */
+
+static volatile sig_atomic_t pipes_caught;
+
+static void on_pipe(int number)
+{
+    (void)number;
+    pipes_caught++;
+}
+
+static void write_to_nobody(enum mock_function which)
+{
+    int ends[2];
+
+    (void)which;
+    if (pipe(ends) == 0) {
+        close(ends[0]);
+        (void)!write(ends[1], "x", 1); /* as a client does whose daemon died */
+        close(ends[1]);
+    }
+}
+
+static int survives(void *arg)
+{
+    (void)arg;
+    signal(SIGPIPE, SIG_DFL);
+    return call() == CKR_OK ? 0 : 1;
+}
+
+TEST(a_dead_daemon_does_not_kill_the_process)
+{
+    furnish();
+    mock->on_call = write_to_nobody;
+    assert_int_equal(child_does(survives, NULL), 0);
+}
+
+static bool pipe_is(int (*ask)(const sigset_t *set, int number), int (*get)(sigset_t *set))
+{
+    sigset_t set;
+
+    return get(&set) == 0 && ask(&set, SIGPIPE) == 1;
+}
+
+static int get_blocked(sigset_t *set)
+{
+    return pthread_sigmask(SIG_BLOCK, NULL, set);
+}
+
+TEST(the_applications_handler_does_not_hear_of_it_and_the_mask_is_as_before)
+{
+    furnish();
+    mock->on_call = write_to_nobody;
+    signal(SIGPIPE, on_pipe);
+    pipes_caught = 0;
+    assert_int_equal(call(), CKR_OK);
+    assert_int_equal(pipes_caught, 0);
+    assert_false(pipe_is(sigismember, get_blocked));
+    assert_int_equal(raise(SIGPIPE), 0); /* one that is not the module's */
+    assert_int_equal(pipes_caught, 1);
+    signal(SIGPIPE, SIG_DFL);
+}
+
+TEST(a_signal_that_was_pending_before_stays_pending)
+{
+    sigset_t set;
+
+    furnish();
+    mock->on_call = write_to_nobody;
+    signal(SIGPIPE, on_pipe);
+    pipes_caught = 0;
+    sigemptyset(&set);
+    sigaddset(&set, SIGPIPE);
+    assert_int_equal(pthread_sigmask(SIG_BLOCK, &set, NULL), 0);
+    assert_int_equal(raise(SIGPIPE), 0);
+    assert_int_equal(call(), CKR_OK);
+    assert_true(pipe_is(sigismember, sigpending));
+    assert_true(pipe_is(sigismember, get_blocked));
+    assert_int_equal(pthread_sigmask(SIG_UNBLOCK, &set, NULL), 0);
+    assert_int_equal(pipes_caught, 1);
+    signal(SIGPIPE, SIG_DFL);
+}
+
+TEST(holding_nests)
+{
+    furnish();
+    {
+        TOK_SIGPIPE_HELD();
+        assert_true(pipe_is(sigismember, get_blocked));
+        assert_int_equal(call(), CKR_OK);
+        assert_true(pipe_is(sigismember, get_blocked));
+    }
+    assert_false(pipe_is(sigismember, get_blocked));
+}
+
+/* --- fork and exit ---------------------------------------------------------------------------------------------- */
+
+static void *call_in_thread(void *arg)
+{
+    return call() == CKR_OK ? arg : NULL;
+}
+
+static int calls(void *arg)
+{
+    (void)arg;
+    mock->delay_us[MOCK_GetInfo] = 0;
+    return call() == CKR_OK ? 0 : 1;
+}
+
+/* Forks 50 ms after another thread went inside for `delay_us`; how long the fork took. */
+static uint64_t fork_amid_call(unsigned delay_us)
+{
+    pthread_t thread;
+    uint64_t began;
+    uint64_t took;
+    void *answer = NULL;
+    pid_t pid;
+
+    furnish();
+    mock->delay_us[MOCK_GetInfo] = delay_us;
+    assert_int_equal(pthread_create(&thread, NULL, call_in_thread, mock), 0);
+    clock_sleep_us(50000);
+    began = clock_us();
+    fflush(NULL);
+    pid = fork();
+    took = clock_us() - began;
+    if (pid == 0) {
+        alarm(CHILD_SECONDS);
+        pthread_mutex_init(&mock->lock, NULL);
+        child_exit(calls(NULL));
+    }
+    assert_int_equal(child_ended(pid), 0);
+    assert_int_equal(pthread_join(thread, &answer), 0);
+    assert_ptr_equal(answer, mock); /* the gate is open again */
+    mock->delay_us[MOCK_GetInfo] = 0;
+    assert_int_equal(call(), CKR_OK);
+    return took;
+}
+
+TEST(a_fork_waits_until_nobody_is_inside_a_module)
+{
+    uint64_t took;
+
+    tok_gate_set_wait(5 * SECOND);
+    took = fork_amid_call(300000);
+    assert_true(took >= 150000 && took < 4 * SECOND);
+}
+
+TEST(but_not_for_ever)
+{
+    tok_gate_set_wait(100000);
+    assert_true(fork_amid_call(1500000) < 1200000);
+    tok_gate_set_wait(250000);
+}
+
+static int forked_inside;
+
+static int nothing(void *arg)
+{
+    (void)arg;
+    return 0;
+}
+
+static void fork_inside(enum mock_function which)
+{
+    (void)which;
+    mock->on_call = NULL;
+    forked_inside = child_does(nothing, NULL);
+}
+
+TEST(a_thread_that_forks_from_inside_does_not_wait_for_itself)
+{
+    uint64_t began = clock_us();
+
+    furnish();
+    tok_gate_set_wait(20 * SECOND);
+    mock->on_call = fork_inside;
+    forked_inside = -1;
+    assert_int_equal(call(), CKR_OK);
+    assert_int_equal(forked_inside, 0);
+    assert_true(clock_us() < began + 10 * SECOND);
+    tok_gate_set_wait(250000);
+}
+
+static void judge_exit(void)
+{
+    unsigned before = mock->calls[MOCK_GetInfo];
+
+    child_exit(call() == CKR_CRYPTOKI_NOT_INITIALIZED && mock->calls[MOCK_GetInfo] == before ? 0 : 1);
+}
+
+static int exits(void *arg)
+{
+    (void)arg;
+    if (call() != CKR_OK) {
+        return 2;
+    }
+    (void)atexit(judge_exit); /* runs after what is registered behind it */
+    process_watch_exit();
+    exit(3);
+}
+
+TEST(once_exit_has_begun_no_call_is_made)
+{
+    furnish();
+    assert_int_equal(child_does(exits, NULL), 0);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(a_call_goes_through_and_its_answer_comes_back),
+        cmocka_unit_test(a_result_names_the_function_that_failed),
+        cmocka_unit_test(a_thread_knows_when_it_is_inside_a_module),
+        cmocka_unit_test(a_dead_daemon_does_not_kill_the_process),
+        cmocka_unit_test(the_applications_handler_does_not_hear_of_it_and_the_mask_is_as_before),
+        cmocka_unit_test(a_signal_that_was_pending_before_stays_pending),
+        cmocka_unit_test(holding_nests),
+        cmocka_unit_test(a_fork_waits_until_nobody_is_inside_a_module),
+        cmocka_unit_test(but_not_for_ever),
+        cmocka_unit_test(a_thread_that_forks_from_inside_does_not_wait_for_itself),
+        cmocka_unit_test(once_exit_has_begun_no_call_is_made),
+    };
+
+    return RUN(tests);
+}

@@ -1,0 +1,343 @@
+#include "mock-use.h"
+
+#include "pkcs11/find.h"
+
+static struct mock *mock;
+static struct tok_module *module;
+static struct tok_settings settings;
+
+/* Settings that mean the mock, with the right PIN. Tokens and objects are added after this. */
+static void furnish(void)
+{
+    mock = mock_load(&module);
+    tok_settings_end(&settings);
+    tok_settings_init(&settings);
+    settings.modules = strdup(mock_path);
+    settings.deadline_us = 5 * SECOND;
+    OK(tok_pin_source_new(&settings.pin, "1234", TOK_PIN_FROM_SETTINGS));
+}
+
+static struct tok_result find(struct tok_items *items, const char *text, unsigned wanted)
+{
+    SCOPED(tok_uri_end) struct tok_uri *uri = NULL;
+
+    tok_items_end(items);
+    TOK_TRY(tok_uri_parse(&uri, text, TOK_URI_FROM_APPLICATION));
+    return tok_find(items, &settings, uri, wanted, NULL);
+}
+
+TEST(a_key_is_found_by_its_name)
+{
+    SCOPED(tok_items_end) struct tok_items items = { .items = NULL };
+
+    furnish();
+    mock_token(mock, "test");
+    mock_ec_key(mock, CKO_PRIVATE_KEY, "www", 1, "\x04xy");
+    mock_ec_key(mock, CKO_PRIVATE_KEY, "mail", 2, "\x04yz");
+    OK(find(&items, "pkcs11:token=test;object=mail;type=private", TOK_WANT_PRIVATE));
+    assert_int_equal(items.count, 1);
+    assert_int_equal(items.items[0].kind, TOK_WANT_PRIVATE);
+    assert_non_null(strstr(items.items[0].uri, "object=mail"));
+    assert_non_null(strstr(items.items[0].uri, "id=%02"));
+    assert_true(bytes_is(&tok_key_half(items.items[0].key)->point, "\x04yz", 3));
+    assert_int_equal(mock->calls[MOCK_Login], 1);
+}
+
+TEST(the_uri_of_a_found_key_finds_it_again_and_holds_no_pin)
+{
+    SCOPED(tok_items_end) struct tok_items items = { .items = NULL };
+    char uri[256];
+
+    furnish();
+    mock_token(mock, "a token; with\x07odd bytes");
+    mock_ec_key(mock, CKO_PRIVATE_KEY, "a?b&c", 7, "\x04xy");
+    OK(find(&items, "pkcs11:object=a%3Fb%26c?pin-value=1234", TOK_WANT_PRIVATE));
+    snprintf(uri, sizeof(uri), "%s", items.items[0].uri);
+    assert_null(strstr(uri, "1234"));
+    OK(find(&items, uri, TOK_WANT_PRIVATE));
+    assert_int_equal(items.count, 1);
+    assert_string_equal(items.items[0].uri, uri);
+}
+
+TEST(what_is_not_there_is_told_with_what_was_looked_for)
+{
+    SCOPED(tok_items_end) struct tok_items items = { .items = NULL };
+
+    furnish();
+    mock_token(mock, "test");
+    mock_ec_key(mock, CKO_PRIVATE_KEY, "www", 1, "\x04xy");
+    FAILS(find(&items, "pkcs11:token=other;object=www", TOK_WANT_PRIVATE), TOK_CODE_NO_TOKEN);
+    SAYS("pkcs11:token=other");
+    SAYS("present: 'test'");
+    FAILS(find(&items, "pkcs11:token=test;object=mail", TOK_WANT_PRIVATE), TOK_CODE_NO_OBJECT);
+    SAYS("'test'");
+    SAYS("private key");
+    SAYS("object=mail");
+    FAILS(find(&items, "pkcs11:type=cert", TOK_WANT_PRIVATE), TOK_CODE_NO_OBJECT);
+    assert_int_equal(items.count, 0);
+}
+
+TEST(a_module_that_does_not_load_is_the_reason)
+{
+    SCOPED(tok_items_end) struct tok_items items = { .items = NULL };
+
+    furnish();
+    free(settings.modules);
+    settings.modules = strdup("/does/not/exist.so");
+    FAILS(find(&items, "pkcs11:object=www", TOK_WANT_PRIVATE), TOK_CODE_MODULE_LOAD);
+    SAYS("/does/not/exist.so");
+}
+
+TEST(the_module_of_the_uri_comes_before_that_of_the_settings)
+{
+    SCOPED(tok_items_end) struct tok_items items = { .items = NULL };
+
+    furnish();
+    mock_token(mock, "test");
+    mock_ec_key(mock, CKO_PRIVATE_KEY, "www", 1, "\x04xy");
+    FAILS(find(&items, "pkcs11:object=www?module-path=/does/not/exist.so", TOK_WANT_PRIVATE), TOK_CODE_MODULE_LOAD);
+    assert_int_equal(mock_all_calls(mock), 0);
+}
+
+TEST(a_uri_without_a_name_lists_all_however_many)
+{
+    SCOPED(tok_items_end) struct tok_items items = { .items = NULL };
+
+    furnish();
+    mock_token(mock, "test");
+    for (unsigned i = 0; i < 190; i++) {
+        mock_ec_key(mock, CKO_PRIVATE_KEY, "key", (unsigned char)i, NULL);
+        mock_ec_key(mock, CKO_PUBLIC_KEY, "key", (unsigned char)i, "\x04xy");
+    }
+    OK(find(&items, "pkcs11:token=test;type=private", TOK_WANT_PRIVATE));
+    assert_int_equal(items.count, 190);
+    assert_true(mock->calls[MOCK_FindObjectsInit] <= 4); /* public halves are joined, not searched for one by one */
+}
+
+TEST(kinds_come_in_order_and_type_narrows_them)
+{
+    SCOPED(tok_items_end) struct tok_items items = { .items = NULL };
+    const unsigned all = TOK_WANT_PRIVATE | TOK_WANT_CERTIFICATE | TOK_WANT_PUBLIC;
+
+    furnish();
+    mock_token(mock, "test");
+    mock_ec_key(mock, CKO_PUBLIC_KEY, "www", 1, "\x04xy");
+    mock_attr(mock_object(mock, CKO_CERTIFICATE, "www", 1), CKA_VALUE, "der", 3);
+    mock_ec_key(mock, CKO_PRIVATE_KEY, "www", 1, NULL);
+    OK(find(&items, "pkcs11:object=www", all));
+    assert_int_equal(items.count, 3);
+    assert_int_equal(items.items[0].kind, TOK_WANT_PRIVATE);
+    assert_int_equal(items.items[1].kind, TOK_WANT_CERTIFICATE);
+    assert_true(bytes_is(&items.items[1].certificate, "der", 3));
+    assert_int_equal(items.items[2].kind, TOK_WANT_PUBLIC);
+    OK(find(&items, "pkcs11:object=www;type=cert", all));
+    assert_int_equal(items.count, 1);
+    assert_int_equal(items.items[0].kind, TOK_WANT_CERTIFICATE);
+}
+
+TEST(a_certificate_needs_no_login)
+{
+    SCOPED(tok_items_end) struct tok_items items = { .items = NULL };
+
+    furnish();
+    mock_token(mock, "test");
+    mock_attr(mock_object(mock, CKO_CERTIFICATE, "www", 1), CKA_VALUE, "der", 3);
+    OK(find(&items, "pkcs11:object=www;type=cert", TOK_WANT_CERTIFICATE));
+    assert_int_equal(mock->calls[MOCK_Login], 0);
+}
+
+TEST(one_name_for_different_keys_is_an_error_that_lists_them)
+{
+    SCOPED(tok_items_end) struct tok_items items = { .items = NULL };
+
+    furnish();
+    mock_token(mock, "test");
+    mock_ec_key(mock, CKO_PRIVATE_KEY, "www", 1, "\x04xy");
+    mock_ec_key(mock, CKO_PRIVATE_KEY, "www", 2, "\x04yz");
+    FAILS(find(&items, "pkcs11:object=www", TOK_WANT_PRIVATE), TOK_CODE_AMBIGUOUS);
+    SAYS("id=%01");
+    SAYS("id=%02");
+}
+
+static struct tok_named_token *name_token(size_t i, const char *uri, const char *pin)
+{
+    struct tok_named_token *named = &settings.tokens[i];
+
+    OK(tok_uri_parse(&named->uri, uri, TOK_URI_FROM_APPLICATION));
+    if (pin != NULL) {
+        OK(tok_pin_source_new(&named->pin, pin, TOK_PIN_FROM_SETTINGS));
+    }
+    return named;
+}
+
+TEST(replicas_of_a_key_are_one)
+{
+    SCOPED(tok_items_end) struct tok_items items = { .items = NULL };
+
+    furnish();
+    settings.tokens = calloc(2, sizeof(*settings.tokens));
+    settings.num_tokens = 2;
+    name_token(0, "pkcs11:token=a", "1234");
+    name_token(1, "pkcs11:token=b", "1234");
+    mock_token(mock, "a");
+    mock_ec_key(mock, CKO_PRIVATE_KEY, "www", 1, "\x04xy");
+    mock_token(mock, "b");
+    mock_ec_key(mock, CKO_PRIVATE_KEY, "www", 1, "\x04xy");
+    OK(find(&items, "pkcs11:object=www", TOK_WANT_PRIVATE));
+    assert_int_equal(items.count, 1);
+    assert_non_null(strstr(items.items[0].uri, "token=a"));
+}
+
+TEST(a_pin_is_not_tried_on_several_tokens)
+{
+    SCOPED(tok_items_end) struct tok_items items = { .items = NULL };
+
+    furnish();
+    mock_token(mock, "a");
+    mock_ec_key(mock, CKO_PRIVATE_KEY, "www", 1, "\x04xy");
+    strcpy(mock_token(mock, "b")->pin, "5678");
+    FAILS(find(&items, "pkcs11:object=www", TOK_WANT_PRIVATE), TOK_CODE_PIN_NEEDED);
+    SAYS("several tokens");
+    assert_int_equal(mock->calls[MOCK_Login], 0);
+}
+
+TEST(of_several_tokens_those_with_a_pin_of_their_own_are_logged_in_to)
+{
+    SCOPED(tok_items_end) struct tok_items items = { .items = NULL };
+
+    furnish();
+    settings.tokens = calloc(1, sizeof(*settings.tokens));
+    settings.num_tokens = 1;
+    name_token(0, "pkcs11:token=b", "5678");
+    mock_token(mock, "a");
+    strcpy(mock_token(mock, "b")->pin, "5678");
+    mock_ec_key(mock, CKO_PRIVATE_KEY, "www", 1, "\x04xy");
+    OK(find(&items, "pkcs11:object=www", TOK_WANT_PRIVATE));
+    assert_int_equal(items.count, 1);
+    assert_int_equal(mock->tokens[0].wrong_pins + mock->tokens[1].wrong_pins, 0);
+    assert_false(mock->tokens[0].logged_in);
+}
+
+TEST(what_the_policy_refuses_is_an_error_by_name_and_left_out_of_a_list)
+{
+    static const CK_BBOOL no = CK_FALSE;
+    SCOPED(tok_items_end) struct tok_items items = { .items = NULL };
+
+    furnish();
+    settings.require = TOK_REQUIRE_NON_EXTRACTABLE;
+    mock_token(mock, "test");
+    mock_ec_key(mock, CKO_PRIVATE_KEY, "weak", 1, "\x04xy");
+    mock_attr(mock_ec_key(mock, CKO_PRIVATE_KEY, "strong", 2, "\x04yz"), CKA_EXTRACTABLE, &no, 1);
+    FAILS(find(&items, "pkcs11:object=weak", TOK_WANT_PRIVATE), TOK_CODE_POLICY);
+    SAYS("'weak' is not non-extractable");
+    OK(find(&items, "pkcs11:token=test", TOK_WANT_PRIVATE));
+    assert_int_equal(items.count, 1);
+    assert_non_null(strstr(items.items[0].uri, "object=strong"));
+}
+
+TEST(a_key_without_a_public_half_says_what_is_missing)
+{
+    SCOPED(tok_items_end) struct tok_items items = { .items = NULL };
+
+    furnish();
+    mock_token(mock, "test");
+    mock_ec_key(mock, CKO_PRIVATE_KEY, "www", 1, NULL);
+    FAILS(find(&items, "pkcs11:object=www", TOK_WANT_PRIVATE), TOK_CODE_NO_PUBLIC_HALF);
+    SAYS("'www'");
+}
+
+TEST(a_wrong_pin_is_the_failure_and_sent_once)
+{
+    SCOPED(tok_items_end) struct tok_items items = { .items = NULL };
+
+    furnish();
+    strcpy(mock_token(mock, "test")->pin, "5678");
+    mock_ec_key(mock, CKO_PRIVATE_KEY, "www", 1, "\x04xy");
+    FAILS_CKR(find(&items, "pkcs11:object=www", TOK_WANT_PRIVATE), CKR_PIN_INCORRECT);
+    SAYS("token 'test'");
+    FAILS(find(&items, "pkcs11:object=www", TOK_WANT_PRIVATE), TOK_CODE_PIN_REFUSED);
+    assert_int_equal(mock->tokens[0].wrong_pins, 1);
+}
+
+/* Each call of a search, failing once with each trouble that need not be final. */
+TEST(a_search_survives_one_failure_of_any_call)
+{
+    static const enum mock_function functions[] = { MOCK_OpenSession, MOCK_FindObjectsInit, MOCK_FindObjects,
+                                                    MOCK_FindObjectsFinal, MOCK_GetAttributeValue };
+    static const CK_RV troubles[] = { CKR_DEVICE_ERROR, CKR_SESSION_HANDLE_INVALID, CKR_GENERAL_ERROR };
+    SCOPED(tok_items_end) struct tok_items items = { .items = NULL };
+
+    for (size_t f = 0; f < COUNT_OF(functions); f++) {
+        for (size_t t = 0; t < COUNT_OF(troubles); t++) {
+            furnish();
+            mock_token(mock, "test");
+            mock_ec_key(mock, CKO_PRIVATE_KEY, "www", 1, "\x04xy");
+            mock_fails(mock, functions[f], troubles[t], 0, 1);
+            OK(find(&items, "pkcs11:object=www", TOK_WANT_PRIVATE));
+            assert_int_equal(items.count, 1);
+        }
+    }
+}
+
+TEST(what_a_failed_search_had_found_is_not_listed_twice)
+{
+    SCOPED(tok_items_end) struct tok_items items = { .items = NULL };
+
+    furnish();
+    mock_token(mock, "test");
+    mock_ec_key(mock, CKO_PRIVATE_KEY, "www", 1, "\x04xy");
+    mock_ec_key(mock, CKO_PRIVATE_KEY, "mail", 2, "\x04yz");
+    mock_fails(mock, MOCK_GetAttributeValue, CKR_DEVICE_ERROR, 1, 1); /* reading the second one */
+    OK(find(&items, "pkcs11:token=test", TOK_WANT_PRIVATE));
+    assert_int_equal(items.count, 2);
+}
+
+TEST(a_token_that_stays_broken_is_named)
+{
+    SCOPED(tok_items_end) struct tok_items items = { .items = NULL };
+
+    furnish();
+    mock_token(mock, "test");
+    mock_fails(mock, MOCK_FindObjectsInit, CKR_DEVICE_ERROR, 0, 1000);
+    FAILS_CKR(find(&items, "pkcs11:object=www", TOK_WANT_PRIVATE), CKR_DEVICE_ERROR);
+    SAYS("token 'test'");
+    SAYS("C_FindObjectsInit");
+}
+
+TEST(a_token_that_came_after_the_start_is_found)
+{
+    SCOPED(tok_items_end) struct tok_items items = { .items = NULL };
+
+    furnish();
+    FAILS(find(&items, "pkcs11:token=test", TOK_WANT_PRIVATE), TOK_CODE_NO_TOKEN);
+    mock_token(mock, "test");
+    mock_ec_key(mock, CKO_PRIVATE_KEY, "www", 1, "\x04xy");
+    OK(find(&items, "pkcs11:token=test", TOK_WANT_PRIVATE));
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(a_key_is_found_by_its_name),
+        cmocka_unit_test(the_uri_of_a_found_key_finds_it_again_and_holds_no_pin),
+        cmocka_unit_test(what_is_not_there_is_told_with_what_was_looked_for),
+        cmocka_unit_test(a_module_that_does_not_load_is_the_reason),
+        cmocka_unit_test(the_module_of_the_uri_comes_before_that_of_the_settings),
+        cmocka_unit_test(a_uri_without_a_name_lists_all_however_many),
+        cmocka_unit_test(kinds_come_in_order_and_type_narrows_them),
+        cmocka_unit_test(a_certificate_needs_no_login),
+        cmocka_unit_test(one_name_for_different_keys_is_an_error_that_lists_them),
+        cmocka_unit_test(replicas_of_a_key_are_one),
+        cmocka_unit_test(a_pin_is_not_tried_on_several_tokens),
+        cmocka_unit_test(of_several_tokens_those_with_a_pin_of_their_own_are_logged_in_to),
+        cmocka_unit_test(what_the_policy_refuses_is_an_error_by_name_and_left_out_of_a_list),
+        cmocka_unit_test(a_key_without_a_public_half_says_what_is_missing),
+        cmocka_unit_test(a_wrong_pin_is_the_failure_and_sent_once),
+        cmocka_unit_test(a_search_survives_one_failure_of_any_call),
+        cmocka_unit_test(what_a_failed_search_had_found_is_not_listed_twice),
+        cmocka_unit_test(a_token_that_stays_broken_is_named),
+        cmocka_unit_test(a_token_that_came_after_the_start_is_found),
+    };
+
+    return RUN(tests);
+}

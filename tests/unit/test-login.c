@@ -1,0 +1,382 @@
+#include "mock-use.h"
+
+#include <stdatomic.h>
+
+#include "pkcs11/login.h"
+
+static struct mock *mock;
+static struct tok_module *module;
+static struct tok_token *token;
+static struct tok_settings settings;
+static struct tok_credentials credentials;
+
+static unsigned asked;
+static const char *typed; /* by a person; NULL: nobody is there */
+
+static bool ask(void *arg, const char *what, struct secret *out_pin)
+{
+    (void)arg;
+    asked++;
+    assert_non_null(strstr(what, "test"));
+    return typed != NULL && secret_set(out_pin, typed, strlen(typed));
+}
+
+/* A token with the PIN 1234, and settings that give `pin` (NULL: none). */
+static void furnish(const char *pin)
+{
+    mock = mock_load(&module);
+    mock_token(mock, "test");
+    token = mock_looked(module);
+    tok_settings_end(&settings);
+    tok_settings_init(&settings);
+    if (pin != NULL) {
+        OK(tok_pin_source_new(&settings.pin, pin, TOK_PIN_FROM_SETTINGS));
+    }
+    credentials = (struct tok_credentials){ .settings = &settings };
+    asked = 0;
+}
+
+static struct tok_result login(void)
+{
+    SCOPED(tok_lease_end) struct tok_lease lease = { .token = NULL };
+
+    TOK_TRY(tok_lease_begin(&lease, token, 0, clock_us() + 10 * SECOND));
+    return tok_login(&lease, &credentials, clock_us() + 10 * SECOND);
+}
+
+TEST(a_login_is_made_once)
+{
+    furnish("1234");
+    assert_true(tok_login_needed(token, &settings));
+    OK(login());
+    assert_false(tok_login_needed(token, &settings));
+    OK(login());
+    assert_int_equal(mock->calls[MOCK_Login], 1);
+    assert_true(mock->tokens[0].logged_in);
+}
+
+static void *login_in_thread(void *arg)
+{
+    struct tok_result result = login();
+
+    return tok_ok(&result) ? arg : NULL;
+}
+
+TEST(of_many_threads_one_logs_in_and_the_others_wait)
+{
+    pthread_t threads[8];
+
+    furnish("1234");
+    mock->delay_us[MOCK_Login] = 100000;
+    for (size_t i = 0; i < 8; i++) {
+        assert_int_equal(pthread_create(&threads[i], NULL, login_in_thread, mock), 0);
+    }
+    for (size_t i = 0; i < 8; i++) {
+        void *answer = NULL;
+
+        assert_int_equal(pthread_join(threads[i], &answer), 0);
+        assert_ptr_equal(answer, mock);
+    }
+    assert_int_equal(mock->calls[MOCK_Login], 1);
+}
+
+TEST(many_threads_with_a_wrong_pin_make_one_try)
+{
+    pthread_t threads[8];
+
+    furnish("9999");
+    mock->delay_us[MOCK_Login] = 50000;
+    for (size_t i = 0; i < 8; i++) {
+        assert_int_equal(pthread_create(&threads[i], NULL, login_in_thread, mock), 0);
+    }
+    for (size_t i = 0; i < 8; i++) {
+        void *answer = mock;
+
+        assert_int_equal(pthread_join(threads[i], &answer), 0);
+        assert_null(answer);
+    }
+    assert_int_equal(mock->tokens[0].wrong_pins, 1);
+}
+
+TEST(a_wrong_pin_is_tried_once_and_its_source_named)
+{
+    furnish("9999");
+    FAILS_CKR(login(), CKR_PIN_INCORRECT);
+    SAYS("a literal PIN in the settings");
+    assert_null(strstr(failure.message, "9999"));
+    FAILS(login(), TOK_CODE_PIN_REFUSED);
+    SAYS("a literal PIN in the settings");
+    tok_token_lost(token, 0); /* a reconnect is no new try */
+    FAILS(login(), TOK_CODE_PIN_REFUSED);
+    assert_int_equal(mock->tokens[0].wrong_pins, 1);
+}
+
+TEST(a_file_that_was_corrected_is_tried)
+{
+    char path[] = "/tmp/signet-login-XXXXXX";
+    char text[64];
+    int fd = mkstemp(path);
+
+    assert_true(fd >= 0 && write(fd, "999\n", 4) == 4);
+    snprintf(text, sizeof(text), "file:%s", path);
+    furnish(text);
+    FAILS_CKR(login(), CKR_PIN_INCORRECT);
+    FAILS(login(), TOK_CODE_PIN_REFUSED);
+    assert_int_equal(pwrite(fd, "1234\n", 5, 0), 5);
+    OK(login());
+    assert_int_equal(mock->tokens[0].wrong_pins, 1);
+    close(fd);
+    unlink(path);
+}
+
+TEST(a_pin_that_was_right_serves_again_when_its_source_is_gone)
+{
+    char path[] = "/tmp/signet-login-XXXXXX";
+    char text[64];
+    int fd = mkstemp(path);
+
+    assert_true(fd >= 0 && write(fd, "1234", 4) == 4);
+    close(fd);
+    snprintf(text, sizeof(text), "file:%s", path);
+    furnish(text);
+    OK(login());
+    unlink(path);
+    mock->tokens[0].logged_in = false;
+    tok_login_lost(token);
+    OK(login());
+    assert_int_equal(mock->calls[MOCK_Login], 2);
+}
+
+TEST(a_pin_that_was_changed_on_the_token_is_not_repeated_and_the_new_one_serves)
+{
+    char path[] = "/tmp/signet-login-XXXXXX";
+    char text[64];
+    int fd = mkstemp(path);
+
+    assert_true(fd >= 0 && write(fd, "1234", 4) == 4);
+    snprintf(text, sizeof(text), "file:%s", path);
+    furnish(text);
+    OK(login());
+    strcpy(mock->tokens[0].pin, "56789");
+    mock->tokens[0].logged_in = false;
+    tok_login_lost(token);
+    FAILS_CKR(login(), CKR_PIN_INCORRECT);
+    FAILS(login(), TOK_CODE_PIN_REFUSED);
+    assert_int_equal(pwrite(fd, "56789", 5, 0), 5);
+    OK(login()); /* what was right once does not stand in its way */
+    assert_int_equal(mock->tokens[0].wrong_pins, 1);
+    close(fd);
+    unlink(path);
+}
+
+TEST(the_last_try_is_left_to_a_person)
+{
+    furnish("1234");
+    mock->tokens[0].info.flags |= CKF_USER_PIN_FINAL_TRY;
+    OK(tok_tokens_look(module));
+    FAILS(login(), TOK_CODE_PIN_LAST_TRY);
+    assert_int_equal(mock->calls[MOCK_Login], 0);
+    settings.pin_last_try = true;
+    OK(login());
+}
+
+TEST(the_flag_is_looked_at_after_a_wrong_pin)
+{
+    furnish("9999");
+    FAILS_CKR(login(), CKR_PIN_INCORRECT);
+    mock->tokens[0].info.flags |= CKF_USER_PIN_FINAL_TRY;
+    tok_pin_source_free(settings.pin);
+    OK(tok_pin_source_new(&settings.pin, "8888", TOK_PIN_FROM_SETTINGS));
+    FAILS(login(), TOK_CODE_PIN_LAST_TRY);
+    assert_int_equal(mock->tokens[0].wrong_pins, 1);
+}
+
+TEST(a_locked_pin_is_not_sent)
+{
+    furnish("1234");
+    mock->tokens[0].info.flags |= CKF_USER_PIN_LOCKED;
+    OK(tok_tokens_look(module));
+    FAILS_CKR(login(), CKR_PIN_LOCKED);
+    assert_int_equal(mock->calls[MOCK_Login], 0);
+}
+
+TEST(a_token_with_a_pin_pad_gets_no_pin_from_us)
+{
+    furnish("9999");
+    mock->tokens[0].info.flags |= CKF_PROTECTED_AUTHENTICATION_PATH;
+    OK(tok_tokens_look(module));
+    OK(login()); /* the mock would refuse a PIN here */
+}
+
+TEST(a_person_is_asked_where_nothing_is_configured)
+{
+    furnish(NULL);
+    credentials.prompt.ask = ask;
+    typed = "1234";
+    OK(login());
+    assert_int_equal(asked, 1);
+    mock->tokens[0].logged_in = false;
+    tok_login_lost(token);
+    OK(login());
+    assert_int_equal(asked, 1); /* what was right is remembered */
+}
+
+TEST(nobody_is_asked_where_a_pin_is_configured_even_if_it_is_wrong)
+{
+    furnish("9999");
+    credentials.prompt.ask = ask;
+    typed = "1234";
+    FAILS_CKR(login(), CKR_PIN_INCORRECT);
+    FAILS(login(), TOK_CODE_PIN_REFUSED);
+    assert_int_equal(asked, 0);
+}
+
+TEST(without_any_pin_the_failure_says_so)
+{
+    furnish(NULL);
+    FAILS(login(), TOK_CODE_PIN_NEEDED);
+    credentials.prompt.ask = ask;
+    typed = NULL;
+    FAILS(login(), TOK_CODE_PIN_NEEDED);
+    assert_int_equal(mock->calls[MOCK_Login], 0);
+    assert_true(tok_login_needed(token, &settings)); /* and nobody is left waiting */
+}
+
+TEST(a_source_that_fails_is_the_failure_and_costs_no_try)
+{
+    furnish("file:/does/not/exist");
+    FAILS(login(), TOK_CODE_PIN_SOURCE);
+    SAYS("file:/does/not/exist");
+    assert_int_equal(mock->calls[MOCK_Login], 0);
+}
+
+TEST(the_pin_of_the_uri_comes_before_that_of_the_settings)
+{
+    SCOPED(tok_uri_end) struct tok_uri *uri = NULL;
+
+    furnish("9999");
+    OK(tok_uri_parse(&uri, "pkcs11:token=test?pin-value=1234", TOK_URI_FROM_APPLICATION));
+    OK(tok_pin_source_of_uri(&credentials.uri_pin, uri));
+    OK(login());
+    assert_int_equal(mock->tokens[0].wrong_pins, 0);
+    tok_pin_source_free(credentials.uri_pin);
+}
+
+TEST(a_uri_without_a_pin_has_no_source)
+{
+    SCOPED(tok_uri_end) struct tok_uri *uri = NULL;
+    struct tok_pin_source *source = (struct tok_pin_source *)&settings;
+
+    OK(tok_uri_parse(&uri, "pkcs11:token=test", TOK_URI_FROM_APPLICATION));
+    OK(tok_pin_source_of_uri(&source, uri));
+    assert_null(source);
+}
+
+TEST(the_pin_of_the_tokens_own_entry_comes_before_the_general_one)
+{
+    struct tok_named_token *named = calloc(1, sizeof(*named));
+
+    furnish("9999");
+    assert_non_null(named);
+    OK(tok_uri_parse(&named->uri, "pkcs11:token=test", TOK_URI_FROM_APPLICATION));
+    OK(tok_pin_source_new(&named->pin, "1234", TOK_PIN_FROM_SETTINGS));
+    settings.tokens = named;
+    settings.num_tokens = 1;
+    OK(login());
+    assert_int_equal(mock->tokens[0].wrong_pins, 0);
+}
+
+TEST(a_login_that_somebody_else_made_is_good)
+{
+    furnish("1234");
+    mock->tokens[0].logged_in = true;
+    OK(login());
+    assert_false(tok_login_needed(token, &settings));
+}
+
+TEST(a_failure_that_is_not_about_the_pin_does_not_condemn_it)
+{
+    furnish("1234");
+    mock_fails(mock, MOCK_Login, CKR_DEVICE_ERROR, 0, 1);
+    FAILS_CKR(login(), CKR_DEVICE_ERROR);
+    OK(login());
+}
+
+TEST(who_waits_for_a_login_leaves_at_the_deadline)
+{
+    SCOPED(tok_lease_end) struct tok_lease lease = { .token = NULL };
+    pthread_t thread;
+
+    furnish("1234");
+    mock->delay_us[MOCK_Login] = 600000;
+    assert_int_equal(pthread_create(&thread, NULL, login_in_thread, mock), 0);
+    clock_sleep_us(100000);
+    OK(tok_lease_begin(&lease, token, 0, clock_us() + SECOND));
+    FAILS(tok_login(&lease, &credentials, clock_us() + 100000), TOK_CODE_DEADLINE);
+    assert_int_equal(pthread_join(thread, NULL), 0);
+    assert_int_equal(mock->calls[MOCK_Login], 1);
+}
+
+TEST(the_policy_says_when_a_login_is_needed)
+{
+    furnish("1234");
+    settings.login = TOK_LOGIN_NEVER;
+    assert_false(tok_login_needed(token, &settings));
+    settings.login = TOK_LOGIN_AUTO;
+    mock->tokens[0].info.flags &= ~CKF_LOGIN_REQUIRED;
+    OK(tok_tokens_look(module));
+    assert_false(tok_login_needed(token, &settings));
+    settings.login = TOK_LOGIN_ALWAYS;
+    assert_true(tok_login_needed(token, &settings));
+    settings.login = TOK_LOGIN_AUTO;
+    tok_login_lost(token); /* it answered CKR_USER_NOT_LOGGED_IN, whatever its flags say */
+    assert_true(tok_login_needed(token, &settings));
+}
+
+TEST(a_key_that_always_authenticates_costs_one_login_and_nothing_else)
+{
+    SCOPED(tok_lease_end) struct tok_lease lease = { .token = NULL };
+    CK_MECHANISM mechanism = { CKM_ECDSA, NULL, 0 };
+    unsigned before;
+
+    furnish("1234");
+    mock_ec_key(mock, CKO_PRIVATE_KEY, "key", 1, NULL)->always_authenticate = true;
+    OK(tok_lease_begin(&lease, token, 0, clock_us() + SECOND));
+    OK(tok_login(&lease, &credentials, clock_us() + SECOND));
+    assert_int_equal(TOK_CALL(lease.functions, C_SignInit, lease.session, &mechanism, mock->first_handle), CKR_OK);
+    before = mock_all_calls(mock);
+    OK(tok_login_for_operation(&lease, &credentials));
+    assert_int_equal(mock_all_calls(mock), before + 1);
+    lease.op_open = true;
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(a_login_is_made_once),
+        cmocka_unit_test(of_many_threads_one_logs_in_and_the_others_wait),
+        cmocka_unit_test(many_threads_with_a_wrong_pin_make_one_try),
+        cmocka_unit_test(a_wrong_pin_is_tried_once_and_its_source_named),
+        cmocka_unit_test(a_file_that_was_corrected_is_tried),
+        cmocka_unit_test(a_pin_that_was_right_serves_again_when_its_source_is_gone),
+        cmocka_unit_test(a_pin_that_was_changed_on_the_token_is_not_repeated_and_the_new_one_serves),
+        cmocka_unit_test(the_last_try_is_left_to_a_person),
+        cmocka_unit_test(the_flag_is_looked_at_after_a_wrong_pin),
+        cmocka_unit_test(a_locked_pin_is_not_sent),
+        cmocka_unit_test(a_token_with_a_pin_pad_gets_no_pin_from_us),
+        cmocka_unit_test(a_person_is_asked_where_nothing_is_configured),
+        cmocka_unit_test(nobody_is_asked_where_a_pin_is_configured_even_if_it_is_wrong),
+        cmocka_unit_test(without_any_pin_the_failure_says_so),
+        cmocka_unit_test(a_source_that_fails_is_the_failure_and_costs_no_try),
+        cmocka_unit_test(the_pin_of_the_uri_comes_before_that_of_the_settings),
+        cmocka_unit_test(a_uri_without_a_pin_has_no_source),
+        cmocka_unit_test(the_pin_of_the_tokens_own_entry_comes_before_the_general_one),
+        cmocka_unit_test(a_login_that_somebody_else_made_is_good),
+        cmocka_unit_test(a_failure_that_is_not_about_the_pin_does_not_condemn_it),
+        cmocka_unit_test(who_waits_for_a_login_leaves_at_the_deadline),
+        cmocka_unit_test(the_policy_says_when_a_login_is_needed),
+        cmocka_unit_test(a_key_that_always_authenticates_costs_one_login_and_nothing_else),
+    };
+
+    return RUN(tests);
+}

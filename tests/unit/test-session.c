@@ -1,0 +1,330 @@
+#include "mock-use.h"
+
+#include <stdatomic.h>
+
+#include "pkcs11/recover.h"
+#include "pkcs11/session.h"
+
+static struct mock *mock;
+static struct tok_module *module;
+static struct tok_token *token;
+
+static void furnish(void)
+{
+    mock = mock_load(&module);
+    mock_token(mock, "test");
+    token = mock_looked(module);
+}
+
+static struct tok_result begin(struct tok_lease *lease, unsigned max_sessions, uint64_t wait_us)
+{
+    return tok_lease_begin(lease, token, max_sessions, clock_us() + wait_us);
+}
+
+TEST(a_session_is_opened_once_and_lent_again)
+{
+    furnish();
+    for (int i = 0; i < 5; i++) {
+        SCOPED(tok_lease_end) struct tok_lease lease = { .token = NULL };
+
+        OK(begin(&lease, 0, SECOND));
+        assert_int_equal(lease.epoch, token->epoch);
+    }
+    assert_int_equal(mock->calls[MOCK_OpenSession], 1);
+    assert_int_equal(mock->calls[MOCK_CloseSession], 0);
+    assert_int_equal(mock->open_sessions, 1);
+}
+
+TEST(two_leases_at_once_are_two_sessions)
+{
+    SCOPED(tok_lease_end) struct tok_lease a = { .token = NULL };
+    SCOPED(tok_lease_end) struct tok_lease b = { .token = NULL };
+
+    furnish();
+    OK(begin(&a, 0, SECOND));
+    OK(begin(&b, 0, SECOND));
+    assert_int_not_equal(a.session, b.session);
+    assert_int_equal(mock->open_sessions, 2);
+}
+
+TEST(ending_no_lease_or_one_twice_is_harmless)
+{
+    struct tok_lease lease = { .token = NULL };
+
+    furnish();
+    tok_lease_end(&lease);
+    OK(begin(&lease, 0, SECOND));
+    tok_lease_end(&lease);
+    tok_lease_end(&lease);
+    assert_int_equal(token->pool.num_idle, 1);
+}
+
+TEST(a_session_with_an_open_operation_is_closed_and_not_lent)
+{
+    struct tok_lease lease = { .token = NULL };
+
+    furnish();
+    OK(begin(&lease, 0, SECOND));
+    lease.op_open = true;
+    tok_lease_end(&lease);
+    assert_int_equal(mock->open_sessions, 0);
+    OK(begin(&lease, 0, SECOND));
+    lease.spoilt = true;
+    tok_lease_end(&lease);
+    assert_int_equal(mock->open_sessions, 0);
+    assert_int_equal(mock->calls[MOCK_CloseSession], 2);
+    assert_int_equal(token->pool.open, 0);
+}
+
+TEST(a_failure_to_open_is_told_and_leaves_no_gap)
+{
+    struct tok_lease lease = { .token = NULL };
+
+    furnish();
+    mock_fails(mock, MOCK_OpenSession, CKR_DEVICE_REMOVED, 0, 1);
+    FAILS_CKR(begin(&lease, 1, SECOND), CKR_DEVICE_REMOVED);
+    assert_null(lease.token);
+    OK(begin(&lease, 1, SECOND)); /* the one place is free again */
+    tok_lease_end(&lease);
+}
+
+TEST(the_setting_limits_the_pool)
+{
+    SCOPED(tok_lease_end) struct tok_lease a = { .token = NULL };
+    struct tok_lease b = { .token = NULL };
+
+    furnish();
+    OK(begin(&a, 1, SECOND));
+    FAILS(begin(&b, 1, 50000), TOK_CODE_DEADLINE);
+    assert_null(b.token);
+    assert_int_equal(mock->calls[MOCK_OpenSession], 1);
+}
+
+TEST(the_limit_is_learnt_from_the_token)
+{
+    SCOPED(tok_lease_end) struct tok_lease a = { .token = NULL };
+    SCOPED(tok_lease_end) struct tok_lease b = { .token = NULL };
+    struct tok_lease c = { .token = NULL };
+    unsigned opens;
+
+    furnish();
+    mock->max_sessions = 2;
+    OK(begin(&a, 0, SECOND));
+    OK(begin(&b, 0, SECOND));
+    FAILS(begin(&c, 0, 50000), TOK_CODE_DEADLINE);
+    assert_int_equal(token->pool.limit, 2);
+    opens = mock->calls[MOCK_OpenSession];
+    FAILS(begin(&c, 0, 50000), TOK_CODE_DEADLINE);
+    assert_int_equal(mock->calls[MOCK_OpenSession], opens); /* it is not asked again */
+}
+
+TEST(a_token_whose_sessions_others_hold_is_asked_again_until_the_deadline)
+{
+    struct tok_lease lease = { .token = NULL };
+
+    furnish();
+    mock_fails(mock, MOCK_OpenSession, CKR_SESSION_COUNT, 0, 3);
+    OK(begin(&lease, 0, 5 * SECOND));
+    assert_int_equal(token->pool.limit, 0); /* that was not our limit */
+    assert_int_equal(mock->calls[MOCK_OpenSession], 4);
+    tok_lease_end(&lease);
+    tok_pool_drain(token, token->epoch);
+    mock_fails(mock, MOCK_OpenSession, CKR_SESSION_COUNT, 0, 1000);
+    FAILS(begin(&lease, 0, 100000), TOK_CODE_DEADLINE);
+    SAYS("CKR_SESSION_COUNT");
+}
+
+static _Atomic unsigned failed_leases;
+
+static void *lease_often(void *arg)
+{
+    for (int i = 0; i < 100; i++) {
+        SCOPED(tok_lease_end) struct tok_lease lease = { .token = NULL };
+        struct tok_result result = begin(&lease, 0, 20 * SECOND);
+
+        if (!tok_ok(&result)) {
+            atomic_fetch_add(&failed_leases, 1);
+        }
+        lease.op_open = i % 10 == 0; /* some are spoilt */
+    }
+    return arg;
+}
+
+static void eight_threads_share(unsigned sessions)
+{
+    pthread_t threads[8];
+
+    furnish();
+    mock->max_sessions = sessions;
+    atomic_store(&failed_leases, 0);
+    for (size_t i = 0; i < 8; i++) {
+        assert_int_equal(pthread_create(&threads[i], NULL, lease_often, NULL), 0);
+    }
+    for (size_t i = 0; i < 8; i++) {
+        assert_int_equal(pthread_join(threads[i], NULL), 0);
+    }
+    assert_int_equal(atomic_load(&failed_leases), 0);
+    assert_int_equal(token->pool.open, mock->open_sessions);
+    assert_true(mock->most_sessions <= sessions);
+}
+
+TEST(eight_threads_share_two_sessions)
+{
+    eight_threads_share(2);
+}
+
+TEST(eight_threads_share_one_session)
+{
+    eight_threads_share(1);
+}
+
+TEST(a_session_of_an_older_epoch_is_let_be)
+{
+    struct tok_lease lease = { .token = NULL };
+
+    furnish();
+    OK(begin(&lease, 0, SECOND));
+    tok_token_lost(token, 0);
+    tok_lease_end(&lease);
+    assert_int_equal(mock->calls[MOCK_CloseSession], 0); /* the number may be somebody else's by now */
+    assert_int_equal(token->pool.num_idle, 0);
+    assert_int_equal(token->pool.open, 0);
+}
+
+TEST(draining_closes_what_is_idle_in_that_epoch)
+{
+    SCOPED(tok_lease_end) struct tok_lease kept = { .token = NULL };
+    struct tok_lease given = { .token = NULL };
+
+    furnish();
+    OK(begin(&kept, 0, SECOND));
+    OK(begin(&given, 0, SECOND));
+    tok_lease_end(&given);
+    tok_pool_drain(token, token->epoch + 1); /* not this one */
+    assert_int_equal(mock->open_sessions, 2);
+    tok_pool_drain(token, token->epoch);
+    assert_int_equal(mock->open_sessions, 1);
+    assert_int_equal(token->pool.open, 1);
+}
+
+TEST(the_login_goes_with_the_last_session)
+{
+    struct tok_lease lease = { .token = NULL };
+    uint64_t objects;
+
+    furnish();
+    OK(begin(&lease, 0, SECOND));
+    token->login = TOK_LOGGED_IN;
+    objects = token->objects;
+    lease.spoilt = true;
+    tok_lease_end(&lease);
+    assert_int_equal(token->login, TOK_LOGGED_OUT);
+    assert_true(token->objects > objects); /* handles of private objects are stale */
+}
+
+static void *give_back_late(void *arg)
+{
+    clock_sleep_us(100000);
+    tok_lease_end(arg);
+    return NULL;
+}
+
+TEST(who_waits_is_served_when_a_session_comes_back)
+{
+    struct tok_lease held = { .token = NULL };
+    struct tok_lease lease = { .token = NULL };
+    uint64_t began;
+    pthread_t thread;
+
+    furnish();
+    OK(begin(&held, 1, SECOND));
+    began = clock_us();
+    assert_int_equal(pthread_create(&thread, NULL, give_back_late, &held), 0);
+    OK(begin(&lease, 1, 20 * SECOND));
+    assert_true(clock_us() - began < 10 * SECOND);
+    assert_int_equal(mock->calls[MOCK_OpenSession], 1);
+    tok_lease_end(&lease);
+    assert_int_equal(pthread_join(thread, NULL), 0);
+}
+
+struct wait {
+    uint64_t wait_us;
+    bool served;
+};
+
+static void *wait_for_session(void *arg)
+{
+    struct wait *wait = arg;
+    SCOPED(tok_lease_end) struct tok_lease lease = { .token = NULL };
+    struct tok_result result = begin(&lease, 1, wait->wait_us);
+
+    wait->served = tok_ok(&result);
+    return NULL;
+}
+
+TEST(who_leaves_the_queue_early_locks_nobody_out)
+{
+    struct wait waits[3] = { { 10 * SECOND, false }, { 100000, false }, { 10 * SECOND, false } };
+    struct tok_lease held = { .token = NULL };
+    pthread_t threads[3];
+    uint64_t began;
+
+    furnish();
+    OK(begin(&held, 1, SECOND));
+    for (size_t i = 0; i < 3; i++) {
+        assert_int_equal(pthread_create(&threads[i], NULL, wait_for_session, &waits[i]), 0);
+        clock_sleep_us(50000);
+    }
+    clock_sleep_us(200000);
+    began = clock_us();
+    tok_lease_end(&held);
+    for (size_t i = 0; i < 3; i++) {
+        assert_int_equal(pthread_join(threads[i], NULL), 0);
+    }
+    assert_true(waits[0].served && !waits[1].served && waits[2].served);
+    assert_true(clock_us() - began < 5 * SECOND);
+}
+
+TEST(a_session_that_the_module_forgot_is_not_closed_since_its_number_may_be_anothers)
+{
+    struct tok_result lost = tok_fail_ckr("C_Sign", CKR_SESSION_HANDLE_INVALID);
+    struct tok_lease a = { .token = NULL };
+    struct tok_lease b = { .token = NULL };
+
+    furnish();
+    mock->reuses_handles = true;
+    OK(begin(&a, 0, SECOND));
+    mock->sessions[0].open = false; /* the token lost it */
+    mock->open_sessions = 0;
+    OK(begin(&b, 0, SECOND));
+    assert_int_equal(a.session, b.session);
+    tok_note_failure(&a, &lost);
+    tok_lease_end(&a);
+    assert_int_equal(mock->open_sessions, 1);
+    assert_int_equal(token->pool.open, 1);
+    tok_lease_end(&b);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(a_session_is_opened_once_and_lent_again),
+        cmocka_unit_test(two_leases_at_once_are_two_sessions),
+        cmocka_unit_test(ending_no_lease_or_one_twice_is_harmless),
+        cmocka_unit_test(a_session_with_an_open_operation_is_closed_and_not_lent),
+        cmocka_unit_test(a_failure_to_open_is_told_and_leaves_no_gap),
+        cmocka_unit_test(the_setting_limits_the_pool),
+        cmocka_unit_test(the_limit_is_learnt_from_the_token),
+        cmocka_unit_test(a_token_whose_sessions_others_hold_is_asked_again_until_the_deadline),
+        cmocka_unit_test(eight_threads_share_two_sessions),
+        cmocka_unit_test(eight_threads_share_one_session),
+        cmocka_unit_test(a_session_of_an_older_epoch_is_let_be),
+        cmocka_unit_test(draining_closes_what_is_idle_in_that_epoch),
+        cmocka_unit_test(the_login_goes_with_the_last_session),
+        cmocka_unit_test(who_waits_is_served_when_a_session_comes_back),
+        cmocka_unit_test(who_leaves_the_queue_early_locks_nobody_out),
+        cmocka_unit_test(a_session_that_the_module_forgot_is_not_closed_since_its_number_may_be_anothers),
+    };
+
+    return RUN(tests);
+}
