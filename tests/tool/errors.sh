@@ -84,4 +84,21 @@ ok "signet list" "$signet" list
 says "shows tokens" "token 'test'"
 says "and keys with their URIs" 'object=ec;type=private'
 ok "openssl version loads no module" env SIGNET_TEST_COUNTS="$work/counts2" openssl version
+# a key that was replaced by another of the same name: an RSA key shows itself, an EC key in SoftHSM only by what it signs
+conf
+openssl pkey -in "pkcs11:token=test;object=ec;type=private" -out ec.key
+for type in ec rsa; do
+    ok "$type: the key file signs" openssl dgst -sha256 -sign $type.key -out sig message
+done
+for type in privkey pubkey; do
+    token_tool test "$PIN" --delete-object --type $type --label ec >/dev/null 2>&1
+    token_tool test "$PIN" --delete-object --type $type --label rsa >/dev/null 2>&1
+done
+fails_with "a key that was deleted" 'no private key there matches' openssl dgst -sha256 -sign ec.key -out sig message
+token_key test "$PIN" EC:prime256v1 ec 01
+token_key test "$PIN" rsa:2048 rsa 02
+rm -f sig
+fails_with "an EC key that was replaced" 'does not fit the public key' openssl dgst -sha256 -sign ec.key -out sig message
+fails_with "an RSA key that was replaced" 'none is the one that was loaded' openssl dgst -sha256 -sign rsa.key -out sig message
+ok "and no signature gets out" test ! -s sig
 tap_done
