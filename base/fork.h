@@ -1,15 +1,16 @@
 /* Which process is this? State that a child must not touch carries the generation in which it was made.
  *
  * The generation starts at 1 and grows by one in every forked child (pthread_atfork), so comparing two numbers tells
- * whether a handle, a lock or a thread is inherited. A clone or vfork that runs no handlers is noticed by the process
- * id. Handlers registered here run in the child, in the order of their registration, before fork returns. For
- * everybody. */
+ * whether a handle, a lock or a thread is inherited. A clone that copies memory and runs no handlers is noticed by a
+ * page that the kernel wipes there, or by the process id. Handlers registered here run in the child, in the order of
+ * their registration, before fork returns. For everybody. */
 #ifndef SIGNET_BASE_FORK_H
 #define SIGNET_BASE_FORK_H
 
 #include <stdbool.h>
 
-/* fork_generation is cheap enough for every operation: it reads one word of memory, and the process id. */
+/* fork_generation is cheap enough for every operation: it reads two words of memory (and, before Linux 4.14, the
+ * process id). */
 unsigned fork_generation(void);
 
 /* fork_handlers registers functions for fork: `prepare` and `parent` in the forking process, `child` in the new one.

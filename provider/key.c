@@ -3,6 +3,7 @@
 #include <openssl/core_names.h>
 #include <openssl/core_object.h>
 #include <openssl/evp.h>
+#include <string.h>
 
 #include "provider/asymcipher.h"
 #include "provider/software.h"
@@ -37,6 +38,50 @@ struct prov_key *prov_key_ref(struct prov_key *key)
     return key;
 }
 
+struct prov_digest {
+    EVP_MD *digest;
+    char name[32]; /* as it was asked for */
+};
+
+static void digest_free(struct prov_digest *kept)
+{
+    if (kept != NULL) {
+        EVP_MD_free(kept->digest);
+        free(kept);
+    }
+}
+
+/* Where two threads are the first, one of them keeps it. */
+static void digest_keep(struct prov_key *key, EVP_MD *digest, const char *name)
+{
+    struct prov_digest *kept = strlen(name) < sizeof(kept->name) ? calloc(1, sizeof(*kept)) : NULL;
+    struct prov_digest *none = NULL;
+
+    if (kept == NULL) {
+        return;
+    }
+    memcpy(kept->name, name, strlen(name) + 1);
+    kept->digest = EVP_MD_up_ref(digest) ? digest : NULL;
+    if (kept->digest == NULL || !atomic_compare_exchange_strong(&key->digest, &none, kept)) {
+        digest_free(kept);
+    }
+}
+
+EVP_MD *prov_key_digest(struct prov_key *key, const char *name)
+{
+    const struct prov_digest *kept = atomic_load(&key->digest);
+    EVP_MD *digest;
+
+    if (kept != NULL && strcmp(kept->name, name) == 0 && EVP_MD_up_ref(kept->digest)) {
+        return kept->digest;
+    }
+    digest = software_digest(key->prov, name);
+    if (digest != NULL && kept == NULL) {
+        digest_keep(key, digest, name);
+    }
+    return digest;
+}
+
 void prov_key_unref(struct prov_key *key)
 {
     if (key == NULL || atomic_fetch_sub(&key->refs, 1) != 1) {
@@ -44,6 +89,7 @@ void prov_key_unref(struct prov_key *key)
     }
     EVP_PKEY_free(key->software);
     tok_key_unref(key->token);
+    digest_free(atomic_load(&key->digest));
     free(key);
 }
 

@@ -483,7 +483,7 @@ static int digest_sign_init(void *vctx, const char *mdname, void *vkey, const OS
     if (mdname == NULL || mdname[0] == '\0') {
         mdname = ctx->key->variant->family->default_digest;
     }
-    ctx->digest = software_digest(ctx->prov, mdname);
+    ctx->digest = prov_key_digest(ctx->key, mdname);
     return ctx->digest != NULL && set_ctx_params(ctx, params);
 }
 

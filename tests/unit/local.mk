@@ -6,7 +6,7 @@ unit_tests = tests/unit/test-bytes tests/unit/test-text tests/unit/test-secret t
 mock_tests = tests/unit/test-call tests/unit/test-module tests/unit/test-registry tests/unit/test-token \
     tests/unit/test-session tests/unit/test-login tests/unit/test-recover tests/unit/test-attr tests/unit/test-object \
     tests/unit/test-find tests/unit/test-key
-provider_tests = tests/unit/test-unpad tests/unit/test-keyfile tests/unit/test-config tests/unit/test-err
+provider_tests = tests/unit/test-unpad tests/unit/test-alg-ec tests/unit/test-keyfile tests/unit/test-config tests/unit/test-err
 check_PROGRAMS += $(unit_tests) $(mock_tests) $(provider_tests)
 TESTS += $(unit_tests) $(mock_tests) $(provider_tests) tests/unit/walls.sh
 EXTRA_DIST += tests/unit/walls.sh tests/unit/unit.h tests/unit/child.h tests/unit/mock-use.h
@@ -42,6 +42,8 @@ tests_unit_test_pin_CFLAGS = $(unit_cflags)
 tests_unit_test_pin_LDADD = $(unit_ldadd)
 tests_unit_test_unpad_CFLAGS = $(unit_cflags) $(CRYPTO_CFLAGS)
 tests_unit_test_unpad_LDADD = $(provider_ldadd)
+tests_unit_test_alg_ec_CFLAGS = $(unit_cflags) $(CRYPTO_CFLAGS)
+tests_unit_test_alg_ec_LDADD = $(provider_ldadd)
 tests_unit_test_keyfile_CFLAGS = $(unit_cflags) $(CRYPTO_CFLAGS)
 tests_unit_test_keyfile_LDADD = $(provider_ldadd)
 tests_unit_test_config_CFLAGS = $(unit_cflags) $(CRYPTO_CFLAGS)
