@@ -94,6 +94,7 @@ bool tok_inside_module(void)
 /* What a thread's signal mask was before SIGPIPE was held. */
 static _Thread_local struct {
     unsigned holds;
+    bool blocked;
     sigset_t mask;
     bool was_pending;
 } sigpipe;
@@ -104,12 +105,24 @@ static void sigpipe_set(sigset_t *set)
     sigaddset(set, SIGPIPE);
 }
 
+/* Servers ignore the signal anyway: then one system call tells, in place of three. */
+static bool sigpipe_ignored(void)
+{
+    struct sigaction now;
+
+    return sigaction(SIGPIPE, NULL, &now) == 0 && (now.sa_flags & SA_SIGINFO) == 0 && now.sa_handler == SIG_IGN;
+}
+
 void tok_sigpipe_hold(void)
 {
     sigset_t pipe_only;
     sigset_t pending;
 
     if (sigpipe.holds++ > 0) {
+        return;
+    }
+    sigpipe.blocked = !sigpipe_ignored();
+    if (!sigpipe.blocked) {
         return;
     }
     sigpipe_set(&pipe_only);
@@ -127,7 +140,7 @@ void tok_sigpipe_release(void)
     const struct timespec now = { 0, 0 };
     sigset_t pipe_only;
 
-    if (--sigpipe.holds > 0) {
+    if (--sigpipe.holds > 0 || !sigpipe.blocked) {
         return;
     }
     if (!sigpipe.was_pending) {

@@ -23,8 +23,8 @@ bool tok_call_begin(struct tok_call *call, const char *function);
 void tok_call_end(struct tok_call *call, CK_RV rv);
 
 /* While it is held, a module that writes to a dead daemon's socket can't end the process by SIGPIPE. Every call holds
- * it for itself; an operation of several calls holds it around them all, which saves system calls. Nests within a
- * thread. */
+ * it for itself; an operation of several calls holds it around them all, which saves system calls. Where the process
+ * ignores the signal there is nothing to hold. Nests within a thread. */
 void tok_sigpipe_hold(void);
 void tok_sigpipe_release(void);
 static inline void tok_sigpipe_end(int *held)

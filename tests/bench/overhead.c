@@ -1,5 +1,6 @@
 /* What the provider costs: signatures a second by EVP_DigestSign, a new context each, divided by those of C_SignInit
- * and C_Sign of the ready digest, one session a thread. Median of interleaved runs.
+ * and C_Sign of the ready digest, one session a thread. Median of interleaved runs, by the clock and by the processor
+ * time of the threads, which other programs disturb less. Fails where both ratios miss what docs/design.md promises.
  *
  *     overhead MODULE TOKEN SECONDS-PER-RUN */
 #include <dlfcn.h>
@@ -7,13 +8,14 @@
 #include <openssl/store.h>
 #include <p11-kit/pkcs11.h>
 #include <pthread.h>
+#include <signal.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
 
-#define RUNS 5
+#define RUNS 9
 #define MOST_THREADS 8
 
 static CK_FUNCTION_LIST *p11;
@@ -29,15 +31,22 @@ struct work {
     EVP_PKEY *key;
     CK_MECHANISM_TYPE mechanism;
     size_t prefix_len;
+    double promised; /* the ratio that must be reached */
     unsigned long done;
+    double cpu_s;
     int failed;
 };
 
-static double now(void)
+struct rates { /* signatures a second */
+    double wall;
+    double cpu;
+};
+
+static double now(clockid_t clock)
 {
     struct timespec time;
 
-    clock_gettime(CLOCK_MONOTONIC, &time);
+    clock_gettime(clock, &time);
     return (double)time.tv_sec + (double)time.tv_nsec / 1e9;
 }
 
@@ -56,6 +65,7 @@ static void *by_provider(void *argument)
         EVP_MD_CTX_free(ctx);
         work->done++;
     }
+    work->cpu_s = now(CLOCK_THREAD_CPUTIME_ID);
     return NULL;
 }
 
@@ -92,18 +102,20 @@ static void *bare(void *argument)
                         p11->C_Sign(session, input, work->prefix_len + 32, sig, &len) != CKR_OK;
         work->done++;
     }
+    work->cpu_s = now(CLOCK_THREAD_CPUTIME_ID);
     p11->C_CloseSession(session);
     return NULL;
 }
 
 /* Signatures a second over all threads; ends the program if one failed. */
-static double rate(void *(*body)(void *), const struct work *model, int threads, double seconds)
+static struct rates rate(void *(*body)(void *), const struct work *model, int threads, double seconds)
 {
     pthread_t ids[MOST_THREADS];
     struct work works[MOST_THREADS];
     struct timespec pause = { (time_t)seconds, (long)((seconds - (double)(time_t)seconds) * 1e9) };
     unsigned long done = 0;
-    double began = now();
+    double cpu_s = 0;
+    double began = now(CLOCK_MONOTONIC);
 
     stop = 0;
     for (int i = 0; i < threads; i++) {
@@ -115,12 +127,13 @@ static double rate(void *(*body)(void *), const struct work *model, int threads,
     for (int i = 0; i < threads; i++) {
         pthread_join(ids[i], NULL);
         done += works[i].done;
+        cpu_s += works[i].cpu_s;
         if (works[i].failed) {
             fprintf(stderr, "overhead: a signature failed\n");
             exit(1);
         }
     }
-    return (double)done / (now() - began);
+    return (struct rates){ (double)done / (now(CLOCK_MONOTONIC) - began), (double)done / cpu_s };
 }
 
 static int by_size(const void *a, const void *b)
@@ -134,20 +147,28 @@ static double median(double *values)
     return values[RUNS / 2];
 }
 
-static void compare(const struct work *work, int threads, double seconds)
+/* Whether the promise is kept. */
+static int compare(const struct work *work, int threads, double seconds)
 {
-    double ratios[RUNS];
+    double wall[RUNS];
+    double cpu[RUNS];
     double provider[RUNS];
     double plain[RUNS];
 
     for (int run = 0; run < RUNS; run++) {
-        plain[run] = rate(bare, work, threads, seconds);
-        provider[run] = rate(by_provider, work, threads, seconds);
-        ratios[run] = provider[run] / plain[run];
+        struct rates without = rate(bare, work, threads, seconds);
+        struct rates with = rate(by_provider, work, threads, seconds);
+
+        plain[run] = without.wall;
+        provider[run] = with.wall;
+        wall[run] = with.wall / without.wall;
+        cpu[run] = with.cpu / without.cpu;
     }
-    printf("%-4s %d thread%s  bare %8.0f/s  provider %8.0f/s  ratio %.3f\n", work->label, threads,
-           threads > 1 ? "s" : " ", median(plain), median(provider), median(ratios));
+    printf("%-4s %d thread%s  bare %8.0f/s  provider %8.0f/s  ratio %.3f, by processor time %.3f (promised %.2f)\n",
+           work->label, threads, threads > 1 ? "s" : " ", median(plain), median(provider), median(wall), median(cpu),
+           work->promised);
     fflush(stdout);
+    return median(wall) >= work->promised || median(cpu) >= work->promised;
 }
 
 static EVP_PKEY *load(const char *token, const char *label)
@@ -187,9 +208,12 @@ static int find_slot(const char *label)
 
 int main(int argc, char **argv)
 {
-    struct work works[] = { { "ec", NULL, CKM_ECDSA, 0, 0, 0 },
-                            { "rsa", NULL, CKM_RSA_PKCS, sizeof(sha256_info), 0, 0 } };
+    struct work works[] = {
+        { .label = "ec", .mechanism = CKM_ECDSA, .promised = 0.9 },
+        { .label = "rsa", .mechanism = CKM_RSA_PKCS, .prefix_len = sizeof(sha256_info), .promised = 0.97 }
+    };
     static const int threads[] = { 1, 2, 8 };
+    int kept = 1;
     CK_C_GetFunctionList get_list;
     void *module = argc == 4 ? dlopen(argv[1], RTLD_NOW) : NULL;
     void *symbol = module == NULL ? NULL : dlsym(module, "C_GetFunctionList");
@@ -198,6 +222,7 @@ int main(int argc, char **argv)
         fprintf(stderr, "usage: overhead MODULE TOKEN SECONDS\n");
         return 2;
     }
+    signal(SIGPIPE, SIG_IGN); /* as servers do */
     memcpy(&get_list, &symbol, sizeof(get_list));
     for (size_t i = 0; i < 2; i++) {
         works[i].key = load(argv[2], works[i].label);
@@ -213,11 +238,11 @@ int main(int argc, char **argv)
     }
     for (size_t t = 0; t < 3; t++) {
         for (size_t i = 0; i < 2; i++) {
-            compare(&works[i], threads[t], atof(argv[3]));
+            kept &= compare(&works[i], threads[t], atof(argv[3]));
         }
     }
     for (size_t i = 0; i < 2; i++) {
         EVP_PKEY_free(works[i].key);
     }
-    return 0;
+    return kept ? 0 : 1;
 }
