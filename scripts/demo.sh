@@ -1,0 +1,135 @@
+# The demonstration; sourced by quickstart, which has $here, $build, $demo, step, fail and build.
+. scripts/token.sh
+. scripts/pki.sh
+. scripts/ends.sh
+
+# demo_key_file TOKEN LABEL: what a program gets that asks the provider for the private key; each byte is accounted for
+demo_key_file() {
+    key="$demo/$2.der"
+    parts="$demo/$2.parts"
+    openssl pkey -in "pkcs11:token=$1;object=$2;type=private" -outform DER -out "$key" || fail "the key is not there"
+    openssl pkey -in "pkcs11:token=$1;object=$2;type=private" -pubout -outform DER -out "$demo/$2.pub" ||
+        fail "the key has no public half"
+    octets=$(openssl asn1parse -inform DER -in "$key" | sed -n 's/^ *\([0-9]*\):d=1 .*OCTET STRING.*/\1/p')
+    openssl asn1parse -inform DER -in "$key" -strparse "${octets:-0}" | grep ':d=1 ' >"$parts"
+    sed -n 1p "$parts" | grep -q 'UTF8STRING *:signet key 1$' && sed -n 2p "$parts" | grep -q 'UTF8STRING *:pkcs11:' &&
+        [ "$(wc -l <"$parts")" -eq 3 ] || fail "something else than a key file came out: $key"
+    tail -c "$(wc -c <"$demo/$2.pub")" "$key" | cmp -s - "$demo/$2.pub" ||
+        fail "the key file ends with something else than the public half: $key"
+    echo "   the provider, asked for the private key, gives $(wc -c <"$key") bytes: a mark, a URI and the public half"
+}
+
+# demo_proof TOKEN LABEL: whether the token keeps the private key to itself
+demo_proof() {
+    step "Does the token '$1' give up '$2'?"
+    access=$(token_tool "$1" "$pin" --list-objects --type privkey 2>/dev/null |
+        awk -v label="$2" '$1 == "label:" { mine = $2 == label } mine && /Access:/ { sub(/^ *Access: */, ""); print }')
+    echo "   the token says of it: $access"
+    case $access in
+    sensitive,*"never extractable"*) ;;
+    *) fail "it should be sensitive and never extractable" ;;
+    esac
+    demo_key_file "$1" "$2"
+    echo "   the token, asked for the secret parts by PKCS#11 and logged in, answers:"
+    env -u OPENSSL_CONF "$build/tests/token/ask-secret" "$SOFTHSM_MODULE" "$1" "$pin" "$2" >"$demo/$2.asked" ||
+        { cat "$demo/$2.asked"; fail "the token gave up its private key"; }
+    sed 's/^/     /' "$demo/$2.asked"
+    echo "   no."
+}
+
+# demo_run TITLE VERSION SERVER-KEY SERVER-NAME CLIENT-KEY: one connection. SERVER-NAME is that of the certificate's
+# file. Both ends are bounded: one that fails does not leave the other waiting.
+demo_run() {
+    step "$1"
+    : >"$demo/server.out" # what the server before this one said must not be taken for its word
+    timeout 60 "$build/mtls-server" --listen 127.0.0.1:0 --accept 1 --tls "$2" --key "$3" \
+        --cert "$demo/server-pki/$4-chain.pem" --ca "$demo/client-pki/root.pem" >"$demo/server.out" 2>&1 &
+    server=$!
+    tries=0
+    while ! grep -q '^ready on' "$demo/server.out" && [ $tries -lt 100 ] && kill -0 $server 2>/dev/null; do
+        sleep 0.1
+        tries=$((tries + 1))
+    done
+    address=$(sed -n 's/^ready on //p' "$demo/server.out")
+    [ -n "$address" ] || { cat "$demo/server.out"; fail "the server did not start"; }
+    timeout 60 "$build/mtls-client" --connect "$address" --name localhost --tls "$2" --message "good morning" \
+        --key "$5" --cert "$demo/client-pki/client-chain.pem" --ca "$demo/server-pki/root.pem" >"$demo/client.out" 2>&1
+    client_status=$?
+    # The server may be waiting for a client that never came; if one came, it has a second to say what was wrong.
+    [ $client_status -eq 0 ] || { sleep 1; kill $server 2>/dev/null; }
+    wait $server
+    server_status=$?
+    server=
+    sed 's/^/   /' "$demo/server.out" "$demo/client.out"
+    [ $client_status -eq 0 ] && [ $server_status -eq 0 ] || fail "the handshake failed"
+    grep -q 'received  good morning' "$demo/server.out" &&
+        grep -q 'received  the server has read: good morning' "$demo/client.out" || fail "the messages did not arrive"
+    grep -q "on token 'server'" "$demo/server.out" && grep -q "on token 'client'" "$demo/client.out" ||
+        fail "a key was not on its token"
+}
+
+# demo_chain FOLDER NAME: shows the way from a certificate to its root
+demo_chain() {
+    openssl verify -show_chain -CAfile "$demo/$1/root.pem" -untrusted "$demo/$1/intermediate.pem" "$demo/$1/$2.pem" \
+        >"$demo/chain" 2>&1 || { cat "$demo/chain"; fail "the certificate '$2' does not verify"; }
+    sed 's/^/   /' "$demo/chain"
+}
+
+# demo_begin: what every demonstration stands on
+demo_begin() {
+    server=
+    trap '[ -z "$server" ] || kill $server 2>/dev/null' EXIT
+    trap 'exit 1' HUP INT TERM
+    install_missing $BUILD_PACKAGES $RUN_PACKAGES "$@" || fail "packages could not be installed"
+    step "Building"
+    build
+    echo "   $build/.libs/signet.so"
+    rm -rf "$demo" && mkdir -p "$demo" || exit 1
+    pin=$(printf '%010u' "$(od -An -N4 -tu4 /dev/urandom | tr -d ' ')")
+    (umask 077 && printf '%s\n' "$pin" >"$demo/pin")
+    token_home "$demo"
+    conf_write "$demo/openssl.cnf" "default signet" "pkcs11-module = $SOFTHSM_MODULE" "pin = file:$demo/pin"
+    export OPENSSL_CONF="$demo/openssl.cnf" OPENSSL_MODULES="$build/.libs"
+
+    step "Two tokens, with keys generated in them"
+    ends_tokens "$pin" || fail "no tokens"
+    # One token at a time: a PIN that is meant for one is never tried on several.
+    for token in server client; do
+        "$build/signet" list "pkcs11:token=$token;type=private" >"$demo/list" 2>&1 ||
+            { cat "$demo/list"; fail "no keys are to be seen"; }
+        sed 's/^/   /' "$demo/list"
+    done
+
+    step "A PKI for the server, another for the client; each token signs the requests for its certificates"
+    ends_pki "$demo" || fail "no PKI"
+    demo_chain server-pki server-rsa
+    demo_chain server-pki server-ec
+    demo_chain client-pki client
+}
+
+# run_demo [--refusals | --browser]
+run_demo() {
+    case ${1:-} in
+    "") demo_mutual ;;
+    *)
+        usage >&2
+        exit 2
+        ;;
+    esac
+}
+
+demo_mutual() {
+    demo_begin
+    step "A key file for the client, for programs that know files only"
+    "$build/signet" key-file --output "$demo/client.key" "$client_ec" || fail "no key file"
+    sed 's/^/   /' "$demo/client.key"
+
+    demo_run "Mutual TLS 1.3: the server's key by its URI, the client's by its key file" 1.3 \
+        "$server_rsa" server-rsa "$demo/client.key"
+    demo_run "Mutual TLS 1.2: both keys by their URIs" 1.2 "$server_ec" server-ec "$client_ec"
+
+    demo_proof server server-rsa
+    demo_proof server server-ec
+    demo_proof client client-ec
+    step "Done: both ends proved possession of a key that never left its token"
+}
