@@ -3,7 +3,9 @@
 
 BUILD_PACKAGES="gcc make autoconf automake libtool pkg-config libssl-dev libp11-kit-dev libcmocka-dev"
 RUN_PACKAGES="openssl softhsm2 opensc p11-kit p11-kit-modules"
-TEST_PACKAGES="valgrind libnss3-tools binutils libpcsclite1" # opensc opens the last, and does not depend on it
+BROWSER_PACKAGES="libnss3-tools"
+TEST_PACKAGES="valgrind libnss3-tools binutils chromium fonts-dejavu-core libpcsclite1" # opensc opens the last, and
+# does not depend on it; a browser without fonts draws empty pages
 MATRIX_PACKAGES="clang debootstrap" # for other compilers and other releases: .ci/run
 
 # as_root COMMAND...: through sudo where we are not root

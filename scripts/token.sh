@@ -14,6 +14,20 @@ token_make() {
     softhsm2-util --init-token --free --label "$1" --pin "$2" --so-pin 12345678 >/dev/null
 }
 
+# token_move LABEL FOLDER: the token leaves this home for that of FOLDER, whose configuration is FOLDER/softhsm2.conf
+token_move() {
+    token_homes=$SOFTHSM2_CONF
+    (token_home "$2") || return 1
+    for token_object in "${token_homes%/*}"/tokens/*/token.object; do
+        # A token's label is padded with blanks to 32 bytes.
+        if grep -q -F "$(printf '%-32s' "$1")" "$token_object"; then
+            mv "${token_object%/*}" "$2/tokens/"
+            return
+        fi
+    done
+    return 1
+}
+
 # token_tool LABEL PIN ARGUMENT...: pkcs11-tool, logged in, without any provider of ours beneath it
 token_tool() {
     token_label=$1

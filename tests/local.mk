@@ -13,6 +13,12 @@ tests_token_token_counter_la_SOURCES = tests/token/token-counter.c tests/token/c
 tests_token_token_counter_la_CFLAGS = $(AM_CFLAGS) $(P11KIT_CFLAGS)
 tests_token_token_counter_la_LDFLAGS = $(AM_LDFLAGS) -module -avoid-version -rpath /nowhere
 
+# Also for `quickstart demo --browser`, so that `make` builds it. Loaded by a browser, which has no sanitizer.
+noinst_LTLIBRARIES += tests/token/token-login.la
+tests_token_token_login_la_SOURCES = tests/token/token-login.c
+tests_token_token_login_la_CFLAGS = -std=gnu11 $(WARN_CFLAGS) $(P11KIT_CFLAGS)
+tests_token_token_login_la_LDFLAGS = -module -avoid-version -rpath /nowhere
+
 check_PROGRAMS += tests/token/show-counts
 tests_token_show_counts_SOURCES = tests/token/show-counts.c tests/token/counts.h
 tests_token_show_counts_CFLAGS = $(AM_CFLAGS) $(P11KIT_CFLAGS)
