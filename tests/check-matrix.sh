@@ -35,12 +35,15 @@ in_root() {
         DEBIAN_FRONTEND=noninteractive /bin/sh -ec "$2"
 }
 
-# A root with what building and testing needs; kept for the next time once it is whole.
+# A root with what building and testing needs; kept for the next time once it is whole. A package more is installed into
+# it.
 make_root() {
     packages="$BUILD_PACKAGES $RUN_PACKAGES $TEST_PACKAGES"
     [ "$(cat "$2/.signet-ready" 2>/dev/null)" = "$packages" ] && return 0
-    rm -rf --one-file-system "$2"
-    debootstrap --variant=minbase "$1" "$2" "$(mirror)" >"$roots/$1-bootstrap.log" 2>&1 || return 1
+    if ! [ -e "$2/.signet-ready" ]; then
+        rm -rf --one-file-system "$2"
+        debootstrap --variant=minbase "$1" "$2" "$(mirror)" >"$roots/$1-bootstrap.log" 2>&1 || return 1
+    fi
     cp /etc/resolv.conf "$2/etc/" 2>/dev/null
     for setting in /etc/apt/apt.conf.d/*proxy*; do
         [ -e "$setting" ] && cp "$setting" "$2/etc/apt/apt.conf.d/"
