@@ -42,8 +42,13 @@ tests_tls_calls_SOURCES = tests/tls/calls.c tests/tls/pair.c tests/tls/pair.h te
 tests_tls_calls_CFLAGS = $(AM_CFLAGS) $(SSL_CFLAGS) $(P11KIT_CFLAGS)
 tests_tls_calls_LDADD = $(SSL_LIBS) $(CRYPTO_LIBS)
 
+check_PROGRAMS += tests/tls/signed
+tests_tls_signed_SOURCES = tests/tls/signed.c tests/tls/pair.c tests/tls/pair.h tests/lib/tap.h
+tests_tls_signed_CFLAGS = $(AM_CFLAGS) $(SSL_CFLAGS)
+tests_tls_signed_LDADD = $(SSL_LIBS) $(CRYPTO_LIBS)
+
 shell_tests = tests/tool/keys.sh tests/tool/errors.sh tests/tls/handshakes.sh tests/tls/order.sh tests/tls/calls.sh \
-    tests/tool/exit.sh tests/tls/programs.sh
+    tests/tool/exit.sh tests/tls/programs.sh tests/tls/signed.sh
 TESTS += $(shell_tests)
 if !SANITIZED
 TESTS += tests/tls/valgrind.sh
