@@ -3,7 +3,9 @@
 #include <openssl/err.h>
 #include <openssl/store.h>
 #include <openssl/ui.h>
+#include <openssl/x509v3.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "signet.h"
@@ -23,10 +25,13 @@ void print_errors(const char *who, const char *what)
     }
 }
 
-/* What a URI names, through whichever provider serves its scheme. Where a password is needed, the terminal is asked. */
-static OSSL_STORE_CTX *store_open(const char *uri, int type)
+/* --- keys and certificates ---------------------------------------------------------------------------------------- */
+
+/* What a name gives, through whichever provider serves it: a store reads URIs and names of files alike. Where a
+ * password or a PIN is needed, the terminal is asked. */
+static OSSL_STORE_CTX *store_open(const char *name, int type)
 {
-    OSSL_STORE_CTX *store = OSSL_STORE_open(uri, UI_OpenSSL(), NULL, NULL, NULL);
+    OSSL_STORE_CTX *store = OSSL_STORE_open(name, UI_OpenSSL(), NULL, NULL, NULL);
 
     if (store != NULL && !OSSL_STORE_expect(store, type)) {
         OSSL_STORE_close(store);
@@ -52,145 +57,223 @@ static OSSL_STORE_INFO *store_next(OSSL_STORE_CTX *store, int type)
     return NULL;
 }
 
-static int use_key_from_store(SSL_CTX *ctx, const char *uri)
+static EVP_PKEY *key_load(const char *name)
 {
-    OSSL_STORE_CTX *store = store_open(uri, OSSL_STORE_INFO_PKEY);
+    OSSL_STORE_CTX *store = store_open(name, OSSL_STORE_INFO_PKEY);
     OSSL_STORE_INFO *info = store_next(store, OSSL_STORE_INFO_PKEY);
-    int used = info != NULL && SSL_CTX_use_PrivateKey(ctx, OSSL_STORE_INFO_get0_PKEY(info)) == 1;
+    EVP_PKEY *key = info == NULL ? NULL : OSSL_STORE_INFO_get1_PKEY(info);
 
     OSSL_STORE_INFO_free(info);
     OSSL_STORE_close(store);
-    return used;
+    return key;
 }
 
 /* The first certificate is ours, the others lead from it to the root. */
-static int use_chain_from_store(SSL_CTX *ctx, const char *uri)
+static STACK_OF(X509) *chain_load(const char *name)
 {
-    OSSL_STORE_CTX *store = store_open(uri, OSSL_STORE_INFO_CERT);
+    OSSL_STORE_CTX *store = store_open(name, OSSL_STORE_INFO_CERT);
+    STACK_OF(X509) *chain = sk_X509_new_null();
     OSSL_STORE_INFO *info;
-    int count = 0;
-    int used = 1;
+    bool whole;
 
-    while (used && (info = store_next(store, OSSL_STORE_INFO_CERT)) != NULL) {
-        X509 *cert = OSSL_STORE_INFO_get0_CERT(info);
-
-        used = (count == 0 ? SSL_CTX_use_certificate(ctx, cert) : SSL_CTX_add1_chain_cert(ctx, cert)) == 1;
-        count++;
+    while ((info = store_next(store, OSSL_STORE_INFO_CERT)) != NULL) {
+        sk_X509_push(chain, OSSL_STORE_INFO_get1_CERT(info));
         OSSL_STORE_INFO_free(info);
     }
-    used = used && count > 0 && OSSL_STORE_eof(store); /* not at its end: the rest can't be read */
+    whole = store != NULL && OSSL_STORE_eof(store); /* not at its end: the rest can't be read */
     OSSL_STORE_close(store);
+    if (whole && sk_X509_num(chain) > 0) {
+        return chain;
+    }
+    sk_X509_pop_free(chain, X509_free);
+    return NULL;
+}
+
+/* The SHA-256 of the public half (SubjectPublicKeyInfo). */
+static void print_fingerprint(const char *whose, EVP_PKEY *key)
+{
+    unsigned char digest[EVP_MAX_MD_SIZE];
+    unsigned char *der = NULL;
+    unsigned digest_len = 0;
+    int len = i2d_PUBKEY(key, &der);
+
+    fprintf(stderr, "  %-16s SHA256 ", whose);
+    if (len > 0 && EVP_Digest(der, (size_t)len, digest, &digest_len, EVP_sha256(), NULL)) {
+        for (unsigned i = 0; i < digest_len; i++) {
+            fprintf(stderr, "%02x", digest[i]);
+        }
+    }
+    fputc('\n', stderr);
+    OPENSSL_free(der);
+}
+
+static bool is_pair(const char *who, EVP_PKEY *key, X509 *cert)
+{
+    if (EVP_PKEY_eq(X509_get0_pubkey(cert), key) == 1) {
+        return true;
+    }
+    print_errors(who, "our private key does not belong to our certificate; their public halves:");
+    print_fingerprint("the certificate:", X509_get0_pubkey(cert));
+    print_fingerprint("the key:", key);
+    return false;
+}
+
+static bool use_identity(const char *who, SSL_CTX *ctx, const struct identity *identity)
+{
+    STACK_OF(X509) *chain = chain_load(identity->chain);
+    EVP_PKEY *key = chain == NULL ? NULL : key_load(identity->key);
+    bool used = false;
+
+    if (chain == NULL) {
+        print_errors(who, "our certificate can't be loaded");
+    } else if (key == NULL) {
+        print_errors(who, "our private key can't be loaded");
+    } else if (is_pair(who, key, sk_X509_value(chain, 0))) {
+        X509 *cert = sk_X509_shift(chain);
+
+        used = SSL_CTX_use_cert_and_key(ctx, cert, key, chain, 1) == 1;
+        X509_free(cert);
+        if (!used) {
+            print_errors(who, "our certificate and key can't be used");
+        }
+    }
+    EVP_PKEY_free(key);
+    sk_X509_pop_free(chain, X509_free);
     return used;
 }
 
-/* A store reads names of files as well, so that a file with a colon in its name is in good hands there. */
-static int is_uri(const char *name)
+/* --- contexts ----------------------------------------------------------------------------------------------------- */
+
+/* Who is on the list was revoked. */
+static bool use_crl(SSL_CTX *ctx, const char *file)
 {
-    return strchr(name, ':') != NULL && strchr(name, '/') != name;
+    X509_STORE *store = SSL_CTX_get_cert_store(ctx);
+    X509_LOOKUP *lookup = X509_STORE_add_lookup(store, X509_LOOKUP_file());
+
+    return lookup != NULL && X509_load_crl_file(lookup, file, X509_FILETYPE_PEM) > 0 &&
+           X509_STORE_set_flags(store, X509_V_FLAG_CRL_CHECK);
 }
 
-static int use_key(SSL_CTX *ctx, const char *name)
-{
-    return is_uri(name) ? use_key_from_store(ctx, name) : SSL_CTX_use_PrivateKey_file(ctx, name, SSL_FILETYPE_PEM);
-}
-
-static int use_chain(SSL_CTX *ctx, const char *name)
-{
-    return is_uri(name) ? use_chain_from_store(ctx, name) : SSL_CTX_use_certificate_chain_file(ctx, name);
-}
-
-SSL_CTX *context_new(const SSL_METHOD *method, const struct identity *identity)
+SSL_CTX *context_new(const char *who, const SSL_METHOD *method, const struct identity *identity,
+                     const struct demands *demands)
 {
     SSL_CTX *ctx = SSL_CTX_new(method);
     const char *wrong = NULL;
 
     if (ctx == NULL) {
-        print_errors("TLS", "no context can be made");
-        return NULL;
-    }
-    if (!SSL_CTX_set_min_proto_version(ctx, identity->min_tls) ||
-        !SSL_CTX_set_max_proto_version(ctx, identity->max_tls)) {
+        wrong = "no context can be made";
+    } else if (!SSL_CTX_set_min_proto_version(ctx, demands->min_tls) ||
+               !SSL_CTX_set_max_proto_version(ctx, demands->max_tls)) {
         wrong = "this version of TLS can't be used";
-    } else if (use_chain(ctx, identity->chain) != 1) {
-        wrong = "our certificate can't be loaded";
-    } else if (use_key(ctx, identity->key) != 1) {
-        wrong = "our private key can't be loaded";
-    } else if (SSL_CTX_check_private_key(ctx) != 1) {
-        wrong = "our private key does not belong to our certificate";
-    } else if (SSL_CTX_load_verify_locations(ctx, identity->trust, NULL) != 1) {
+    } else if (SSL_CTX_load_verify_locations(ctx, demands->trust, NULL) != 1) {
         wrong = "the root to trust can't be loaded";
+    } else if (demands->crl != NULL && !use_crl(ctx, demands->crl)) {
+        wrong = "the list of revoked certificates can't be loaded";
     }
     if (wrong != NULL) {
-        print_errors("TLS", wrong);
+        print_errors(who, wrong);
+    }
+    if (wrong != NULL || (identity != NULL && !use_identity(who, ctx, identity))) {
         SSL_CTX_free(ctx);
         return NULL;
     }
-    /* Both ends demand a certificate: that is what makes it mutual. */
-    SSL_CTX_set_verify(ctx, SSL_VERIFY_PEER | SSL_VERIFY_FAIL_IF_NO_PEER_CERT, NULL);
     return ctx;
 }
 
-int tls_version(struct identity *identity, const char *text)
+bool tls_version(struct demands *demands, const char *text)
 {
     if (strcmp(text, "1.2") == 0) {
-        identity->min_tls = identity->max_tls = TLS1_2_VERSION;
+        demands->min_tls = demands->max_tls = TLS1_2_VERSION;
     } else if (strcmp(text, "1.3") == 0) {
-        identity->min_tls = identity->max_tls = TLS1_3_VERSION;
+        demands->min_tls = demands->max_tls = TLS1_3_VERSION;
     } else if (strcmp(text, "any") == 0) {
-        identity->min_tls = TLS1_2_VERSION;
-        identity->max_tls = 0;
+        demands->min_tls = TLS1_2_VERSION;
+        demands->max_tls = 0;
     } else {
-        return 0;
+        return false;
     }
-    return 1;
+    return true;
 }
 
-/* Only keys on a token have these parameters; asking any other key leaves no error behind. */
-static void print_key(EVP_PKEY *key)
+unsigned char *alpn_list(const char *names, unsigned *out_len)
 {
-    char token[64] = "-";
-    char label[128] = "-";
-    uint64_t us = 0;
+    size_t len = strlen(names) + 1;
+    unsigned char *list = malloc(len);
+    size_t at = 0; /* of the length byte of the name that is being read */
+
+    if (list == NULL) {
+        return NULL;
+    }
+    memcpy(list + 1, names, len - 1);
+    for (size_t i = 1; i <= len; i++) {
+        if (i == len || list[i] == ',') {
+            size_t name_len = i - at - 1;
+
+            if (name_len == 0 || name_len > 255) {
+                free(list);
+                return NULL;
+            }
+            list[at] = (unsigned char)name_len;
+            at = i;
+        }
+    }
+    *out_len = (unsigned)len;
+    return list;
+}
+
+/* --- telling ------------------------------------------------------------------------------------------------------ */
+
+/* Only keys on a token have these parameters; asking any other key leaves no error behind. */
+void key_facts(struct key_facts *out_facts, EVP_PKEY *key)
+{
     OSSL_PARAM params[] = {
-        OSSL_PARAM_construct_uint64(SIGNET_PKEY_PARAM_LAST_SIGN_US, &us),
+        OSSL_PARAM_construct_uint64(SIGNET_PKEY_PARAM_LAST_SIGN_US, &out_facts->signed_us),
         OSSL_PARAM_construct_end(),
     };
 
+    out_facts->signed_us = 0;
+    out_facts->type = EVP_PKEY_get0_type_name(key);
     ERR_set_mark();
-    if (EVP_PKEY_get_utf8_string_param(key, SIGNET_PKEY_PARAM_TOKEN, token, sizeof(token), NULL) &&
-        EVP_PKEY_get_utf8_string_param(key, SIGNET_PKEY_PARAM_LABEL, label, sizeof(label), NULL) &&
-        EVP_PKEY_get_params(key, params)) {
-        printf("  our key   %s, '%s' on token '%s', signed in %llu us\n", EVP_PKEY_get0_type_name(key), label, token,
-               (unsigned long long)us);
-    } else {
-        printf("  our key   %s, token -, label -\n", EVP_PKEY_get0_type_name(key));
-    }
+    out_facts->on_token = EVP_PKEY_get_utf8_string_param(key, SIGNET_PKEY_PARAM_TOKEN, out_facts->token,
+                                                         sizeof(out_facts->token), NULL) &&
+                          EVP_PKEY_get_utf8_string_param(key, SIGNET_PKEY_PARAM_LABEL, out_facts->label,
+                                                         sizeof(out_facts->label), NULL) &&
+                          EVP_PKEY_get_params(key, params);
     ERR_pop_to_mark();
-}
-
-void print_connection(const char *who, SSL *ssl)
-{
-    X509 *peer = SSL_get1_peer_certificate(ssl);
-    char subject[256] = "-";
-    char issuer[256] = "-";
-
-    if (peer != NULL) {
-        X509_NAME_oneline(X509_get_subject_name(peer), subject, sizeof(subject));
-        X509_NAME_oneline(X509_get_issuer_name(peer), issuer, sizeof(issuer));
+    if (!out_facts->on_token) {
+        snprintf(out_facts->token, sizeof(out_facts->token), "-");
+        snprintf(out_facts->label, sizeof(out_facts->label), "-");
     }
-    printf("%s: connected\n  peer      %s\n  issued by %s\n  protocol  %s, %s\n", who, subject, issuer,
-           SSL_get_version(ssl), SSL_get_cipher_name(ssl));
-    print_key(SSL_get_privatekey(ssl));
-    fflush(stdout);
-    X509_free(peer);
 }
 
-int split_address(char *address, char **out_host, char **out_port)
+void name_text(char *out, size_t size, const X509_NAME *name)
+{
+    BIO *memory = BIO_new(BIO_s_mem());
+    int len = 0;
+
+    if (memory != NULL && X509_NAME_print_ex(memory, name, 0, XN_FLAG_ONELINE) >= 0) {
+        len = BIO_read(memory, out, (int)size - 1);
+    }
+    out[len > 0 ? len : 0] = '\0';
+    BIO_free(memory);
+}
+
+void text_printable(char *text)
+{
+    text[strcspn(text, "\r\n")] = '\0';
+    for (; *text != '\0'; text++) {
+        if ((unsigned char)*text < ' ' || (unsigned char)*text >= 0x7f) {
+            *text = '?';
+        }
+    }
+}
+
+bool split_address(char *address, char **out_host, char **out_port)
 {
     char *colon = strrchr(address, ':');
 
     if (colon == NULL || colon == address || colon[1] == '\0') {
-        return 0;
+        return false;
     }
     *colon = '\0';
     *out_port = colon + 1;
@@ -199,5 +282,5 @@ int split_address(char *address, char **out_host, char **out_port)
         colon[-1] = '\0';
         *out_host = address + 1;
     }
-    return 1;
+    return true;
 }

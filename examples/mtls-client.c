@@ -1,103 +1,37 @@
 /* A client that proves who it is, and checks who it talks to.
  *
- *     mtls-client --key URI-OR-FILE --cert URI-OR-FILE --ca ROOT.pem --name SERVER [--connect HOST:PORT]
+ *     mtls-client --key URI-OR-FILE --cert URI-OR-FILE --ca ROOT.pem --name SERVER [--connect HOST:PORT] ...
  *
- * Sends a line, prints the answer. */
-#include <getopt.h>
+ * Sends a line and prints the answer, or is a tunnel between stdin, stdout and the server. */
+#include <errno.h>
 #include <netdb.h>
 #include <openssl/err.h>
+#include <poll.h>
 #include <signal.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/time.h>
+#include <time.h>
 #include <unistd.h>
 
+#include "client-options.h"
 #include "common.h"
+#include "flow.h"
 
 #define WHO "client"
 #define PATIENCE_S 10
+#define LET_IN_MS 2000 /* for the server's first word */
 
-struct options {
-    struct identity identity;
-    char *connect;
-    const char *name;
-    const char *message;
+struct client {
+    const struct options *options;
+    const struct report *report;
+    SSL_CTX *ctx;
+    SSL_SESSION *session; /* to go on with; NULL: none yet */
+    unsigned done;
+    unsigned resumed;
 };
-
-static void usage(FILE *out)
-{
-    fputs("usage: mtls-client --key URI-OR-FILE --cert URI-OR-FILE --ca ROOT.pem --name SERVER\n"
-          "                   [--connect HOST:PORT] [--message TEXT] [--tls 1.2|1.3|any]\n"
-          "\n"
-          "  --key      our private key: a PEM file, or a URI such as pkcs11:token=...;object=...\n"
-          "  --cert     our certificate and its intermediates: likewise\n"
-          "  --ca       the root that the server's certificate must lead to (PEM)\n"
-          "  --name     the host name that it must have\n"
-          "  --connect  where the server is (127.0.0.1:4433)\n"
-          "  --message  what to say (hello)\n"
-          "  --tls      the version of TLS (any)\n",
-          out);
-}
-
-static int options_read(struct options *options, int argc, char **argv, int *out_status)
-{
-    static const struct option known[] = {
-        { "key", required_argument, NULL, 'k' },
-        { "cert", required_argument, NULL, 'c' },
-        { "ca", required_argument, NULL, 'a' },
-        { "connect", required_argument, NULL, 'l' },
-        { "name", required_argument, NULL, 'n' },
-        { "message", required_argument, NULL, 'm' },
-        { "tls", required_argument, NULL, 't' },
-        { "help", no_argument, NULL, 'h' },
-        { NULL, 0, NULL, 0 },
-    };
-    int option;
-
-    *out_status = 2;
-    while ((option = getopt_long(argc, argv, "", known, NULL)) != -1) {
-        switch (option) {
-        case 'k':
-            options->identity.key = optarg;
-            break;
-        case 'c':
-            options->identity.chain = optarg;
-            break;
-        case 'a':
-            options->identity.trust = optarg;
-            break;
-        case 'l':
-            options->connect = optarg;
-            break;
-        case 'n':
-            options->name = optarg;
-            break;
-        case 'm':
-            options->message = optarg;
-            break;
-        case 't':
-            if (!tls_version(&options->identity, optarg)) {
-                fprintf(stderr, "mtls-client: --tls '%s' is neither 1.2, 1.3 nor any\n", optarg);
-                return 0;
-            }
-            break;
-        case 'h':
-            usage(stdout);
-            *out_status = 0;
-            return 0;
-        default:
-            usage(stderr);
-            return 0;
-        }
-    }
-    if (optind != argc || options->identity.key == NULL || options->identity.chain == NULL ||
-        options->identity.trust == NULL || options->name == NULL) {
-        usage(stderr);
-        return 0;
-    }
-    return 1;
-}
 
 static int connect_to(const char *host, const char *port)
 {
@@ -127,75 +61,229 @@ static int connect_to(const char *host, const char *port)
     return fd;
 }
 
-/* With TLS 1.3 the client is done before the server has judged its certificate: only an answer proves that it was
- * let in. */
-static int talk(SSL *ssl, const char *message)
+/* With TLS 1.3 the client is done before the server has judged its certificate, so the connection is good only once the
+ * server has said something: a session ticket, data, or an alert if it refuses us. A server that says nothing by itself
+ * leaves it open. */
+static bool let_in(SSL *ssl)
 {
-    char line[512];
-    int len = snprintf(line, sizeof(line), "%s\n", message);
+    struct pollfd fd = { .fd = SSL_get_fd(ssl), .events = POLLIN };
+    char byte;
+    int got;
 
-    if (len >= (int)sizeof(line) || SSL_write(ssl, line, len) <= 0) {
-        print_errors(WHO, "the message could not be sent");
-        return 1;
+    if (SSL_version(ssl) < TLS1_3_VERSION || poll(&fd, 1, LET_IN_MS) <= 0) {
+        return true; /* TLS 1.2: its Finished has said so */
     }
-    len = SSL_read(ssl, line, sizeof(line) - 1);
-    if (len <= 0) {
-        print_errors(WHO, "the server refused us");
-        return 1;
+    SSL_clear_mode(ssl, SSL_MODE_AUTO_RETRY); /* a ticket is no data: then there is no more to read, and that is good */
+    got = SSL_peek(ssl, &byte, 1);
+    if (got <= 0 && SSL_get_error(ssl, got) != SSL_ERROR_WANT_READ) {
+        return false;
     }
-    line[len] = '\0';
-    line[strcspn(line, "\r\n")] = '\0';
-    print_connection(WHO, ssl);
-    printf("  received  %s\n", line);
-    SSL_shutdown(ssl);
-    return 0;
+    SSL_set_mode(ssl, SSL_MODE_AUTO_RETRY);
+    flow_answered(ssl);
+    return true;
 }
 
-static int run(const struct options *options, int fd)
+/* A line each way. */
+static bool talk(const struct client *client, SSL *ssl)
 {
-    SSL_CTX *ctx = context_new(TLS_client_method(), &options->identity);
-    SSL *ssl = ctx == NULL ? NULL : SSL_new(ctx);
-    int status = 1;
+    char line[1024];
+    int len = snprintf(line, sizeof(line), "%s\n", client->options->message);
 
-    if (ssl != NULL) {
-        SSL_set_tlsext_host_name(ssl, options->name);
-        if (!SSL_set1_host(ssl, options->name) || !SSL_set_fd(ssl, fd) || SSL_connect(ssl) != 1) {
-            print_errors(WHO, "no connection");
-            if (SSL_get_verify_result(ssl) != X509_V_OK) {
-                fprintf(stderr, "  the server's certificate: %s\n",
-                        X509_verify_cert_error_string(SSL_get_verify_result(ssl)));
+    if (len >= (int)sizeof(line) || SSL_write(ssl, line, len) <= 0 ||
+        (len = SSL_read(ssl, line, sizeof(line) - 1)) <= 0) {
+        return false;
+    }
+    flow_answered(ssl);
+    line[len] = '\0';
+    text_printable(line);
+    report(client->report, client->done + 1, 0, "received", "received", "message", line, (const char *)NULL);
+    return true;
+}
+
+static bool write_all(int fd, const char *data, size_t len)
+{
+    while (len > 0) {
+        ssize_t step = write(fd, data, len);
+
+        if (step < 0 && errno != EINTR) {
+            return false;
+        }
+        data += step > 0 ? step : 0;
+        len -= step > 0 ? (size_t)step : 0;
+    }
+    return true;
+}
+
+/* What the server sent until now goes to stdout. False when it has said goodbye, or failed. */
+static bool tunnel_in(SSL *ssl, bool *out_good)
+{
+    char data[16384];
+
+    do {
+        int len = SSL_read(ssl, data, sizeof(data));
+
+        if (len <= 0) {
+            int error = SSL_get_error(ssl, len);
+
+            *out_good = error == SSL_ERROR_ZERO_RETURN || error == SSL_ERROR_WANT_READ;
+            return error == SSL_ERROR_WANT_READ;
+        }
+        flow_answered(ssl);
+        if (!write_all(STDOUT_FILENO, data, (size_t)len)) {
+            *out_good = false;
+            return false;
+        }
+    } while (SSL_pending(ssl) > 0);
+    return true;
+}
+
+/* The end of stdin ends our half: the server may go on. */
+static bool tunnel(SSL *ssl)
+{
+    struct pollfd fds[] = { { .fd = SSL_get_fd(ssl), .events = POLLIN }, { .fd = STDIN_FILENO, .events = POLLIN } };
+    char data[16384];
+    bool good = true;
+
+    SSL_clear_mode(ssl, SSL_MODE_AUTO_RETRY);
+    for (;;) {
+        if (SSL_pending(ssl) == 0 && poll(fds, 2, -1) < 0 && errno != EINTR) {
+            return false;
+        }
+        if ((SSL_pending(ssl) > 0 || fds[0].revents != 0) && !tunnel_in(ssl, &good)) {
+            return good;
+        }
+        if (fds[1].fd >= 0 && fds[1].revents != 0) {
+            ssize_t len = read(STDIN_FILENO, data, sizeof(data));
+
+            if (len <= 0) {
+                fds[1].fd = -1;
+                SSL_shutdown(ssl);
+            } else if (SSL_write(ssl, data, (int)len) <= 0) {
+                return false;
             }
-        } else {
-            status = talk(ssl, options->message);
         }
     }
+}
+
+static int on_session(SSL *ssl, SSL_SESSION *session)
+{
+    struct client *client = SSL_CTX_get_app_data(SSL_get_SSL_CTX(ssl));
+
+    SSL_SESSION_free(client->session);
+    client->session = session;
+    return 1; /* ours now */
+}
+
+static bool handshake(struct client *client, SSL *ssl, int fd)
+{
+    const struct options *options = client->options;
+
+    if (!flow_begin(ssl, client->report, client->done + 1) || !SSL_set_fd(ssl, fd) ||
+        !SSL_set1_host(ssl, options->name) || !SSL_set_tlsext_host_name(ssl, options->name) ||
+        (options->alpn != NULL && SSL_set_alpn_protos(ssl, options->alpn, options->alpn_len) != 0)) {
+        print_errors(WHO, "no connection can be made");
+        return false;
+    }
+    if (options->resume && client->session != NULL) {
+        SSL_set_session(ssl, client->session);
+    }
+    if (SSL_connect(ssl) != 1 || !let_in(ssl)) {
+        flow_refused(ssl);
+        return false;
+    }
+    flow_connected(ssl);
+    return true;
+}
+
+/* One connection, from TCP to goodbye. */
+static bool connection(struct client *client)
+{
+    int fd = connect_to(client->options->host, client->options->port);
+    SSL *ssl = fd < 0 ? NULL : SSL_new(client->ctx);
+    bool good = ssl != NULL && handshake(client, ssl, fd);
+
+    if (good) {
+        good = client->options->tunnel ? tunnel(ssl) : talk(client, ssl);
+        if (!good) {
+            flow_broken(ssl);
+        } else {
+            SSL_shutdown(ssl);
+        }
+        client->resumed += SSL_session_reused(ssl) != 0;
+        client->done++;
+        flow_closed(ssl);
+    }
     SSL_free(ssl);
-    SSL_CTX_free(ctx);
-    return status;
+    if (fd >= 0) {
+        close(fd);
+    }
+    return good;
+}
+
+static bool context_begin(struct client *client)
+{
+    const struct options *options = client->options;
+
+    client->ctx = context_new(WHO, TLS_client_method(), options->identity.key != NULL ? &options->identity : NULL,
+                              &options->demands);
+    if (client->ctx == NULL) {
+        return false;
+    }
+    flow_watch(client->ctx);
+    SSL_CTX_set_app_data(client->ctx, client);
+    SSL_CTX_set_session_cache_mode(client->ctx, SSL_SESS_CACHE_CLIENT | SSL_SESS_CACHE_NO_INTERNAL);
+    SSL_CTX_sess_set_new_cb(client->ctx, on_session);
+    return true;
+}
+
+static void summary(const struct client *client, double seconds)
+{
+    char done[24];
+    char resumed[24];
+    char ms[24];
+
+    snprintf(done, sizeof(done), "%u", client->done);
+    snprintf(resumed, sizeof(resumed), "%u", client->resumed);
+    snprintf(ms, sizeof(ms), "%.2f", client->done > 0 ? seconds * 1000 / client->done : 0);
+    report(client->report, 0, 0, "summary", "connections", "#done", done, "#resumed", resumed, "ms_each", ms,
+           (const char *)NULL);
+}
+
+static int run(struct client *client)
+{
+    struct timespec began;
+    struct timespec ended;
+    bool good = context_begin(client);
+
+    clock_gettime(CLOCK_MONOTONIC, &began);
+    for (unsigned i = 0; good && i < client->options->repeat; i++) {
+        good = connection(client);
+    }
+    clock_gettime(CLOCK_MONOTONIC, &ended);
+    if (client->options->repeat > 1) {
+        summary(client, (double)(ended.tv_sec - began.tv_sec) + (double)(ended.tv_nsec - began.tv_nsec) / 1e9);
+    }
+    SSL_SESSION_free(client->session);
+    SSL_CTX_free(client->ctx);
+    return good ? 0 : 1;
 }
 
 int main(int argc, char **argv)
 {
-    char standard[] = "127.0.0.1:4433";
-    struct options options = { .identity = { .min_tls = TLS1_2_VERSION }, .connect = standard, .message = "hello" };
-    char *host;
-    char *port;
+    struct options options;
+    struct report report = { .who = WHO };
+    struct client client = { .options = &options, .report = &report };
     int status;
-    int fd;
 
     if (!options_read(&options, argc, argv, &status)) {
         return status;
     }
-    if (!split_address(options.connect, &host, &port)) {
-        fprintf(stderr, "mtls-client: --connect '%s' is not HOST:PORT\n", options.connect);
-        return 2;
-    }
     signal(SIGPIPE, SIG_IGN);
-    fd = connect_to(host, port);
-    if (fd < 0) {
-        return 1;
-    }
-    status = run(&options, fd);
-    close(fd);
+    report.json = options.json;
+    report.quiet = options.quiet;
+    report.to_stderr = options.tunnel; /* stdout is the server's */
+    report_begin(&report);
+    status = run(&client);
+    free(options.alpn);
     return status;
 }

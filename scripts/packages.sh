@@ -1,7 +1,7 @@
 # What building and testing needs, as Debian packages; sourced by quickstart. Installs what is missing, says what, asks
 # nothing.
 
-BUILD_PACKAGES="gcc make autoconf automake libtool pkg-config libssl-dev libp11-kit-dev libcmocka-dev"
+BUILD_PACKAGES="gcc make autoconf automake libtool pkg-config libssl-dev libp11-kit-dev libcmocka-dev libjansson-dev"
 RUN_PACKAGES="openssl softhsm2 opensc p11-kit p11-kit-modules"
 BROWSER_PACKAGES="libnss3-tools"
 TEST_PACKAGES="valgrind libnss3-tools binutils chromium fonts-dejavu-core libpcsclite1" # opensc opens the last, and

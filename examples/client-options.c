@@ -1,0 +1,154 @@
+#include "client-options.h"
+
+#include <getopt.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+static void usage(FILE *out)
+{
+    fputs("usage: mtls-client --key URI-OR-FILE --cert URI-OR-FILE --ca ROOT.pem --name SERVER\n"
+          "                   [--connect HOST:PORT] [--message TEXT | --tunnel] [--repeat N [--resume]]\n"
+          "                   [--tls 1.2|1.3|any] [--crl FILE] [--alpn NAMES] [--json] [--quiet]\n"
+          "\n"
+          "  --key      our private key: a PEM file, or a URI such as pkcs11:token=...;object=...\n"
+          "  --cert     our certificate and its intermediates: likewise; `--cert none --key none` shows none\n"
+          "  --ca       the root that the server's certificate must lead to (PEM)\n"
+          "  --crl      the list of revoked certificates of its issuer (PEM)\n"
+          "  --name     the host name that it must have\n"
+          "  --connect  where the server is (127.0.0.1:4433)\n"
+          "  --message  what to say (hello)\n"
+          "  --tunnel   sends what stdin gives, writes what comes to stdout, and tells the rest on stderr\n"
+          "  --repeat   so many connections, one after the other\n"
+          "  --resume   all but the first go on with a session, which costs no signature\n"
+          "  --tls      the version of TLS (any)\n"
+          "  --alpn     application protocols that we speak, comma-separated\n"
+          "  --json     one JSON object a line\n"
+          "  --quiet    without the steps of the handshakes\n",
+          out);
+}
+
+static bool wrong(const char *option, const char *value, const char *what)
+{
+    fprintf(stderr, "mtls-client: --%s '%s' %s\n", option, value, what);
+    return false;
+}
+
+static bool repeat_read(struct options *options, const char *value)
+{
+    char *end;
+    unsigned long number = strtoul(value, &end, 10);
+
+    if (value[0] == '-' || *end != '\0' || number < 1 || number > 1000000000) {
+        return wrong("repeat", value, "is no number of connections");
+    }
+    options->repeat = (unsigned)number;
+    return true;
+}
+
+static bool option_read(struct options *options, int option, char *value)
+{
+    switch (option) {
+    case 'k':
+        options->identity.key = value;
+        return true;
+    case 'c':
+        options->identity.chain = value;
+        return true;
+    case 'a':
+        options->demands.trust = value;
+        return true;
+    case 'r':
+        options->demands.crl = value;
+        return true;
+    case 'n':
+        options->name = value;
+        return true;
+    case 'l':
+        return split_address(value, &options->host, &options->port) || wrong("connect", value, "is not HOST:PORT");
+    case 'm':
+        options->message = value;
+        return true;
+    case 'u':
+        options->tunnel = true;
+        return true;
+    case 'x':
+        return repeat_read(options, value);
+    case 'e':
+        options->resume = true;
+        return true;
+    case 't':
+        return tls_version(&options->demands, value) || wrong("tls", value, "is neither 1.2, 1.3 nor any");
+    case 'p':
+        free(options->alpn);
+        options->alpn = alpn_list(value, &options->alpn_len);
+        return options->alpn != NULL || wrong("alpn", value, "is no list of protocols");
+    case 'j':
+        options->json = true;
+        return true;
+    case 'q':
+        options->quiet = true;
+        return true;
+    default:
+        usage(stderr);
+        return false;
+    }
+}
+
+/* A client that has no certificate must say so: one that forgot it should hear of it here. */
+static bool complete(struct options *options)
+{
+    struct identity *identity = &options->identity;
+
+    if (identity->key == NULL || identity->chain == NULL || options->demands.trust == NULL || options->name == NULL ||
+        (options->tunnel && (options->message != NULL || options->repeat > 1))) {
+        return false;
+    }
+    if (strcmp(identity->key, "none") == 0 && strcmp(identity->chain, "none") == 0) {
+        identity->key = NULL;
+        identity->chain = NULL;
+    }
+    return true;
+}
+
+bool options_read(struct options *options, int argc, char **argv, int *out_status)
+{
+    static const struct option known[] = {
+        { "key", required_argument, NULL, 'k' },     { "cert", required_argument, NULL, 'c' },
+        { "ca", required_argument, NULL, 'a' },      { "crl", required_argument, NULL, 'r' },
+        { "connect", required_argument, NULL, 'l' }, { "name", required_argument, NULL, 'n' },
+        { "message", required_argument, NULL, 'm' }, { "tunnel", no_argument, NULL, 'u' },
+        { "repeat", required_argument, NULL, 'x' },  { "resume", no_argument, NULL, 'e' },
+        { "tls", required_argument, NULL, 't' },     { "alpn", required_argument, NULL, 'p' },
+        { "json", no_argument, NULL, 'j' },          { "quiet", no_argument, NULL, 'q' },
+        { "help", no_argument, NULL, 'h' },          { NULL, 0, NULL, 0 },
+    };
+    static char host[] = "127.0.0.1";
+    static char port[] = "4433";
+    int option;
+
+    memset(options, 0, sizeof(*options));
+    options->demands.min_tls = TLS1_2_VERSION;
+    options->host = host;
+    options->port = port;
+    options->repeat = 1;
+    *out_status = 2;
+    while ((option = getopt_long(argc, argv, "", known, NULL)) != -1) {
+        if (option == 'h') {
+            usage(stdout);
+            *out_status = 0;
+            return false;
+        }
+        if (!option_read(options, option, optarg)) {
+            return false;
+        }
+    }
+    if (optind != argc || !complete(options)) {
+        usage(stderr);
+        return false;
+    }
+    if (options->message == NULL) {
+        options->message = "hello";
+    }
+    return true;
+}

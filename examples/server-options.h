@@ -1,0 +1,27 @@
+/* The command line of mtls-server. */
+#ifndef SIGNET_EXAMPLES_SERVER_OPTIONS_H
+#define SIGNET_EXAMPLES_SERVER_OPTIONS_H
+
+#include <stdbool.h>
+
+#include "common.h"
+
+#define MOST_IDENTITIES 16
+
+struct options {
+    struct identity identities[MOST_IDENTITIES]; /* one of them without a host */
+    int num_identities;
+    struct demands demands;
+    char *host; /* where to listen */
+    char *port;
+    unsigned connections; /* then end; 0: never */
+    unsigned char *alpn;  /* what we speak (RFC 7301 §3.1); owned */
+    unsigned alpn_len;
+    bool json;
+    bool quiet;
+};
+
+/* options_read fills the options; false with an exit status after a usage text or an error was printed. */
+bool options_read(struct options *options, int argc, char **argv, int *out_status);
+
+#endif
