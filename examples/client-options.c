@@ -7,12 +7,12 @@
 
 static void usage(FILE *out)
 {
-    fputs("usage: mtls-client --key URI-OR-FILE --cert URI-OR-FILE --ca ROOT.pem --name SERVER\n"
+    fputs("usage: mtls-client [--key URI-OR-FILE --cert URI-OR-FILE] --ca ROOT.pem --name SERVER\n"
           "                   [--connect HOST:PORT] [--message TEXT | --tunnel] [--repeat N [--resume]]\n"
           "                   [--tls 1.2|1.3|any] [--crl FILE] [--alpn NAMES] [--json] [--quiet]\n"
           "\n"
           "  --key      our private key: a PEM file, or a URI such as pkcs11:token=...;object=...\n"
-          "  --cert     our certificate and its intermediates: likewise; `--cert none --key none` shows none\n"
+          "  --cert     our certificate and its intermediates: likewise (without both, we show none)\n"
           "  --ca       the root that the server's certificate must lead to (PEM)\n"
           "  --crl      the list of revoked certificates of its issuer (PEM)\n"
           "  --name     the host name that it must have\n"
@@ -95,20 +95,10 @@ static bool option_read(struct options *options, int option, char *value)
     }
 }
 
-/* A client that has no certificate must say so: one that forgot it should hear of it here. */
-static bool complete(struct options *options)
+static bool complete(const struct options *options)
 {
-    struct identity *identity = &options->identity;
-
-    if (identity->key == NULL || identity->chain == NULL || options->demands.trust == NULL || options->name == NULL ||
-        (options->tunnel && (options->message != NULL || options->repeat > 1))) {
-        return false;
-    }
-    if (strcmp(identity->key, "none") == 0 && strcmp(identity->chain, "none") == 0) {
-        identity->key = NULL;
-        identity->chain = NULL;
-    }
-    return true;
+    return (options->identity.key == NULL) == (options->identity.chain == NULL) && options->demands.trust != NULL &&
+           options->name != NULL && !(options->tunnel && (options->message != NULL || options->repeat > 1));
 }
 
 bool options_read(struct options *options, int argc, char **argv, int *out_status)

@@ -21,12 +21,22 @@ struct flow {
     struct refusal refusal;
 };
 
+static void flow_free(void *parent, void *ptr, CRYPTO_EX_DATA *data, int index, long argl, void *argp)
+{
+    (void)parent;
+    (void)data;
+    (void)index;
+    (void)argl;
+    (void)argp;
+    free(ptr);
+}
+
 static int flow_index(void)
 {
     static int index = -1; /* made by flow_watch, before there are threads */
 
     if (index < 0) {
-        index = SSL_get_ex_new_index(0, NULL, NULL, NULL, NULL);
+        index = SSL_get_ex_new_index(0, NULL, NULL, NULL, flow_free);
     }
     return index;
 }

@@ -62,9 +62,10 @@ demo_run() {
     server=
     sed 's/^/   /' "$demo/server.out" "$demo/client.out"
     [ $client_status -eq 0 ] && [ $server_status -eq 0 ] || fail "the handshake failed"
-    grep -q 'received  good morning' "$demo/server.out" &&
-        grep -q 'received  the server has read: good morning' "$demo/client.out" || fail "the messages did not arrive"
-    grep -q "on token 'server'" "$demo/server.out" && grep -q "on token 'client'" "$demo/client.out" ||
+    grep -q '^ *message *good morning' "$demo/server.out" &&
+        grep -q '^ *message *the server has read: good morning' "$demo/client.out" ||
+        fail "the messages did not arrive"
+    grep -q '^ *token *server$' "$demo/server.out" && grep -q '^ *token *client$' "$demo/client.out" ||
         fail "a key was not on its token"
 }
 
