@@ -124,18 +124,15 @@ static struct tok_result no_token(const struct tok_module_list *modules, const s
                     modules->count > 1 ? " and others" : "");
 }
 
+/* The URI's own module comes first, then that of the configuration's entry for the token that it means. */
 static struct tok_result modules_for(struct tok_module_list *out_list, const struct tok_settings *settings,
                                      const struct tok_uri *uri)
 {
     const char *asked = tok_uri_module_path(uri) != NULL ? tok_uri_module_path(uri) : tok_uri_module_name(uri);
 
-    if (asked == NULL) {
-        for (size_t i = 0; i < settings->num_tokens; i++) {
-            const struct tok_named_token *named = &settings->tokens[i];
-
-            if (named->modules != NULL && strcmp(tok_uri_text(named->uri), tok_uri_text(uri)) == 0) {
-                asked = named->modules;
-            }
+    for (size_t i = 0; asked == NULL && i < settings->num_tokens; i++) {
+        if (tok_uri_within_token(uri, settings->tokens[i].uri)) {
+            asked = settings->tokens[i].modules;
         }
     }
     return tok_registry_modules(out_list, asked != NULL ? asked : settings->modules, settings->init_args);
