@@ -68,30 +68,51 @@ static struct tok_result tokens_add(struct tok_token_list *list, struct tok_toke
     return tok_good();
 }
 
-/* Starts the module and looks at its slots; one that was initialised by somebody else and finalised since is started
- * again. */
-static struct tok_result module_look(struct tok_module *module, uint64_t deadline_us)
+/* One that has forgotten that it was initialised, or whose daemon is gone, is initialised again; now and then. */
+static struct tok_result module_look_again(struct tok_module *module, uint64_t starts, bool never_reinit,
+                                           struct tok_result result, uint64_t deadline_us)
+{
+    if (tok_is(&result, CKR_CRYPTOKI_NOT_INITIALIZED)) {
+        tok_module_lost(module, starts);
+        TOK_TRY(tok_module_start(module, deadline_us));
+        return tok_tokens_look(module, deadline_us);
+    }
+    if (!never_reinit && !tok_module_has_slots(module, deadline_us)) {
+        struct tok_result again = tok_module_again(module, starts, true, deadline_us);
+
+        if (tok_ok(&again)) {
+            TOK_TRY(tok_module_start(module, deadline_us));
+            return tok_tokens_look(module, deadline_us);
+        }
+        trace(TRACE_MODULE, "module: %s", again.message);
+    }
+    return result;
+}
+
+/* Starts the module and looks at its slots. */
+static struct tok_result module_look(struct tok_module *module, bool never_reinit, uint64_t deadline_us)
 {
     struct tok_result result;
+    uint64_t starts;
 
     TOK_TRY(tok_module_start(module, deadline_us));
-    result = tok_tokens_look(module);
-    if (tok_is(&result, CKR_CRYPTOKI_NOT_INITIALIZED)) {
-        tok_module_lost(module);
-        TOK_TRY(tok_module_start(module, deadline_us));
-        result = tok_tokens_look(module);
+    starts = module->starts;
+    result = tok_tokens_look(module, deadline_us);
+    if (!tok_ok(&result) || !tok_module_has_token(module)) {
+        return module_look_again(module, starts, never_reinit, result, deadline_us);
     }
     return result;
 }
 
 static struct tok_result module_tokens(struct tok_token_list *list, struct tok_module *module,
-                                       const struct tok_uri *uri, uint64_t deadline_us)
+                                       const struct tok_settings *settings, const struct tok_uri *uri,
+                                       uint64_t deadline_us)
 {
     struct tok_token *token = NULL;
 
-    TOK_TRY(module_look(module, deadline_us));
+    TOK_TRY(module_look(module, settings->never_reinit, deadline_us));
     for (;;) {
-        TOK_TRY(tok_token_matching(&token, module, uri));
+        TOK_TRY(tok_token_matching(&token, module, uri, deadline_us));
         if (token == NULL) {
             return tok_good();
         }
@@ -148,7 +169,7 @@ struct tok_result tok_find_tokens(struct tok_token_list *out_list, const struct 
     TOK_TRY(modules_for(&modules, settings, uri));
     trouble = modules.trouble;
     for (size_t i = 0; i < modules.count; i++) {
-        struct tok_result result = module_tokens(&list, modules.items[i], uri, deadline_us);
+        struct tok_result result = module_tokens(&list, modules.items[i], settings, uri, deadline_us);
 
         if (result.code == TOK_CODE_RECURSION || result.code == TOK_CODE_EXITING) {
             return result;
@@ -390,27 +411,35 @@ static const struct kind {
     { TOK_WANT_PUBLIC, CKO_PUBLIC_KEY, "public key", find_public },
 };
 
+static struct tok_result find_once(struct search *search, const struct kind *kind, struct tok_token *token,
+                                   struct tok_lease *lease, struct tok_attempts *attempts)
+{
+    TOK_TRY(tok_attempts_enter(attempts, token));
+    lease->began_us = attempts->began_us;
+    lease->idle_sessions = search->settings->idle_sessions;
+    lease->want_new = attempts->want_new;
+    TOK_TRY(tok_lease_begin(lease, token, tok_token_max_sessions(token, search->settings), search->deadline_us));
+    return kind->find(search, lease);
+}
+
 /* One search of one token, repeated after what can be recovered from; what a failed attempt had found is dropped. */
 static struct tok_result find_on(struct search *search, const struct kind *kind, struct tok_token *token)
 {
-    struct tok_attempts attempts = { .deadline_us = search->deadline_us };
+    struct tok_attempts attempts;
 
+    tok_attempts_begin(&attempts, search->settings, search->deadline_us);
     for (;;) {
         SCOPED(tok_lease_end) struct tok_lease lease = { .token = NULL };
         size_t before = search->items.count;
-        struct tok_result result;
+        struct tok_result result = find_once(search, kind, token, &lease, &attempts);
 
-        result = tok_lease_begin(&lease, token, tok_token_max_sessions(token, search->settings), search->deadline_us);
-        if (tok_ok(&result)) {
-            result = kind->find(search, &lease);
+        if (!tok_ok(&result)) {
+            tok_note_failure(&lease, &result);
+            tok_items_cut(&search->items, before);
+            tok_lease_end(&lease);
         }
-        if (tok_ok(&result)) {
-            return result;
-        }
-        tok_note_failure(&lease, &result);
-        tok_items_cut(&search->items, before);
-        tok_lease_end(&lease);
-        if (!tok_recover(&attempts, token, lease.epoch, &result)) {
+        if (tok_ok(&result) || !tok_recover(&attempts, token, &lease, &result)) {
+            tok_attempts_end(&attempts, token, &result);
             return tok_context(result, "token '%s'", token->label);
         }
     }

@@ -164,7 +164,9 @@ static bool login_claim(struct tok_token *token, uint64_t deadline_us, struct to
     LOCKED(&token->lock);
     while (token->login == TOK_LOGGING_IN) {
         if (!lock_wait(&token->lock, deadline_us) && token->login == TOK_LOGGING_IN) {
-            *out_result = tok_fail(TOK_CODE_DEADLINE, "another thread has not finished logging in");
+            *out_result = tok_fail(TOK_CODE_DEADLINE,
+                                   "another thread began to log in %.1f s ago and has not finished (it is in %s)",
+                                   (double)(clock_us() - token->login_us) / 1e6, tok_inside_name(token->login_by));
             return false;
         }
     }
@@ -173,6 +175,8 @@ static bool login_claim(struct tok_token *token, uint64_t deadline_us, struct to
         return false;
     }
     token->login = TOK_LOGGING_IN;
+    token->login_by = tok_inside_here();
+    token->login_us = clock_us();
     return true;
 }
 

@@ -52,6 +52,9 @@ static const struct {
     [TOK_CODE_UNSUPPORTED] = { "neither key nor token can do this", "" },
     [TOK_CODE_TRUST] = { "a key file asks for what only a trusted one may",
                          "Put module and PIN into openssl.cnf, or set trust-files = yes" },
+    [TOK_CODE_UNAVAILABLE] = { "the token has not answered",
+                               "Look at the token or its daemon; it is asked again now and then, and serves as soon as "
+                               "it answers" },
 };
 
 static struct tok_result result_new(enum tok_code code, unsigned long rv, const char *function)

@@ -30,7 +30,9 @@ struct tok_settings {
     size_t num_tokens;
     enum tok_login_policy login;
     bool load_early;
-    unsigned max_sessions; /* 0: learnt from the token */
+    unsigned max_sessions;  /* 0: learnt from the token */
+    unsigned idle_sessions; /* so many stay open though nobody needs them; 0: the default */
+    bool never_reinit;      /* a module is never finalised */
     uint64_t deadline_us;
     unsigned require; /* bits of enum tok_require */
     bool trust_files;

@@ -132,7 +132,7 @@ __attribute__((unused)) static struct tok_token *mock_looked(struct tok_module *
     struct tok_result result = tok_module_start(module, clock_us() + 10 * SECOND);
 
     assert_true(tok_ok(&result));
-    result = tok_tokens_look(module);
+    result = tok_tokens_look(module, clock_us() + 10 * SECOND);
     assert_true(tok_ok(&result));
     return module->tokens;
 }

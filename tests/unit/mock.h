@@ -14,6 +14,7 @@
 /* Every function that Signet may call. */
 #define MOCK_FUNCTIONS(X)                                                                                              \
     X(Initialize)                                                                                                      \
+    X(Finalize)                                                                                                        \
     X(GetInfo)                                                                                                         \
     X(GetSlotList)                                                                                                     \
     X(GetSlotInfo)                                                                                                     \
@@ -84,9 +85,15 @@ struct mock {
     unsigned calls[MOCK_NUM_FUNCTIONS];
     struct mock_failure failures[MOCK_NUM_FUNCTIONS];
     unsigned delay_us[MOCK_NUM_FUNCTIONS];
+    _Atomic unsigned hang; /* bits of 1 << enum mock_function: the call does not return while its bit is set */
+    _Atomic unsigned hung; /* so many calls are inside */
     void (*on_call)(enum mock_function which); /* runs inside the call */
 
     bool initialized;
+    bool
+        down; /* its daemon is gone: calls answer CKR_DEVICE_ERROR; C_Initialize is good, and then there are no slots */
+    enum { MOCK_LINKED, MOCK_BROKEN, MOCK_NO_LINK } link; /* to the daemon, until C_Initialize makes another */
+    bool down_fails_init;                                 /* while it is down, C_Initialize fails as well */
     CK_FLAGS init_flags;
     char init_reserved[64];
 

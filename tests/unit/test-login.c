@@ -173,7 +173,7 @@ TEST(the_last_try_is_left_to_a_person)
 {
     furnish("1234");
     mock->tokens[0].info.flags |= CKF_USER_PIN_FINAL_TRY;
-    OK(tok_tokens_look(module));
+    OK(tok_tokens_look(module, clock_us() + 10 * SECOND));
     FAILS(login(), TOK_CODE_PIN_LAST_TRY);
     assert_int_equal(mock->calls[MOCK_Login], 0);
     settings.pin_last_try = true;
@@ -195,7 +195,7 @@ TEST(a_locked_pin_is_not_sent)
 {
     furnish("1234");
     mock->tokens[0].info.flags |= CKF_USER_PIN_LOCKED;
-    OK(tok_tokens_look(module));
+    OK(tok_tokens_look(module, clock_us() + 10 * SECOND));
     FAILS_CKR(login(), CKR_PIN_LOCKED);
     assert_int_equal(mock->calls[MOCK_Login], 0);
 }
@@ -204,7 +204,7 @@ TEST(a_token_with_a_pin_pad_gets_no_pin_from_us)
 {
     furnish("9999");
     mock->tokens[0].info.flags |= CKF_PROTECTED_AUTHENTICATION_PATH;
-    OK(tok_tokens_look(module));
+    OK(tok_tokens_look(module, clock_us() + 10 * SECOND));
     OK(login()); /* the mock would refuse a PIN here */
 }
 
@@ -324,7 +324,7 @@ TEST(the_policy_says_when_a_login_is_needed)
     assert_false(tok_login_needed(token, &settings));
     settings.login = TOK_LOGIN_AUTO;
     mock->tokens[0].info.flags &= ~CKF_LOGIN_REQUIRED;
-    OK(tok_tokens_look(module));
+    OK(tok_tokens_look(module, clock_us() + 10 * SECOND));
     assert_false(tok_login_needed(token, &settings));
     settings.login = TOK_LOGIN_ALWAYS;
     assert_true(tok_login_needed(token, &settings));
