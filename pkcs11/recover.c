@@ -132,6 +132,7 @@ void tok_attempts_end(struct tok_attempts *attempts, struct tok_token *token, co
 
 void tok_note_failure(struct tok_lease *lease, const struct tok_result *failure)
 {
+    lease->failed = true;
     switch (first_recovery(failure)) {
     case TOK_NEW_SESSION:
     case TOK_LOOK_AGAIN:
@@ -394,6 +395,7 @@ bool tok_recover(struct tok_attempts *attempts, struct tok_token *token, const s
     }
     attempts->tried |= BIT(recovery);
     attempts->note[0] = '\0';
+    attempts->want_new = false;
     trace(TRACE_KEY, "key: trying again after %s", result->message);
     if (recoveries[recovery](&failure)) {
         return true;

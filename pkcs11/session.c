@@ -61,9 +61,15 @@ static void place_lend(struct tok_pool *pool, unsigned number, struct tok_lease 
 }
 
 /* Requires the token's lock. False if the lease is of another process. */
+static bool place_is(const struct tok_pool *pool, const struct tok_lease *lease)
+{
+    return lease->place <= pool->num_places && place_at(pool, lease->place)->lease == lease;
+}
+
+/* Requires the token's lock. */
 static bool place_return(struct tok_pool *pool, const struct tok_lease *lease)
 {
-    if (lease->place > pool->num_places || place_at(pool, lease->place)->lease != lease) {
+    if (!place_is(pool, lease)) {
         return false;
     }
     pool->num_lent--;
@@ -223,9 +229,10 @@ static void session_gone(struct tok_token *token, uint64_t epoch)
     lock_wake(&token->lock);
 }
 
-/* Requires the token's lock. An idle session whose number the module has given out again was forgotten by the module:
- * to lend it would be to share the other one, to close it would be to close the other one. */
-static void number_forget(struct tok_token *token, CK_SESSION_HANDLE number)
+/* Requires the token's lock. A session whose number the module has given out again was forgotten by the module: an idle
+ * one leaves the pool, since to lend it would be to share the other one, and to close it would be to close the other.
+ * True if it is lent: then the other one is its borrower's, who doesn't know any better. */
+static bool number_forget(struct tok_token *token, CK_SESSION_HANDLE number, const struct tok_lease *lease)
 {
     struct tok_pool *pool = &token->pool;
 
@@ -235,19 +242,34 @@ static void number_forget(struct tok_token *token, CK_SESSION_HANDLE number)
             place_push(pool, &pool->free, place_pop(pool, link));
             pool->num_idle--;
             session_gone(token, token->epoch);
-            return;
+            break;
         }
     }
+    for (unsigned i = 1; i <= pool->num_places; i++) {
+        const struct tok_place *place = place_at(pool, i);
+
+        if (place->lease != NULL && place->lease != lease && place->session == number) {
+            return true;
+        }
+    }
+    return false;
 }
 
-/* Numbers of sessions are the module's, whichever token they are on. */
-static void number_is_new(struct tok_module *module, CK_SESSION_HANDLE number)
+/* Numbers of sessions are the module's, whichever token they are on. False if somebody has a session of this one. */
+static bool number_is_free(const struct tok_lease *lease)
 {
+    struct tok_module *module = lease->token->module;
+    bool taken = false;
+
     LOCKED(&module->lock);
     for (struct tok_token *token = module->tokens; token != NULL; token = token->next) {
         LOCKED(&token->lock);
-        number_forget(token, number);
+        taken = number_forget(token, lease->session, lease) || taken;
+        if (token == lease->token && !taken && place_is(&token->pool, lease)) {
+            place_at(&token->pool, lease->place)->session = lease->session;
+        }
     }
+    return !taken;
 }
 
 /* A token that is full has told its limit. */
@@ -273,13 +295,15 @@ static CK_RV session_open(struct tok_lease *lease, CK_SLOT_ID slot)
 {
     CK_RV rv = TOK_CALL(lease->functions, C_OpenSession, slot, CKF_SERIAL_SESSION, NULL, NULL, &lease->session);
 
+    if (rv == CKR_OK && !number_is_free(lease)) {
+        rv = CKR_SESSION_EXISTS; /* ours to say: no token has a reason to */
+    }
     if (rv != CKR_OK) {
         session_not_opened(lease, rv);
         return rv;
     }
     trace(TRACE_SESSION, "session: opened %lu on '%s'", lease->session, lease->token->label);
     lease->is_new = true;
-    number_is_new(lease->token->module, lease->session);
     return rv;
 }
 
@@ -332,6 +356,7 @@ static struct tok_result lease_take(struct tok_lease *lease, bool *out_idle, CK_
     }
     if (turn == TURN_OPEN_ONE) {
         place_lend(pool, place_pop(pool, &pool->free), lease);
+        place_at(pool, lease->place)->session = CK_INVALID_HANDLE;
         pool->open++;
     } else {
         place_lend(pool, place_pop(pool, &pool->idle), lease);
@@ -351,6 +376,7 @@ static void lease_prepare(struct tok_lease *lease, struct tok_token *token, uint
     lease->inside = tok_inside_here();
     lease->is_new = false;
     lease->op_open = false;
+    lease->failed = false;
     lease->spoilt = false;
     lease->forgotten = false;
 }
@@ -366,6 +392,9 @@ static struct tok_result lease_try(struct tok_lease *lease, unsigned max_session
         rv = idle ? CKR_OK : session_open(lease, slot);
         if (rv == CKR_OK) {
             return tok_good();
+        }
+        if (rv == CKR_SESSION_EXISTS && clock_us() < lease->deadline_us) {
+            continue;
         }
         if (rv != CKR_SESSION_COUNT) {
             return tok_fail_ckr("C_OpenSession", rv);
@@ -424,9 +453,11 @@ static void lease_give_back(struct tok_lease *lease, struct tok_token *token)
         lease_drop(lease, token);
         return;
     }
-    atomic_store_explicit(&pool->served, atomic_load_explicit(&pool->served, memory_order_relaxed) + 1,
-                          memory_order_relaxed);
-    place_at(pool, lease->place)->session = lease->session;
+    if (!lease->failed) {
+        uint64_t served = atomic_load_explicit(&pool->served, memory_order_relaxed);
+
+        atomic_store_explicit(&pool->served, served + 1, memory_order_relaxed);
+    }
     place_push(pool, &pool->idle, lease->place);
     pool->num_idle++;
     lock_wake(&token->lock);

@@ -28,6 +28,7 @@ struct tok_lease {
                        no session could be opened */
     bool is_new;    /* it was opened for this lease */
     bool op_open;   /* an operation was begun and not ended: close the session */
+    bool failed;    /* what it was for: the token has served nobody */
     bool spoilt;    /* the module complained of the session: close it */
     bool forgotten; /* the module does not know the session any more: there is nothing to close */
 

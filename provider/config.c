@@ -230,6 +230,11 @@ static const char *set_max_sessions(struct config *config, const char *value)
     return set_count(&config->settings.max_sessions, value, MOST_SESSIONS);
 }
 
+static const char *set_idle_sessions(struct config *config, const char *value)
+{
+    return set_count(&config->settings.idle_sessions, value, MOST_SESSIONS);
+}
+
 static const char *set_deadline(struct config *config, const char *value)
 {
     uint64_t seconds;
@@ -340,13 +345,16 @@ static const char *check_after_fork(struct config *config, const char *value)
     return set_word(&unused, words, value);
 }
 
-static const char *check_reinit(struct config *config, const char *value)
+static const char *set_reinit(struct config *config, const char *value)
 {
-    static const struct word words[] = { { "auto", 0 }, { "never", 0 }, { NULL, 0 } };
-    int unused;
+    static const struct word words[] = { { "auto", 0 }, { "never", 1 }, { NULL, 0 } };
+    int never;
+    const char *wrong = set_word(&never, words, value);
 
-    (void)config;
-    return set_word(&unused, words, value);
+    if (wrong == NULL) {
+        config->settings.never_reinit = never != 0;
+    }
+    return wrong;
 }
 
 static const char *check_async(struct config *config, const char *value)
@@ -451,11 +459,23 @@ static const struct setting settings[] = {
       .otherwise = "as many as the token has",
       .set = set_max_sessions,
       .help = "How many sessions to open on a token at the most." },
+    { .name = "idle-sessions",
+      .allowed = SESSIONS_ALLOWED,
+      .otherwise = "16",
+      .set = set_idle_sessions,
+      .help = "How many sessions stay open on a token though the last few hundred operations did not need them." },
     { .name = "deadline",
       .allowed = "seconds, from 1 to 86400",
       .otherwise = "10",
       .set = set_deadline,
       .help = "How long an operation may wait and try again before it fails." },
+    { .name = "reinit",
+      .allowed = "auto or never",
+      .otherwise = "auto",
+      .set = set_reinit,
+      .help = "Whether a module that does not come to itself (its daemon was restarted, say) is finalised and "
+              "initialised again. Only one that this provider initialised itself in the process ever is, while none of "
+              "its sessions is in use." },
     { .name = "fork-wait",
       .allowed = "milliseconds, from 0 to 60000",
       .otherwise = "250",
@@ -492,7 +512,6 @@ static const struct setting settings[] = {
     { .name = "after-fork", .allowed = "lazy or eager", .idle = true, .set = check_after_fork },
     { .name = "async", .allowed = "yes or no", .idle = true, .set = check_async },
     { .name = "workers", .allowed = "a number from 1 to 1000", .idle = true, .set = check_workers },
-    { .name = "reinit", .allowed = "auto or never", .idle = true, .set = check_reinit },
     { .name = "stats", .allowed = "off, or the absolute path of a directory", .idle = true, .set = check_stats },
 };
 

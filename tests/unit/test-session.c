@@ -419,6 +419,18 @@ TEST(a_session_that_the_module_forgot_is_not_closed_since_its_number_may_be_anot
 {
     struct tok_result lost = tok_fail_ckr("C_Sign", CKR_SESSION_HANDLE_INVALID);
     struct tok_lease a = { .token = NULL };
+
+    furnish();
+    OK(begin(&a, 0, SECOND));
+    tok_note_failure(&a, &lost);
+    tok_lease_end(&a);
+    assert_int_equal(mock->calls[MOCK_CloseSession], 0);
+    assert_int_equal(token->pool.open, 0);
+}
+
+TEST(a_number_that_is_given_out_again_while_a_thread_still_uses_it_is_not_shared)
+{
+    struct tok_lease a = { .token = NULL };
     struct tok_lease b = { .token = NULL };
 
     furnish();
@@ -427,12 +439,12 @@ TEST(a_session_that_the_module_forgot_is_not_closed_since_its_number_may_be_anot
     mock->sessions[0].open = false; /* the token lost it */
     mock->open_sessions = 0;
     OK(begin(&b, 0, SECOND));
-    assert_int_equal(a.session, b.session);
-    tok_note_failure(&a, &lost);
+    assert_int_not_equal(a.session, b.session);
+    assert_int_equal(token->pool.open, 2);
+    assert_int_equal(mock->open_sessions, 2);
     tok_lease_end(&a);
-    assert_int_equal(mock->open_sessions, 1);
-    assert_int_equal(token->pool.open, 1);
     tok_lease_end(&b);
+    assert_int_equal(token->pool.num_idle, 2);
 }
 
 int main(void)
@@ -459,6 +471,7 @@ int main(void)
         cmocka_unit_test(who_waits_is_served_when_a_session_comes_back),
         cmocka_unit_test(who_leaves_the_queue_early_locks_nobody_out),
         cmocka_unit_test(a_session_that_the_module_forgot_is_not_closed_since_its_number_may_be_anothers),
+        cmocka_unit_test(a_number_that_is_given_out_again_while_a_thread_still_uses_it_is_not_shared),
     };
 
     return RUN(tests);
