@@ -53,7 +53,7 @@ struct mock_failure {
 struct mock_token {
     CK_TOKEN_INFO info;
     CK_SLOT_ID slot;
-    bool present;
+    _Atomic bool present;
     bool logged_in;
     char pin[32];
     unsigned wrong_pins; /* how many were sent */
@@ -90,10 +90,10 @@ struct mock {
     void (*on_call)(enum mock_function which); /* runs inside the call */
 
     bool initialized;
-    bool
-        down; /* its daemon is gone: calls answer CKR_DEVICE_ERROR; C_Initialize is good, and then there are no slots */
+    /* Its daemon is gone: calls answer CKR_DEVICE_ERROR; C_Initialize is good, and then there are no slots. */
+    _Atomic bool down;
+    bool down_fails_init;                                 /* not even C_Initialize is good */
     enum { MOCK_LINKED, MOCK_BROKEN, MOCK_NO_LINK } link; /* to the daemon, until C_Initialize makes another */
-    bool down_fails_init;                                 /* while it is down, C_Initialize fails as well */
     CK_FLAGS init_flags;
     char init_reserved[64];
 
