@@ -352,6 +352,9 @@ static struct tok_result operate(struct operation *op, struct tok_key *key, stru
         authenticate = key->always_authenticate;
         op->unproved = key->unproved;
     }
+    if (authenticate) {
+        TOK_TRY(tok_token_refresh(lease->token)); /* may its PIN be sent? */
+    }
     rv = op->init(lease, op->mechanism, handle);
     if (rv != CKR_OK) {
         lease->op_open = rv == CKR_OPERATION_ACTIVE;

@@ -68,11 +68,10 @@ struct tok_token {
     struct tok_pool pool;
     struct tok_breaker breaker;
     enum tok_login_state login;
-    tok_inside *login_by;  /* who is logging in, */
-    uint64_t login_us;     /* and since when */
-    bool wants_login;      /* it said so, whatever its flags say */
-    struct secret pin;     /* what the token accepted, for logging in again */
-    struct secret refused; /* what it refused, so as not to try it twice */
+    tok_inside *login_by; /* who is logging in, */
+    uint64_t login_us;    /* and since when */
+    bool wants_login;     /* it said so, whatever its flags say */
+    struct secret pin;    /* what the token accepted, for logging in again; what it refused: pkcs11/tries.h */
 };
 
 /* tok_tokens_look asks the module which tokens are present now and updates its list of tokens: one C_GetSlotList, and a

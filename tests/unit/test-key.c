@@ -696,6 +696,36 @@ TEST(a_key_that_always_authenticates_logs_in_between_the_two_calls)
     mock->on_call = NULL;
 }
 
+static void use_pin(const char *pin)
+{
+    tok_pin_source_free(settings.pin);
+    OK(tok_pin_source_new(&settings.pin, pin, TOK_PIN_FROM_SETTINGS));
+}
+
+TEST(neither_a_refused_pin_nor_the_last_try_nor_a_locked_pin_is_sent_for_a_key_that_always_authenticates)
+{
+    static const CK_BBOOL yes = CK_TRUE;
+    struct mock_object *object;
+    unsigned logins;
+
+    furnish_from_file(point);
+    object = mock_ec_key(mock, CKO_PRIVATE_KEY, "www", 1, point);
+    object->always_authenticate = true;
+    mock_attr(object, CKA_ALWAYS_AUTHENTICATE, &yes, 1);
+    OK(sign());
+    strcpy(mock->tokens[0].pin, "5678"); /* somebody changed it */
+    FAILS_CKR(sign(), CKR_PIN_INCORRECT);
+    logins = mock->calls[MOCK_Login];
+    FAILS(sign(), TOK_CODE_PIN_REFUSED);
+    mock->tokens[0].info.flags |= CKF_USER_PIN_FINAL_TRY;
+    use_pin("5678");
+    FAILS(sign(), TOK_CODE_PIN_LAST_TRY);
+    mock->tokens[0].info.flags |= CKF_USER_PIN_LOCKED;
+    tok_token_lost(module->tokens, 0);
+    FAILS_CKR(sign(), CKR_PIN_LOCKED);
+    assert_int_equal(mock->calls[MOCK_Login], logins);
+}
+
 TEST(a_failed_decryption_is_not_tried_again_where_that_would_tell_something)
 {
     uint8_t out[64];
@@ -893,6 +923,8 @@ int main(void)
         cmocka_unit_test(a_key_file_that_means_several_tokens_tells_which),
         cmocka_unit_test(names_are_known_once_the_key_was_found),
         cmocka_unit_test(a_key_that_always_authenticates_logs_in_between_the_two_calls),
+        cmocka_unit_test(
+            neither_a_refused_pin_nor_the_last_try_nor_a_locked_pin_is_sent_for_a_key_that_always_authenticates),
         cmocka_unit_test(a_failed_decryption_is_not_tried_again_where_that_would_tell_something),
         cmocka_unit_test(eight_threads_sign_with_one_session_while_it_is_lost_again_and_again),
         cmocka_unit_test(eight_threads_sign_while_all_sessions_get_lost_and_their_numbers_are_given_out_again),
