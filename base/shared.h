@@ -21,7 +21,7 @@
 #include "base/scoped.h"
 
 #define SHARED_ROWS 64 /* beyond these, names share rows, of which their users must not mind */
-#define SHARED_WORDS 12
+#define SHARED_WORDS 13
 
 struct shared_row {
     pthread_mutex_t lock;

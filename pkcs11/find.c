@@ -10,6 +10,11 @@
 /* From so many private keys on, all public keys are read once and joined by id. */
 #define JOIN_FROM 8
 
+/* How long a token is waited for that a module may have overlooked (pkcs11/quirks.h), and the pauses between. */
+#define OVERLOOKED_US (1000 * 1000)
+#define FIRST_PAUSE_US (10 * 1000)
+#define LONGEST_PAUSE_US (80 * 1000)
+
 static void item_end(struct tok_item *item)
 {
     tok_key_unref(item->key);
@@ -77,7 +82,7 @@ static struct tok_result module_look_again(struct tok_module *module, uint64_t s
         TOK_TRY(tok_module_start(module, deadline_us));
         return tok_tokens_look(module, deadline_us);
     }
-    if (!never_reinit && !tok_module_has_slots(module, deadline_us)) {
+    if (!never_reinit && (!tok_module_has_slots(module, deadline_us) || tok_quirks_may_miss(module, deadline_us))) {
         struct tok_result again = tok_module_again(module, starts, true, deadline_us);
 
         if (tok_ok(&again)) {
@@ -116,6 +121,7 @@ static struct tok_result module_tokens(struct tok_token_list *list, struct tok_m
         if (token == NULL) {
             return tok_good();
         }
+        tok_quirks_note(token, settings);
         TOK_TRY(tokens_add(list, token));
     }
 }
@@ -159,17 +165,15 @@ static struct tok_result modules_for(struct tok_module_list *out_list, const str
     return tok_registry_modules(out_list, asked != NULL ? asked : settings->modules, settings->init_args);
 }
 
-struct tok_result tok_find_tokens(struct tok_token_list *out_list, const struct tok_settings *settings,
-                                  const struct tok_uri *uri, uint64_t deadline_us)
+/* One walk through the modules. */
+static struct tok_result tokens_collect(struct tok_token_list *list, const struct tok_module_list *modules,
+                                        const struct tok_settings *settings, const struct tok_uri *uri,
+                                        uint64_t deadline_us)
 {
-    SCOPED(tok_token_list_end) struct tok_token_list list = { .items = NULL };
-    SCOPED(tok_module_list_end) struct tok_module_list modules = { .items = NULL };
-    struct tok_result trouble;
+    struct tok_result trouble = modules->trouble;
 
-    TOK_TRY(modules_for(&modules, settings, uri));
-    trouble = modules.trouble;
-    for (size_t i = 0; i < modules.count; i++) {
-        struct tok_result result = module_tokens(&list, modules.items[i], settings, uri, deadline_us);
+    for (size_t i = 0; i < modules->count; i++) {
+        struct tok_result result = module_tokens(list, modules->items[i], settings, uri, deadline_us);
 
         if (result.code == TOK_CODE_RECURSION || result.code == TOK_CODE_EXITING) {
             return result;
@@ -179,8 +183,52 @@ struct tok_result tok_find_tokens(struct tok_token_list *out_list, const struct 
             trouble = tok_ok(&trouble) ? result : trouble;
         }
     }
-    if (list.count == 0) {
-        return tok_ok(&trouble) ? no_token(&modules, uri) : trouble;
+    if (list->count > 0) {
+        return tok_good();
+    }
+    return tok_ok(&trouble) ? no_token(modules, uri) : trouble;
+}
+
+/* Initialises those modules again that may have overlooked a token. False: there are none. */
+static bool start_again(const struct tok_module_list *modules, uint64_t deadline_us)
+{
+    bool any = false;
+
+    for (size_t i = 0; i < modules->count; i++) {
+        struct tok_module *module = modules->items[i];
+
+        if (tok_quirks_may_miss(module, deadline_us)) {
+            struct tok_result again = tok_module_again(module, module->starts, true, deadline_us);
+
+            any = true;
+            trace(TRACE_MODULE, "module: '%s' may have overlooked a token%s%s", module->path,
+                  tok_ok(&again) ? "" : "; ", tok_ok(&again) ? "" : again.message);
+        }
+    }
+    return any;
+}
+
+struct tok_result tok_find_tokens(struct tok_token_list *out_list, const struct tok_settings *settings,
+                                  const struct tok_uri *uri, uint64_t deadline_us)
+{
+    SCOPED(tok_token_list_end) struct tok_token_list list = { .items = NULL };
+    SCOPED(tok_module_list_end) struct tok_module_list modules = { .items = NULL };
+    uint64_t give_up_us = clock_us() + OVERLOOKED_US < deadline_us ? clock_us() + OVERLOOKED_US : deadline_us;
+    uint64_t pause_us = FIRST_PAUSE_US;
+    struct tok_result result;
+
+    TOK_TRY(modules_for(&modules, settings, uri));
+    for (;;) {
+        result = tokens_collect(&list, &modules, settings, uri, deadline_us);
+        if (tok_ok(&result)) {
+            break;
+        }
+        if (result.code != TOK_CODE_NO_TOKEN || settings->never_reinit || clock_us() + pause_us >= give_up_us ||
+            !start_again(&modules, deadline_us)) {
+            return result;
+        }
+        clock_sleep_us(pause_us);
+        pause_us = pause_us * 2 < LONGEST_PAUSE_US ? pause_us * 2 : LONGEST_PAUSE_US;
     }
     *out_list = STEAL(list);
     return tok_good();

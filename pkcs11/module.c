@@ -5,6 +5,7 @@
 
 #include "base/fork.h"
 #include "base/trace.h"
+#include "pkcs11/quirks.h"
 #include "pkcs11/token.h"
 
 /* Pauses between initialising again: those of a breaker, and shorter ones where it harms nobody. */
@@ -134,11 +135,41 @@ static void start_end(struct tok_module *module, CK_RV rv)
 {
     LOCKED(&module->lock);
     module->initialized_by_us = rv == CKR_OK;
+    module->inherited = module->inherited && rv != CKR_OK;
     module->starts++;
     module->again_us = module->again_us == 0 ? clock_us() + AGAIN_HARMLESS_US : module->again_us;
     module->state = rv == CKR_OK || rv == CKR_CRYPTOKI_ALREADY_INITIALIZED ? TOK_MODULE_READY : TOK_MODULE_IDLE;
     module->closed = false;
     busy_end(module);
+}
+
+static bool is_inherited(struct tok_module *module, bool *out_by_us)
+{
+    LOCKED(&module->lock);
+    *out_by_us = module->inherited_by_us;
+    return module->inherited;
+}
+
+/* The module says that it is initialised. Somebody else in this process did it, or it does not know that it is in the
+ * child of a fork, and what it has is a copy of the parent's state; what somebody else made is not finalised there. */
+static struct tok_result start_inherited(struct tok_module *module, CK_RV *in_out_rv)
+{
+    const char *reason;
+    bool by_us;
+    enum tok_fork what = is_inherited(module, &by_us) ? tok_quirks_fork(module, &reason) : TOK_FORK_SHARE;
+
+    if (what == TOK_FORK_SHARE) {
+        return tok_good();
+    }
+    if (what == TOK_FORK_FINALIZE && by_us) {
+        trace(TRACE_MODULE, "module: '%s' is finalised in the child of a fork: %s", module->path, reason);
+        (void)TOK_CALL(module->functions, C_Finalize, NULL);
+        *in_out_rv = initialize(module);
+        return tok_good();
+    }
+    *in_out_rv = CKR_FUNCTION_NOT_SUPPORTED; /* not started */
+    return tok_fail(TOK_CODE_AFTER_FORK, "module '%s' was opened before the fork and can't be used after it: %s",
+                    module->path, what == TOK_FORK_FINALIZE ? "another part of the parent initialised it" : reason);
 }
 
 struct tok_result tok_module_start(struct tok_module *module, uint64_t deadline_us)
@@ -159,10 +190,11 @@ struct tok_result tok_module_start(struct tok_module *module, uint64_t deadline_
         return result;
     }
     rv = initialize(module);
+    result = rv == CKR_CRYPTOKI_ALREADY_INITIALIZED ? start_inherited(module, &rv) : tok_good();
     process_watch_exit(); /* after the module's own exit handlers are registered, so that ours runs first */
     start_end(module, rv);
-    if (rv == CKR_OK || rv == CKR_CRYPTOKI_ALREADY_INITIALIZED) {
-        return tok_good();
+    if (!tok_ok(&result) || rv == CKR_OK || rv == CKR_CRYPTOKI_ALREADY_INITIALIZED) {
+        return result;
     }
     return tok_context(tok_fail_ckr("C_Initialize", rv), "module '%s'", module->path);
 }
@@ -332,6 +364,10 @@ void tok_module_leave(struct tok_module *module, bool has_looked)
 void tok_module_anew(struct tok_module *module)
 {
     lock_init(&module->lock);
+    if (module->state != TOK_MODULE_IDLE) {
+        module->inherited = true;
+        module->inherited_by_us = module->initialized_by_us || module->state == TOK_MODULE_STARTING;
+    }
     module->state = TOK_MODULE_IDLE;
     module->closed = false;
     module->looking = false;

@@ -35,9 +35,11 @@ struct tok_module {
 
     struct lock lock; /* guards what follows */
     bool initialized_by_us;
-    tok_inside *busy_by; /* who starts it, or looks at its slots, */
-    uint64_t busy_us;    /* since when, */
-    uint64_t late_us;    /* and when somebody's deadline passed who waited for that; 0: nobody's */
+    bool inherited;       /* initialised by an ancestor of this process, */
+    bool inherited_by_us; /* and that by us */
+    tok_inside *busy_by;  /* who starts it, or looks at its slots, */
+    uint64_t busy_us;     /* since when, */
+    uint64_t late_us;     /* and when somebody's deadline passed who waited for that; 0: nobody's */
     bool looking;
     uint64_t looks_begun;
     uint64_t looks_good;  /* the number of the last one that went well */

@@ -239,7 +239,8 @@ static bool revive(struct failure *failure, uint64_t starts, const struct tok_re
     struct tok_module *module = failure->token->module;
     struct tok_result result;
 
-    if (module->state != TOK_MODULE_READY || (tok_ok(looked) && tok_module_has_slots(module, attempts->deadline_us))) {
+    if (module->state != TOK_MODULE_READY || (tok_ok(looked) && tok_module_has_slots(module, attempts->deadline_us) &&
+                                              !tok_quirks_may_miss(module, attempts->deadline_us))) {
         return false;
     }
     if (attempts->never_reinit) {

@@ -7,6 +7,7 @@
 #include <stdint.h>
 
 #include "pkcs11/pin.h"
+#include "pkcs11/quirks.h"
 #include "pkcs11/uri.h"
 
 enum tok_login_policy { TOK_LOGIN_AUTO, TOK_LOGIN_ALWAYS, TOK_LOGIN_NEVER };
@@ -19,6 +20,7 @@ struct tok_named_token {
     char *modules;              /* NULL: as the general setting */
     struct tok_pin_source *pin; /* NULL: the general one */
     unsigned max_sessions;      /* 0: as the general setting */
+    enum tok_fork fork;
 };
 
 struct tok_settings {

@@ -70,6 +70,7 @@ struct tok_token {
     enum tok_login_state login;
     tok_inside *login_by; /* who is logging in, */
     uint64_t login_us;    /* and since when */
+    enum tok_fork fork;   /* what the configuration says of its module in a child (pkcs11/quirks.h) */
     bool wants_login;     /* it said so, whatever its flags say */
     struct secret pin;    /* what the token accepted, for logging in again; what it refused: pkcs11/tries.h */
 };

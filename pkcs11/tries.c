@@ -2,8 +2,8 @@
 
 #include <string.h>
 
-/* What a row's words mean: hashes, 0 for none. */
-enum word { SENT, ACCEPTED, NEXT, DIED, REFUSED };
+/* What a row's words mean: hashes, 0 for none; AFTER_REFUSAL is 1 when the last answer was one. */
+enum word { SENT, ACCEPTED, AFTER_REFUSAL, NEXT, DIED, REFUSED };
 #define MOST_REFUSED (SHARED_WORDS - REFUSED) /* the last ones; more than a token forgives */
 
 #define ABOUT_TOKENS 1
@@ -67,6 +67,7 @@ static void dead_judge(struct shared_row *row)
 
     if (sent != 0 && sent != get(row, ACCEPTED) && refusal_of(row, sent) == MOST_REFUSED) {
         refusal_keep(row, sent, true);
+        set(row, AFTER_REFUSAL, 1);
     }
     set(row, SENT, 0);
 }
@@ -105,7 +106,7 @@ struct tok_result tok_try_begin(struct tok_try *try, struct tok_token *token, co
         break;
     }
     try->row = row;
-    try->after_refusal = get(row, NEXT) != 0;
+    try->after_refusal = get(row, AFTER_REFUSAL) != 0;
     place = refusal_of(row, try->pin);
     return place < MOST_REFUSED ? refused(row, place, name) : tok_good();
 }
@@ -121,21 +122,22 @@ bool tok_refuses_pin(CK_RV rv)
            rv == CKR_PIN_EXPIRED;
 }
 
-/* With a right PIN the token forgives wrong ones, and a right one that became wrong was changed: it may have been
- * changed to one of those. */
+/* A right PIN leaves the wrong ones wrong: a sibling may still hold one of them that its source has long replaced. One
+ * that was right and is refused was changed on the token, perhaps to one of those. */
 void tok_try_answered(struct tok_try *try, CK_RV rv)
 {
     struct shared_row *row = try->row;
 
     if (rv == CKR_OK) {
-        refusals_forget(row);
         set(row, ACCEPTED, try->pin);
+        set(row, AFTER_REFUSAL, 0);
     } else if (tok_refuses_pin(rv)) {
         if (get(row, ACCEPTED) == try->pin) {
             refusals_forget(row);
             set(row, ACCEPTED, 0);
         }
         refusal_keep(row, try->pin, false);
+        set(row, AFTER_REFUSAL, 1);
     }
     set(row, SENT, 0);
 }

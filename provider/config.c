@@ -27,6 +27,7 @@ struct token_setting {
     bool secret;
     bool idle;
     const char *(*set)(struct tok_named_token *token, const char *value);
+    const char *help; /* NULL: as the general setting of that name */
 };
 
 #define MOST_SESSIONS 100000
@@ -379,15 +380,21 @@ static const char *check_stats(struct config *config, const char *value)
     return text_same_word(value, "off") || value[0] == '/' ? NULL : "it is neither off nor an absolute path";
 }
 
-static const char *check_quirks(struct tok_named_token *token, const char *value)
+static const char *set_token_quirks(struct tok_named_token *token, const char *value)
 {
     static const struct word words[] = {
-        { "fork=share", 0 }, { "fork=finalize", 0 }, { "fork=refuse", 0 }, { NULL, 0 }
+        { "fork=share", TOK_FORK_SHARE },
+        { "fork=finalize", TOK_FORK_FINALIZE },
+        { "fork=refuse", TOK_FORK_REFUSE },
+        { NULL, 0 },
     };
-    unsigned unused;
+    int fork;
+    const char *wrong = set_word(&fork, words, value);
 
-    (void)token;
-    return set_words(&unused, words, value);
+    if (wrong == NULL) {
+        token->fork = (enum tok_fork)fork;
+    }
+    return wrong;
 }
 
 static const char *set_token_modules(struct tok_named_token *token, const char *value)
@@ -519,7 +526,12 @@ static const struct token_setting token_settings[] = {
     { .name = "pkcs11-module", .allowed = MODULES_ALLOWED, .set = set_token_modules },
     { .name = "pin", .allowed = PIN_ALLOWED, .secret = true, .set = set_token_pin },
     { .name = "max-sessions", .allowed = SESSIONS_ALLOWED, .set = set_token_max_sessions },
-    { .name = "quirks", .allowed = "fork=share, fork=finalize or fork=refuse", .idle = true, .set = check_quirks },
+    { .name = "quirks",
+      .allowed = "fork=share, fork=finalize or fork=refuse",
+      .set = set_token_quirks,
+      .help = "What to do in the child of a fork with a module that does not notice it: use the copy of its parent's "
+              "state (share), initialise it anew (finalize), or fail (refuse). For modules that Signet knows it is "
+              "decided; with others it fails, because a module whose random numbers repeat gives keys away." },
 };
 
 /* OpenSSL's own keys in a provider's section. */
@@ -788,6 +800,16 @@ static void print_setting(FILE *out, const struct setting *setting)
     print_names(out, "Also read from the environment variable", setting->variables);
 }
 
+static void print_token_setting(FILE *out, const struct token_setting *setting)
+{
+    fprintf(out, ".TP\n.BI token. NAME .%s\n", setting->name);
+    if (setting->help == NULL) {
+        fputs("As the setting of that name, for this token alone.\n", out);
+    } else {
+        fprintf(out, "%s\nIt may be %s.\n", setting->help, setting->allowed);
+    }
+}
+
 void config_print_man(FILE *out)
 {
     const char *separator = "";
@@ -800,8 +822,7 @@ void config_print_man(FILE *out)
     fputs(".TP\n.BI token. NAME .uri\nWhich token NAME is: a PKCS#11 URI. Needed for each name in tokens.\n", out);
     for (size_t i = 0; i < COUNT_OF(token_settings); i++) {
         if (!token_settings[i].idle) {
-            fprintf(out, ".TP\n.BI token. NAME .%s\nAs the setting of that name, for this token alone.\n",
-                    token_settings[i].name);
+            print_token_setting(out, &token_settings[i]);
         }
     }
     fputs(".PP\nThese are checked, so that a configuration can be written for later versions, and have no effect in "

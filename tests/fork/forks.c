@@ -22,7 +22,7 @@
 
 #include "../lib/tap.h"
 
-#define CHILD_SECONDS 30
+#define CHILD_SECONDS 15
 #define NUM_THREADS 6
 
 static const char *folder;

@@ -4,7 +4,7 @@ unit_tests = tests/unit/test-bytes tests/unit/test-text tests/unit/test-secret t
     tests/unit/test-result tests/unit/test-breaker tests/unit/test-ckr tests/unit/test-uri tests/unit/test-pin tests/unit/test-settings
 # Those of the rooms that call a module have a mock to call.
 mock_tests = tests/unit/test-call tests/unit/test-module tests/unit/test-registry tests/unit/test-token \
-    tests/unit/test-session tests/unit/test-tries tests/unit/test-login tests/unit/test-recover tests/unit/test-attr tests/unit/test-object \
+    tests/unit/test-session tests/unit/test-quirks tests/unit/test-tries tests/unit/test-login tests/unit/test-recover tests/unit/test-attr tests/unit/test-object \
     tests/unit/test-find tests/unit/test-key
 provider_tests = tests/unit/test-unpad tests/unit/test-alg-ec tests/unit/test-keyfile tests/unit/test-config tests/unit/test-err
 check_PROGRAMS += $(unit_tests) $(mock_tests) $(provider_tests)
@@ -71,6 +71,8 @@ tests_unit_test_token_CFLAGS = $(mock_cflags)
 tests_unit_test_token_LDADD = $(unit_ldadd)
 tests_unit_test_session_CFLAGS = $(mock_cflags)
 tests_unit_test_session_LDADD = $(unit_ldadd)
+tests_unit_test_quirks_CFLAGS = $(mock_cflags)
+tests_unit_test_quirks_LDADD = $(unit_ldadd)
 tests_unit_test_tries_CFLAGS = $(mock_cflags)
 tests_unit_test_tries_LDADD = $(unit_ldadd)
 tests_unit_test_login_CFLAGS = $(mock_cflags)

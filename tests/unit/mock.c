@@ -5,7 +5,7 @@
 
 #define EXPORTED __attribute__((visibility("default")))
 
-EXPORTED struct mock mock = { .lock = PTHREAD_MUTEX_INITIALIZER, .first_handle = 1 };
+EXPORTED struct mock mock = { .lock = PTHREAD_MUTEX_INITIALIZER, .first_handle = 1, .manufacturer = "Mock" };
 EXPORTED CK_RV C_GetFunctionList(CK_FUNCTION_LIST **list);
 
 /* What every call does first: count, wait, and fail if it is to. CKR_OK: go on, with the lock held. */
@@ -153,7 +153,7 @@ static CK_RV mock_GetInfo(CK_INFO *info)
 {
     ENTER(MOCK_GetInfo);
     memset(info, ' ', sizeof(*info));
-    memcpy(info->manufacturerID, "Mock", 4);
+    memcpy(info->manufacturerID, mock.manufacturer, strlen(mock.manufacturer));
     info->libraryVersion = (CK_VERSION){ 1, 2 };
     return leave(CKR_OK);
 }

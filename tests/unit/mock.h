@@ -94,6 +94,7 @@ struct mock {
     _Atomic bool down;
     bool down_fails_init;                                 /* not even C_Initialize is good */
     enum { MOCK_LINKED, MOCK_BROKEN, MOCK_NO_LINK } link; /* to the daemon, until C_Initialize makes another */
+    char manufacturer[33];                                /* as C_GetInfo says */
     CK_FLAGS init_flags;
     char init_reserved[64];
 

@@ -223,7 +223,7 @@ TEST(known_settings_are_told_from_typos)
     }
     assert_int_equal(config_key("activate"), CONFIG_KEY_OPENSSL);
     assert_int_equal(config_key("async"), CONFIG_KEY_IDLE);
-    assert_int_equal(config_key("token.prod.quirks"), CONFIG_KEY_IDLE);
+    assert_int_equal(config_key("token.prod.quirks"), CONFIG_KEY_KNOWN);
 }
 
 TEST(a_message_has_the_name_that_the_administrator_wrote)

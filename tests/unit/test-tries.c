@@ -81,13 +81,23 @@ TEST(a_pin_that_another_token_refused_is_tried_here)
     OK(send("1111", CKR_OK));
 }
 
-TEST(an_accepted_pin_clears_what_was_refused)
+/* As a worker does that was started with the wrong one, while its siblings have read the corrected file. */
+TEST(a_wrong_pin_stays_wrong_when_another_was_accepted)
 {
     furnish();
     OK(send("1111", CKR_PIN_INCORRECT));
     OK(send("2222", CKR_OK));
-    assert_false(was_refused("1111"));
-    OK(send("1111", CKR_OK)); /* the PIN may have been changed to it */
+    FAILS(send("1111", CKR_OK), TOK_CODE_PIN_REFUSED);
+}
+
+TEST(when_the_pin_was_changed_on_the_token_it_may_be_one_that_was_wrong)
+{
+    furnish();
+    OK(send("1111", CKR_PIN_INCORRECT));
+    OK(send("2222", CKR_OK));
+    OK(send("2222", CKR_PIN_INCORRECT));
+    OK(send("1111", CKR_OK));
+    FAILS(send("2222", CKR_OK), TOK_CODE_PIN_REFUSED);
 }
 
 TEST(a_right_pin_that_was_changed_is_refused_for_all)
@@ -118,6 +128,10 @@ TEST(it_is_known_whether_the_flags_may_have_changed)
     OK(send("1111", CKR_PIN_INCORRECT));
     OK(begin(&try, "2222", SECOND));
     assert_true(try.after_refusal);
+    tok_try_end(&try);
+    OK(send("2222", CKR_OK));
+    OK(begin(&try, "2222", SECOND));
+    assert_false(try.after_refusal);
 }
 
 static int dies_sending(void *arg)
@@ -206,7 +220,8 @@ int main(void)
         cmocka_unit_test(what_one_process_learns_all_know),
         cmocka_unit_test(another_pin_is_tried_and_the_ones_before_are_not_forgotten),
         cmocka_unit_test(a_pin_that_another_token_refused_is_tried_here),
-        cmocka_unit_test(an_accepted_pin_clears_what_was_refused),
+        cmocka_unit_test(a_wrong_pin_stays_wrong_when_another_was_accepted),
+        cmocka_unit_test(when_the_pin_was_changed_on_the_token_it_may_be_one_that_was_wrong),
         cmocka_unit_test(a_right_pin_that_was_changed_is_refused_for_all),
         cmocka_unit_test(an_answer_that_is_not_about_the_pin_leaves_it_alone),
         cmocka_unit_test(it_is_known_whether_the_flags_may_have_changed),
