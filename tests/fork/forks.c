@@ -20,7 +20,10 @@
 #include <time.h>
 #include <unistd.h>
 
+#include <p11-kit/pkcs11.h>
+
 #include "../lib/tap.h"
+#include "../token/counts.h"
 
 #define CHILD_SECONDS 15
 #define NUM_THREADS 6
@@ -138,10 +141,9 @@ static unsigned at_once(unsigned count, int (*what)(EVP_PKEY *key), EVP_PKEY *ke
 
 /* --- a wrong PIN -------------------------------------------------------------------------------------------------- */
 
-/* The reason is on OpenSSL's queue: it was refused, now or before. */
-static int is_refused(EVP_PKEY *key)
+/* Whether signing fails and one of two texts is the reason on OpenSSL's queue. */
+static int fails_saying(EVP_PKEY *key, const char *text, const char *or_text)
 {
-    unsigned long error;
     const char *data;
     int flags;
     int told = 0;
@@ -149,11 +151,41 @@ static int is_refused(EVP_PKEY *key)
     if (signs(key)) {
         return 0;
     }
-    while ((error = ERR_get_error_all(NULL, NULL, NULL, &data, &flags)) != 0) {
-        told = told || ((flags & ERR_TXT_STRING) != 0 &&
-                        (strstr(data, "CKR_PIN_INCORRECT") != NULL || strstr(data, "was refused before") != NULL));
+    while (ERR_get_error_all(NULL, NULL, NULL, &data, &flags) != 0) {
+        if ((flags & ERR_TXT_STRING) == 0) {
+            continue;
+        }
+        if (strstr(data, text) != NULL || strstr(data, or_text) != NULL) {
+            told = 1;
+        } else {
+            fprintf(stderr, "# it says: %s\n", data);
+        }
     }
     return told;
+}
+
+/* It was refused, now or before. */
+static int is_refused(EVP_PKEY *key)
+{
+    return fails_saying(key, "CKR_PIN_INCORRECT", "was refused before");
+}
+
+static int is_not_known(EVP_PKEY *key)
+{
+    return fails_saying(key, "died before the token answered", "died before the token answered");
+}
+
+static const struct counts *counts_map(const char *path)
+{
+    int fd = path == NULL ? -1 : open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+    void *map;
+
+    if (fd < 0 || ftruncate(fd, sizeof(struct counts)) != 0) {
+        return NULL;
+    }
+    map = mmap(NULL, sizeof(struct counts), PROT_READ, MAP_SHARED, fd, 0);
+    close(fd);
+    return map == MAP_FAILED ? NULL : map;
 }
 
 static void wrong_pin(unsigned count)
@@ -163,6 +195,32 @@ static void wrong_pin(unsigned count)
     ok(key != NULL, "the parent loads a key file");
     ok(at_once(count, is_refused, key) == count, "each of %u children is told that the PIN is wrong", count);
     ok(is_refused(key), "and so is the parent");
+    EVP_PKEY_free(key);
+}
+
+/* The first child is killed while it is inside C_Login. */
+static void died(unsigned count)
+{
+    EVP_PKEY *key = key_load(key_path);
+    const struct counts *counts = counts_map(getenv("SIGNET_TEST_COUNTS"));
+    pid_t pid;
+
+    if (!ok(key != NULL && counts != NULL, "the parent loads a key file")) {
+        return;
+    }
+    fflush(NULL);
+    pid = fork();
+    if (pid == 0) {
+        child_begins();
+        _exit(verdict(signs(key)));
+    }
+    for (int tries = 0; tries < 10000 && counts->calls[COUNT_Login] == 0; tries++) {
+        usleep(1000);
+    }
+    kill(pid, SIGKILL);
+    ok(ended(pid) == 128 + SIGKILL, "a child is killed in C_Login");
+    ok(at_once(count, is_not_known, key) == count, "%u children are told that nobody knows whether the PIN is right",
+       count);
     EVP_PKEY_free(key);
 }
 
@@ -365,9 +423,8 @@ int main(int argc, char **argv)
         void (*tell)(unsigned count);
         unsigned count;
     } stories[] = {
-        { "wrong-pin", wrong_pin, 16 }, { "corrected-pin", corrected_pin, 8 },
-        { "busy", busy, 400 },          { "family", family, 8 },
-        { "prompt", prompt, 4 },
+        { "wrong-pin", wrong_pin, 16 }, { "died", died, 15 },    { "corrected-pin", corrected_pin, 8 },
+        { "busy", busy, 400 },          { "family", family, 8 }, { "prompt", prompt, 4 },
     };
 
     if (argc < 3) {
