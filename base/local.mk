@@ -6,4 +6,6 @@ libbase_la_SOURCES = \
     base/secret.h base/secret.c \
     base/lock.h base/lock.c \
     base/fork.h base/fork.c \
+    base/siphash.h base/siphash.c \
+    base/shared.h base/shared.c \
     base/trace.h base/trace.c

@@ -20,6 +20,8 @@ static struct lock gate_lock; /* for those who wait until the gate opens, or the
 static _Atomic uint64_t gate_wait_us = 250 * 1000;
 static _Thread_local unsigned depth; /* calls of this thread that are inside */
 
+static _Thread_local _Atomic(const char *) inside;
+
 static void (*fork_prepare)(void);
 static void (*fork_parent)(void);
 static void (*fork_child)(void);
@@ -91,6 +93,18 @@ bool tok_inside_module(void)
     return depth > 0;
 }
 
+tok_inside *tok_inside_here(void)
+{
+    return &inside;
+}
+
+const char *tok_inside_name(tok_inside *whose)
+{
+    const char *name = whose != NULL ? atomic_load_explicit(whose, memory_order_relaxed) : NULL;
+
+    return name != NULL ? name : "no call";
+}
+
 /* What a thread's signal mask was before SIGPIPE was held. */
 static _Thread_local struct {
     unsigned holds;
@@ -160,6 +174,7 @@ bool tok_call_begin(struct tok_call *call, const char *function)
         gate_enter();
     }
     depth++;
+    atomic_store_explicit(&inside, function, memory_order_relaxed);
     call->function = function;
     call->began_us = (atomic_load_explicit(&trace_areas, memory_order_relaxed) & TRACE_CALLS) != 0 ? clock_us() : 0;
     tok_sigpipe_hold();
@@ -170,6 +185,7 @@ void tok_call_end(struct tok_call *call, CK_RV rv)
 {
     tok_sigpipe_release();
     depth--;
+    atomic_store_explicit(&inside, NULL, memory_order_relaxed);
     if (depth == 0) {
         gate_leave();
     }

@@ -7,6 +7,7 @@
 #ifndef SIGNET_PKCS11_CALL_H
 #define SIGNET_PKCS11_CALL_H
 
+#include <stdatomic.h>
 #include <stdbool.h>
 #include <stdint.h>
 
@@ -33,6 +34,13 @@ static inline void tok_sigpipe_end(int *held)
     tok_sigpipe_release();
 }
 #define TOK_SIGPIPE_HELD() SCOPED(tok_sigpipe_end) int sigpipe_held_ __attribute__((unused)) = (tok_sigpipe_hold(), 0)
+
+/* Which function a thread is inside of; NULL: of none. Whoever makes others wait (a lease, a login) leaves this with
+ * what he holds, so that those can tell which call is in the way. Good as long as its thread holds that. */
+typedef const _Atomic(const char *) tok_inside;
+tok_inside *tok_inside_here(void);
+/* tok_inside_name is the function's name, or a text for none. */
+const char *tok_inside_name(tok_inside *inside);
 
 /* tok_inside_module tells whether this thread is inside a C_ function right now. */
 bool tok_inside_module(void);

@@ -39,7 +39,7 @@
 #endif
 
 /* clang-format off */
-#define ROW(value, recovery, advice) { value, #value, advice, recovery }
+#define ROW(value, recovery, advice) { value, #value, advice, recovery, TOK_GIVE_UP }
 /* clang-format on */
 
 #define LOOK_AT_TOKEN "The token or its daemon does not answer as it should: look at its own log, and try `signet list`"
@@ -51,11 +51,11 @@
 static const struct tok_ckr rows[] = {
     ROW(CKR_OK, TOK_GIVE_UP, ""),
     ROW(CKR_CANCEL, TOK_GIVE_UP, "Somebody cancelled the operation"),
-    ROW(CKR_HOST_MEMORY, TOK_GIVE_UP,
+    ROW(CKR_HOST_MEMORY, TOK_LOG_IN_AGAIN,
         "The process is out of memory (NSS says so, too, for a key used without a login)"),
     ROW(CKR_SLOT_ID_INVALID, TOK_SLOT_AGAIN, "The token's slot is gone: is it still plugged in?"),
-    ROW(CKR_GENERAL_ERROR, TOK_SLOT_AGAIN, LOOK_AT_TOKEN),
-    ROW(CKR_FUNCTION_FAILED, TOK_SLOT_AGAIN, LOOK_AT_TOKEN),
+    ROW(CKR_GENERAL_ERROR, TOK_LOOK_AGAIN, LOOK_AT_TOKEN),
+    ROW(CKR_FUNCTION_FAILED, TOK_LOOK_AGAIN, LOOK_AT_TOKEN),
     ROW(CKR_ARGUMENTS_BAD, TOK_GIVE_UP,
         "The module refuses the call; if C_Initialize did, it may need pkcs11-init-args"),
     ROW(CKR_NO_EVENT, TOK_GIVE_UP, ""),
@@ -68,7 +68,7 @@ static const struct tok_ckr rows[] = {
     ROW(CKR_ACTION_PROHIBITED, TOK_GIVE_UP, KEY_USE),
     ROW(CKR_DATA_INVALID, TOK_GIVE_UP, ""),
     ROW(CKR_DATA_LEN_RANGE, TOK_GIVE_UP, "The data are too long for this key"),
-    ROW(CKR_DEVICE_ERROR, TOK_SLOT_AGAIN, LOOK_AT_TOKEN),
+    { CKR_DEVICE_ERROR, "CKR_DEVICE_ERROR", LOOK_AT_TOKEN, TOK_LOOK_AGAIN, TOK_REINITIALIZE },
     ROW(CKR_DEVICE_MEMORY, TOK_WAIT, "The token is out of memory: other processes may hold sessions on it"),
     ROW(CKR_DEVICE_REMOVED, TOK_SLOT_AGAIN, "The token was removed: plug it in again"),
     ROW(CKR_ENCRYPTED_DATA_INVALID, TOK_GIVE_UP, ""),
@@ -122,7 +122,7 @@ static const struct tok_ckr rows[] = {
     ROW(CKR_USER_NOT_LOGGED_IN, TOK_LOG_IN_AGAIN,
         "The token wants a login: set pin = file:/path in the provider's section of "
         "openssl.cnf"),
-    ROW(CKR_USER_PIN_NOT_INITIALIZED, TOK_GIVE_UP, "The token has no user PIN yet: set one with the vendor's tool"),
+    ROW(CKR_USER_PIN_NOT_INITIALIZED, TOK_MOMENT, "The token has no user PIN yet: set one with the vendor's tool"),
     ROW(CKR_USER_TYPE_INVALID, TOK_GIVE_UP, ""),
     ROW(CKR_USER_ANOTHER_ALREADY_LOGGED_IN, TOK_GIVE_UP, "Another user (the security officer?) is logged in"),
     ROW(CKR_USER_TOO_MANY_TYPES, TOK_GIVE_UP, ""),
@@ -146,11 +146,12 @@ static const struct tok_ckr rows[] = {
     ROW(CKR_NEW_PIN_MODE, TOK_GIVE_UP, ""),
     ROW(CKR_NEXT_OTP, TOK_GIVE_UP, ""),
     /* the standard's numbers: p11-kit 0.24's header has these five from 0x1c0 */
-    { 0x1b5, "CKR_EXCEEDED_MAX_ITERATIONS", "", TOK_GIVE_UP },
-    { 0x1b6, "CKR_FIPS_SELF_TEST_FAILED", "The module's self-test failed: its own log says more", TOK_GIVE_UP },
-    { 0x1b7, "CKR_LIBRARY_LOAD_FAILED", "The module could not load a library that it needs", TOK_GIVE_UP },
-    { 0x1b8, "CKR_PIN_TOO_WEAK", "", TOK_GIVE_UP },
-    { 0x1b9, "CKR_PUBLIC_KEY_INVALID", "", TOK_GIVE_UP },
+    { 0x1b5, "CKR_EXCEEDED_MAX_ITERATIONS", "", TOK_GIVE_UP, TOK_GIVE_UP },
+    { 0x1b6, "CKR_FIPS_SELF_TEST_FAILED", "The module's self-test failed: its own log says more", TOK_GIVE_UP,
+      TOK_GIVE_UP },
+    { 0x1b7, "CKR_LIBRARY_LOAD_FAILED", "The module could not load a library that it needs", TOK_GIVE_UP, TOK_GIVE_UP },
+    { 0x1b8, "CKR_PIN_TOO_WEAK", "", TOK_GIVE_UP, TOK_GIVE_UP },
+    { 0x1b9, "CKR_PUBLIC_KEY_INVALID", "", TOK_GIVE_UP, TOK_GIVE_UP },
     ROW(CKR_FUNCTION_REJECTED, TOK_GIVE_UP, "The token's operator refused"),
     ROW(CKR_TOKEN_RESOURCE_EXCEEDED, TOK_WAIT, "The token is at its limit"),
     ROW(CKR_OPERATION_CANCEL_FAILED, TOK_NEW_SESSION, ""),
@@ -164,8 +165,8 @@ static const struct tok_ckr rows[] = {
 };
 
 static const struct tok_ckr vendor_row = { CKR_VENDOR_DEFINED, "CKR_VENDOR_DEFINED",
-                                           "The vendor's manual explains its own codes", TOK_GIVE_UP };
-static const struct tok_ckr unknown_row = { CKR_GENERAL_ERROR, "CKR_unknown", "", TOK_GIVE_UP };
+                                           "The vendor's manual explains its own codes", TOK_GIVE_UP, TOK_GIVE_UP };
+static const struct tok_ckr unknown_row = { CKR_GENERAL_ERROR, "CKR_unknown", "", TOK_GIVE_UP, TOK_GIVE_UP };
 
 const struct tok_ckr *tok_ckr(CK_RV rv)
 {

@@ -10,6 +10,11 @@
 /* From so many private keys on, all public keys are read once and joined by id. */
 #define JOIN_FROM 8
 
+/* How long a token is waited for that a module may have overlooked (pkcs11/quirks.h), and the pauses between. */
+#define OVERLOOKED_US (1000 * 1000)
+#define FIRST_PAUSE_US (10 * 1000)
+#define LONGEST_PAUSE_US (80 * 1000)
+
 static void item_end(struct tok_item *item)
 {
     tok_key_unref(item->key);
@@ -68,33 +73,55 @@ static struct tok_result tokens_add(struct tok_token_list *list, struct tok_toke
     return tok_good();
 }
 
-/* Starts the module and looks at its slots; one that was initialised by somebody else and finalised since is started
- * again. */
-static struct tok_result module_look(struct tok_module *module, uint64_t deadline_us)
+/* One that has forgotten that it was initialised, or whose daemon is gone, is initialised again; now and then. */
+static struct tok_result module_look_again(struct tok_module *module, uint64_t starts, bool never_reinit,
+                                           struct tok_result result, uint64_t deadline_us)
+{
+    if (tok_is(&result, CKR_CRYPTOKI_NOT_INITIALIZED)) {
+        tok_module_lost(module, starts);
+        TOK_TRY(tok_module_start(module, deadline_us));
+        return tok_tokens_look(module, deadline_us);
+    }
+    if (!never_reinit && (!tok_module_has_slots(module, deadline_us) || tok_quirks_may_miss(module, deadline_us))) {
+        struct tok_result again = tok_module_again(module, starts, true, deadline_us);
+
+        if (tok_ok(&again)) {
+            TOK_TRY(tok_module_start(module, deadline_us));
+            return tok_tokens_look(module, deadline_us);
+        }
+        trace(TRACE_MODULE, "module: %s", again.message);
+    }
+    return result;
+}
+
+/* Starts the module and looks at its slots. */
+static struct tok_result module_look(struct tok_module *module, bool never_reinit, uint64_t deadline_us)
 {
     struct tok_result result;
+    uint64_t starts;
 
     TOK_TRY(tok_module_start(module, deadline_us));
-    result = tok_tokens_look(module);
-    if (tok_is(&result, CKR_CRYPTOKI_NOT_INITIALIZED)) {
-        tok_module_lost(module);
-        TOK_TRY(tok_module_start(module, deadline_us));
-        result = tok_tokens_look(module);
+    starts = module->starts;
+    result = tok_tokens_look(module, deadline_us);
+    if (!tok_ok(&result) || !tok_module_has_token(module)) {
+        return module_look_again(module, starts, never_reinit, result, deadline_us);
     }
     return result;
 }
 
 static struct tok_result module_tokens(struct tok_token_list *list, struct tok_module *module,
-                                       const struct tok_uri *uri, uint64_t deadline_us)
+                                       const struct tok_settings *settings, const struct tok_uri *uri,
+                                       uint64_t deadline_us)
 {
     struct tok_token *token = NULL;
 
-    TOK_TRY(module_look(module, deadline_us));
+    TOK_TRY(module_look(module, settings->never_reinit, deadline_us));
     for (;;) {
-        TOK_TRY(tok_token_matching(&token, module, uri));
+        TOK_TRY(tok_token_matching(&token, module, uri, deadline_us));
         if (token == NULL) {
             return tok_good();
         }
+        tok_quirks_note(token, settings);
         TOK_TRY(tokens_add(list, token));
     }
 }
@@ -124,34 +151,29 @@ static struct tok_result no_token(const struct tok_module_list *modules, const s
                     modules->count > 1 ? " and others" : "");
 }
 
+/* The URI's own module comes first, then that of the configuration's entry for the token that it means. */
 static struct tok_result modules_for(struct tok_module_list *out_list, const struct tok_settings *settings,
                                      const struct tok_uri *uri)
 {
     const char *asked = tok_uri_module_path(uri) != NULL ? tok_uri_module_path(uri) : tok_uri_module_name(uri);
 
-    if (asked == NULL) {
-        for (size_t i = 0; i < settings->num_tokens; i++) {
-            const struct tok_named_token *named = &settings->tokens[i];
-
-            if (named->modules != NULL && strcmp(tok_uri_text(named->uri), tok_uri_text(uri)) == 0) {
-                asked = named->modules;
-            }
+    for (size_t i = 0; asked == NULL && i < settings->num_tokens; i++) {
+        if (tok_uri_within_token(uri, settings->tokens[i].uri)) {
+            asked = settings->tokens[i].modules;
         }
     }
     return tok_registry_modules(out_list, asked != NULL ? asked : settings->modules, settings->init_args);
 }
 
-struct tok_result tok_find_tokens(struct tok_token_list *out_list, const struct tok_settings *settings,
-                                  const struct tok_uri *uri, uint64_t deadline_us)
+/* One walk through the modules. */
+static struct tok_result tokens_collect(struct tok_token_list *list, const struct tok_module_list *modules,
+                                        const struct tok_settings *settings, const struct tok_uri *uri,
+                                        uint64_t deadline_us)
 {
-    SCOPED(tok_token_list_end) struct tok_token_list list = { .items = NULL };
-    SCOPED(tok_module_list_end) struct tok_module_list modules = { .items = NULL };
-    struct tok_result trouble;
+    struct tok_result trouble = modules->trouble;
 
-    TOK_TRY(modules_for(&modules, settings, uri));
-    trouble = modules.trouble;
-    for (size_t i = 0; i < modules.count; i++) {
-        struct tok_result result = module_tokens(&list, modules.items[i], uri, deadline_us);
+    for (size_t i = 0; i < modules->count; i++) {
+        struct tok_result result = module_tokens(list, modules->items[i], settings, uri, deadline_us);
 
         if (result.code == TOK_CODE_RECURSION || result.code == TOK_CODE_EXITING) {
             return result;
@@ -161,8 +183,52 @@ struct tok_result tok_find_tokens(struct tok_token_list *out_list, const struct 
             trouble = tok_ok(&trouble) ? result : trouble;
         }
     }
-    if (list.count == 0) {
-        return tok_ok(&trouble) ? no_token(&modules, uri) : trouble;
+    if (list->count > 0) {
+        return tok_good();
+    }
+    return tok_ok(&trouble) ? no_token(modules, uri) : trouble;
+}
+
+/* Initialises those modules again that may have overlooked a token. False: there are none. */
+static bool start_again(const struct tok_module_list *modules, uint64_t deadline_us)
+{
+    bool any = false;
+
+    for (size_t i = 0; i < modules->count; i++) {
+        struct tok_module *module = modules->items[i];
+
+        if (tok_quirks_may_miss(module, deadline_us)) {
+            struct tok_result again = tok_module_again(module, module->starts, true, deadline_us);
+
+            any = true;
+            trace(TRACE_MODULE, "module: '%s' may have overlooked a token%s%s", module->path,
+                  tok_ok(&again) ? "" : "; ", tok_ok(&again) ? "" : again.message);
+        }
+    }
+    return any;
+}
+
+struct tok_result tok_find_tokens(struct tok_token_list *out_list, const struct tok_settings *settings,
+                                  const struct tok_uri *uri, uint64_t deadline_us)
+{
+    SCOPED(tok_token_list_end) struct tok_token_list list = { .items = NULL };
+    SCOPED(tok_module_list_end) struct tok_module_list modules = { .items = NULL };
+    uint64_t give_up_us = clock_us() + OVERLOOKED_US < deadline_us ? clock_us() + OVERLOOKED_US : deadline_us;
+    uint64_t pause_us = FIRST_PAUSE_US;
+    struct tok_result result;
+
+    TOK_TRY(modules_for(&modules, settings, uri));
+    for (;;) {
+        result = tokens_collect(&list, &modules, settings, uri, deadline_us);
+        if (tok_ok(&result)) {
+            break;
+        }
+        if (result.code != TOK_CODE_NO_TOKEN || settings->never_reinit || clock_us() + pause_us >= give_up_us ||
+            !start_again(&modules, deadline_us)) {
+            return result;
+        }
+        clock_sleep_us(pause_us);
+        pause_us = pause_us * 2 < LONGEST_PAUSE_US ? pause_us * 2 : LONGEST_PAUSE_US;
     }
     *out_list = STEAL(list);
     return tok_good();
@@ -393,27 +459,35 @@ static const struct kind {
     { TOK_WANT_PUBLIC, CKO_PUBLIC_KEY, "public key", find_public },
 };
 
+static struct tok_result find_once(struct search *search, const struct kind *kind, struct tok_token *token,
+                                   struct tok_lease *lease, struct tok_attempts *attempts)
+{
+    TOK_TRY(tok_attempts_enter(attempts, token));
+    lease->began_us = attempts->began_us;
+    lease->idle_sessions = search->settings->idle_sessions;
+    lease->want_new = attempts->want_new;
+    TOK_TRY(tok_lease_begin(lease, token, tok_token_max_sessions(token, search->settings), search->deadline_us));
+    return kind->find(search, lease);
+}
+
 /* One search of one token, repeated after what can be recovered from; what a failed attempt had found is dropped. */
 static struct tok_result find_on(struct search *search, const struct kind *kind, struct tok_token *token)
 {
-    struct tok_attempts attempts = { .deadline_us = search->deadline_us };
+    struct tok_attempts attempts;
 
+    tok_attempts_begin(&attempts, search->settings, search->deadline_us);
     for (;;) {
         SCOPED(tok_lease_end) struct tok_lease lease = { .token = NULL };
         size_t before = search->items.count;
-        struct tok_result result;
+        struct tok_result result = find_once(search, kind, token, &lease, &attempts);
 
-        result = tok_lease_begin(&lease, token, tok_token_max_sessions(token, search->settings), search->deadline_us);
-        if (tok_ok(&result)) {
-            result = kind->find(search, &lease);
+        if (!tok_ok(&result)) {
+            tok_note_failure(&lease, &result);
+            tok_items_cut(&search->items, before);
+            tok_lease_end(&lease);
         }
-        if (tok_ok(&result)) {
-            return result;
-        }
-        tok_note_failure(&lease, &result);
-        tok_items_cut(&search->items, before);
-        tok_lease_end(&lease);
-        if (!tok_recover(&attempts, token, lease.epoch, &result)) {
+        if (tok_ok(&result) || !tok_recover(&attempts, token, &lease, &result)) {
+            tok_attempts_end(&attempts, token, &result);
             return tok_context(result, "token '%s'", token->label);
         }
     }

@@ -279,12 +279,17 @@ static struct tok_credentials credentials_of(struct tok_key *key, const struct t
 
 /* A lease on a session in which the key can be used. */
 static struct tok_result key_begin(struct tok_lease *lease, struct tok_key *key, const struct tok_pin_prompt *prompt,
-                                   uint64_t deadline_us)
+                                   struct tok_attempts *attempts)
 {
+    uint64_t deadline_us = attempts->deadline_us;
     struct tok_credentials credentials = credentials_of(key, prompt);
     struct tok_token *token = NULL;
 
     TOK_TRY(key_token(&token, key, deadline_us));
+    TOK_TRY(tok_attempts_enter(attempts, token));
+    lease->began_us = attempts->began_us;
+    lease->idle_sessions = key->settings->idle_sessions;
+    lease->want_new = attempts->want_new;
     TOK_TRY(tok_lease_begin(lease, token, tok_token_max_sessions(token, key->settings), deadline_us));
     if (tok_login_needed(token, key->settings)) {
         TOK_TRY(tok_login(lease, &credentials, deadline_us));
@@ -347,6 +352,9 @@ static struct tok_result operate(struct operation *op, struct tok_key *key, stru
         authenticate = key->always_authenticate;
         op->unproved = key->unproved;
     }
+    if (authenticate) {
+        TOK_TRY(tok_token_refresh(lease->token)); /* may its PIN be sent? */
+    }
     rv = op->init(lease, op->mechanism, handle);
     if (rv != CKR_OK) {
         lease->op_open = rv == CKR_OPERATION_ACTIVE;
@@ -368,9 +376,9 @@ static struct tok_result operate(struct operation *op, struct tok_key *key, stru
 }
 
 static struct tok_result attempt(struct operation *op, struct tok_key *key, const struct tok_pin_prompt *prompt,
-                                 struct tok_lease *lease, uint64_t deadline_us)
+                                 struct tok_lease *lease, struct tok_attempts *attempts)
 {
-    TOK_TRY(key_begin(lease, key, prompt, deadline_us));
+    TOK_TRY(key_begin(lease, key, prompt, attempts));
     return op != NULL ? operate(op, key, lease) : tok_good();
 }
 
@@ -403,22 +411,27 @@ static bool about_the_data(const struct operation *op, const struct tok_result *
 static struct tok_result key_run(struct operation *op, struct tok_key *key, const struct tok_pin_prompt *prompt,
                                  const char *what)
 {
-    struct tok_attempts attempts = { .deadline_us = clock_us() + key->settings->deadline_us };
+    struct tok_attempts attempts;
     TOK_SIGPIPE_HELD();
 
+    tok_attempts_begin(&attempts, key->settings, 0);
     for (;;) {
         SCOPED(tok_lease_end) struct tok_lease lease = { .token = NULL };
-        struct tok_result result = attempt(op, key, prompt, &lease, attempts.deadline_us);
+        struct tok_result result = attempt(op, key, prompt, &lease, &attempts);
         struct tok_token *token;
-        uint64_t epoch = lease.epoch;
 
         if (tok_ok(&result)) {
+            tok_attempts_end(&attempts, lease.token, &result);
             return result;
         }
         token = lease.token != NULL ? lease.token : token_of(key);
         tok_note_failure(&lease, &result);
         tok_lease_end(&lease);
-        if (token == NULL || about_the_data(op, &result) || !tok_recover(&attempts, token, epoch, &result)) {
+        if (token == NULL) {
+            return failed(key, what, result);
+        }
+        if (about_the_data(op, &result) || !tok_recover(&attempts, token, &lease, &result)) {
+            tok_attempts_end(&attempts, token, &result);
             return failed(key, what, result);
         }
     }

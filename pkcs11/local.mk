@@ -11,7 +11,10 @@ libtok_la_SOURCES = \
     pkcs11/settings.h pkcs11/settings.c \
     pkcs11/module.h pkcs11/module.c \
     pkcs11/registry.h pkcs11/registry.c \
+    pkcs11/quirks.h pkcs11/quirks.c \
+    pkcs11/breaker.h pkcs11/breaker.c \
     pkcs11/token.h pkcs11/token.c \
+    pkcs11/tries.h pkcs11/tries.c \
     pkcs11/login.h pkcs11/login.c \
     pkcs11/session.h pkcs11/session.c \
     pkcs11/call.h pkcs11/call.c \

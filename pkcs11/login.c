@@ -3,12 +3,12 @@
 #include "base/text.h"
 #include "base/trace.h"
 #include "pkcs11/ckr.h"
+#include "pkcs11/tries.h"
 
 /* A PIN and where it is from. */
 struct pin {
     struct secret secret;
-    struct tok_pin_source *source; /* borrowed; NULL if a person was asked, or it is the remembered one */
-    const char *name;              /* borrowed; for messages */
+    const char *name; /* borrowed; for messages */
 };
 
 static void pin_end(struct pin *pin)
@@ -58,44 +58,52 @@ static struct tok_result pin_ask(struct pin *pin, struct tok_token *token, const
     return tok_good();
 }
 
-static bool refused_before(struct tok_token *token, const struct secret *pin)
+/* The PIN that the token accepted before, unless it was refused since, here or in another process. */
+static struct tok_result pin_remembered(struct pin *pin, struct tok_token *token)
 {
+    pin->name = "the PIN that was right before";
     LOCKED(&token->lock);
-    return secret_equal(&token->refused, pin);
+    if (!secret_exists(&token->pin)) {
+        return tok_good();
+    }
+    return secret_set(&pin->secret, token->pin.data, token->pin.len)
+               ? tok_good()
+               : tok_fail(TOK_CODE_NO_MEMORY, "remembering a PIN");
 }
 
-/* The PIN that the token accepted before comes first: its source may be out of reach by now (a chroot, another user).
- */
+static void pin_forget(struct tok_token *token)
+{
+    LOCKED(&token->lock);
+    secret_end(&token->pin);
+}
+
+/* The remembered PIN comes first: its source may be out of reach by now (a chroot, another user). */
 static struct tok_result pin_get(struct pin *pin, struct tok_token *token, const struct tok_credentials *credentials)
 {
-    pin->source = source_for(token, credentials);
-    {
-        LOCKED(&token->lock);
-        if (secret_exists(&token->pin)) {
-            pin->name = "the PIN that was right before";
-            return secret_set(&pin->secret, token->pin.data, token->pin.len)
-                       ? tok_good()
-                       : tok_fail(TOK_CODE_NO_MEMORY, "remembering a PIN");
+    struct tok_pin_source *source = source_for(token, credentials);
+
+    TOK_TRY(pin_remembered(pin, token));
+    if (secret_exists(&pin->secret)) {
+        if (!tok_pin_was_refused(token, &pin->secret)) {
+            return tok_good();
         }
+        secret_end(&pin->secret);
+        pin_forget(token);
     }
-    if (pin->source == NULL) {
+    if (source == NULL) {
         return pin_ask(pin, token, credentials);
     }
-    pin->name = tok_pin_source_name(pin->source);
-    TOK_TRY(tok_pin_fetch(pin->source, &pin->secret));
-    if (refused_before(token, &pin->secret) && tok_pin_refused(pin->source)) { /* the file has changed since */
-        return tok_pin_fetch(pin->source, &pin->secret);
+    pin->name = tok_pin_source_name(source);
+    TOK_TRY(tok_pin_fetch(source, &pin->secret));
+    if (tok_pin_was_refused(token, &pin->secret) && tok_pin_refused(source)) { /* the file has changed since */
+        return tok_pin_fetch(source, &pin->secret);
     }
     return tok_good();
 }
 
-/* Whether this PIN may be sent now. */
-static struct tok_result pin_allowed(const struct pin *pin, struct tok_token *token,
-                                     const struct tok_settings *settings)
+/* What the token says of its user PIN. */
+static struct tok_result pin_allowed(struct tok_token *token, const struct tok_settings *settings)
 {
-    if (refused_before(token, &pin->secret)) {
-        return tok_fail(TOK_CODE_PIN_REFUSED, "the PIN from %s was refused before; it is not tried again", pin->name);
-    }
     LOCKED(&token->lock);
     if ((token->info.flags & CKF_USER_PIN_LOCKED) != 0) {
         return tok_fail_ckr("C_GetTokenInfo", CKR_PIN_LOCKED);
@@ -106,21 +114,13 @@ static struct tok_result pin_allowed(const struct pin *pin, struct tok_token *to
     return tok_good();
 }
 
-/* A refused PIN is remembered; a right one is kept for the next login. */
+/* A right PIN is kept for the next login. */
 static void pin_judge(struct pin *pin, struct tok_token *token, CK_RV rv)
 {
-    bool refused = rv == CKR_PIN_INCORRECT || rv == CKR_PIN_LEN_RANGE || rv == CKR_PIN_INVALID ||
-                   rv == CKR_PIN_LOCKED || rv == CKR_PIN_EXPIRED;
-
-    if (!refused && rv != CKR_OK) {
-        return;
-    }
     LOCKED(&token->lock);
-    if (refused) {
+    if (tok_refuses_pin(rv)) {
         secret_end(&token->pin);
-        secret_end(&token->refused);
-        token->refused = STEAL(pin->secret);
-    } else if (!secret_exists(&token->pin)) {
+    } else if (rv == CKR_OK && !secret_exists(&token->pin)) {
         token->pin = STEAL(pin->secret);
     }
 }
@@ -136,8 +136,35 @@ static struct tok_result login_failed(const char *pin_name, CK_RV rv)
     return tok_context(tok_fail_ckr("C_Login", rv), "PIN from %s", pin_name);
 }
 
+static void info_is_stale(struct tok_token *token)
+{
+    LOCKED(&token->lock);
+    token->info_fresh = false;
+}
+
+/* Sends a PIN, once among all forks. Where another one was refused, by whichever process, the token's flags are looked
+ * at once more; not within an operation, where no other call may come between: pkcs11/key.c does so before. */
+static struct tok_result pin_send(CK_RV *out_rv, struct pin *pin, struct tok_lease *lease, CK_USER_TYPE user,
+                                  const struct tok_credentials *credentials, uint64_t deadline_us)
+{
+    SCOPED(tok_try_end) struct tok_try try = { .row = NULL };
+
+    TOK_TRY(pin_get(pin, lease->token, credentials));
+    TOK_TRY(tok_try_begin(&try, lease->token, &pin->secret, pin->name, deadline_us));
+    if (try.after_refusal && user != CKU_CONTEXT_SPECIFIC) {
+        info_is_stale(lease->token);
+        TOK_TRY(tok_token_refresh(lease->token));
+    }
+    TOK_TRY(pin_allowed(lease->token, credentials->settings));
+    tok_try_sent(&try);
+    *out_rv = TOK_CALL(lease->functions, C_Login, lease->session, user, pin->secret.data, (CK_ULONG)pin->secret.len);
+    tok_try_answered(&try, *out_rv);
+    pin_judge(pin, lease->token, *out_rv);
+    return tok_good();
+}
+
 static struct tok_result login_call(struct tok_lease *lease, CK_USER_TYPE user,
-                                    const struct tok_credentials *credentials)
+                                    const struct tok_credentials *credentials, uint64_t deadline_us)
 {
     SCOPED(pin_end) struct pin pin = { .name = "the token's own PIN pad" };
     CK_RV rv;
@@ -145,14 +172,10 @@ static struct tok_result login_call(struct tok_lease *lease, CK_USER_TYPE user,
     if (has_pin_pad(lease->token)) {
         rv = TOK_CALL(lease->functions, C_Login, lease->session, user, NULL, 0);
     } else {
-        TOK_TRY(pin_get(&pin, lease->token, credentials));
-        TOK_TRY(pin_allowed(&pin, lease->token, credentials->settings));
-        rv = TOK_CALL(lease->functions, C_Login, lease->session, user, pin.secret.data, (CK_ULONG)pin.secret.len);
-        pin_judge(&pin, lease->token, rv);
+        TOK_TRY(pin_send(&rv, &pin, lease, user, credentials, deadline_us));
     }
-    {
-        LOCKED(&lease->token->lock);
-        lease->token->info_fresh = false;
+    if (user != CKU_CONTEXT_SPECIFIC || rv != CKR_OK) {
+        info_is_stale(lease->token);
     }
     trace(TRACE_LOGIN, "login: '%s' with %s: %s", lease->token->label, pin.name, tok_ckr(rv)->name);
     return rv == CKR_OK || rv == CKR_USER_ALREADY_LOGGED_IN ? tok_good() : login_failed(pin.name, rv);
@@ -164,7 +187,9 @@ static bool login_claim(struct tok_token *token, uint64_t deadline_us, struct to
     LOCKED(&token->lock);
     while (token->login == TOK_LOGGING_IN) {
         if (!lock_wait(&token->lock, deadline_us) && token->login == TOK_LOGGING_IN) {
-            *out_result = tok_fail(TOK_CODE_DEADLINE, "another thread has not finished logging in");
+            *out_result = tok_fail(TOK_CODE_DEADLINE,
+                                   "another thread began to log in %.1f s ago and has not finished (it is in %s)",
+                                   (double)(clock_us() - token->login_us) / 1e6, tok_inside_name(token->login_by));
             return false;
         }
     }
@@ -173,6 +198,8 @@ static bool login_claim(struct tok_token *token, uint64_t deadline_us, struct to
         return false;
     }
     token->login = TOK_LOGGING_IN;
+    token->login_by = tok_inside_here();
+    token->login_us = clock_us();
     return true;
 }
 
@@ -186,7 +213,7 @@ struct tok_result tok_login(struct tok_lease *lease, const struct tok_credential
     }
     result = tok_token_refresh(token);
     if (tok_ok(&result)) {
-        result = login_call(lease, CKU_USER, credentials);
+        result = login_call(lease, CKU_USER, credentials, deadline_us);
     }
     LOCKED(&token->lock);
     if (token->epoch == lease->epoch && token->login == TOK_LOGGING_IN) {
@@ -198,7 +225,7 @@ struct tok_result tok_login(struct tok_lease *lease, const struct tok_credential
 
 struct tok_result tok_login_for_operation(struct tok_lease *lease, const struct tok_credentials *credentials)
 {
-    return login_call(lease, CKU_CONTEXT_SPECIFIC, credentials);
+    return login_call(lease, CKU_CONTEXT_SPECIFIC, credentials, clock_us() + credentials->settings->deadline_us);
 }
 
 void tok_login_lost(struct tok_token *token)

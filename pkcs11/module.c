@@ -5,7 +5,13 @@
 
 #include "base/fork.h"
 #include "base/trace.h"
+#include "pkcs11/quirks.h"
 #include "pkcs11/token.h"
+
+/* Pauses between initialising again: those of a breaker, and shorter ones where it harms nobody. */
+#define AGAIN_FIRST_US (UINT64_C(1) * 1000 * 1000)
+#define AGAIN_LONGEST_US (UINT64_C(30) * 1000 * 1000)
+#define AGAIN_HARMLESS_US (UINT64_C(200) * 1000)
 
 static void module_free(struct tok_module **module)
 {
@@ -77,24 +83,93 @@ static CK_RV initialize(struct tok_module *module)
     return TOK_CALL(module->functions, C_Initialize, &args);
 }
 
+/* Requires the lock. Waits until the module is neither being initialised nor looked at. Once somebody's deadline has
+ * passed, nobody else waits for the same call. */
+static struct tok_result wait_idle(struct tok_module *module, bool also_looking, uint64_t deadline_us)
+{
+    while (module->state == TOK_MODULE_STARTING || (also_looking && module->looking)) {
+        if (module->late_us == 0 && lock_wait(&module->lock, deadline_us)) {
+            continue;
+        }
+        if (module->state == TOK_MODULE_STARTING || (also_looking && module->looking)) {
+            module->late_us = clock_us();
+            return tok_fail(TOK_CODE_DEADLINE, "module '%s': %s, called by another thread %.1f s ago, has not returned",
+                            module->path, tok_inside_name(module->busy_by),
+                            (double)(module->late_us - module->busy_us) / 1e6);
+        }
+    }
+    return tok_good();
+}
+
+/* Requires the lock. */
+static void busy_begin(struct tok_module *module)
+{
+    module->busy_by = tok_inside_here();
+    module->busy_us = clock_us();
+    module->late_us = 0;
+}
+
+/* Requires the lock. */
+static void busy_end(struct tok_module *module)
+{
+    module->busy_by = NULL;
+    module->late_us = 0;
+    lock_wake(&module->lock);
+}
+
 /* start_claim takes the right to initialise. True if the caller has it; false with *out_result otherwise. */
 static bool start_claim(struct tok_module *module, uint64_t deadline_us, struct tok_result *out_result)
 {
     LOCKED(&module->lock);
-    while (module->state == TOK_MODULE_STARTING) {
-        if (!lock_wait(&module->lock, deadline_us) && module->state == TOK_MODULE_STARTING) {
-            *out_result = tok_fail(TOK_CODE_DEADLINE,
-                                   "module '%s': C_Initialize, called by another thread, has not returned",
-                                   module->path);
-            return false;
-        }
-    }
-    if (module->state == TOK_MODULE_READY) {
-        *out_result = tok_good();
+    *out_result = wait_idle(module, false, deadline_us);
+    if (!tok_ok(out_result) || module->state == TOK_MODULE_READY) {
         return false;
     }
     module->state = TOK_MODULE_STARTING;
+    busy_begin(module);
     return true;
+}
+
+/* start_end says how it went, and opens the door again. */
+static void start_end(struct tok_module *module, CK_RV rv)
+{
+    LOCKED(&module->lock);
+    module->initialized_by_us = rv == CKR_OK;
+    module->inherited = module->inherited && rv != CKR_OK;
+    module->starts++;
+    module->again_us = module->again_us == 0 ? clock_us() + AGAIN_HARMLESS_US : module->again_us;
+    module->state = rv == CKR_OK || rv == CKR_CRYPTOKI_ALREADY_INITIALIZED ? TOK_MODULE_READY : TOK_MODULE_IDLE;
+    module->closed = false;
+    busy_end(module);
+}
+
+static bool is_inherited(struct tok_module *module, bool *out_by_us)
+{
+    LOCKED(&module->lock);
+    *out_by_us = module->inherited_by_us;
+    return module->inherited;
+}
+
+/* The module says that it is initialised. Somebody else in this process did it, or it does not know that it is in the
+ * child of a fork, and what it has is a copy of the parent's state; what somebody else made is not finalised there. */
+static struct tok_result start_inherited(struct tok_module *module, CK_RV *in_out_rv)
+{
+    const char *reason;
+    bool by_us;
+    enum tok_fork what = is_inherited(module, &by_us) ? tok_quirks_fork(module, &reason) : TOK_FORK_SHARE;
+
+    if (what == TOK_FORK_SHARE) {
+        return tok_good();
+    }
+    if (what == TOK_FORK_FINALIZE && by_us) {
+        trace(TRACE_MODULE, "module: '%s' is finalised in the child of a fork: %s", module->path, reason);
+        (void)TOK_CALL(module->functions, C_Finalize, NULL);
+        *in_out_rv = initialize(module);
+        return tok_good();
+    }
+    *in_out_rv = CKR_FUNCTION_NOT_SUPPORTED; /* not started */
+    return tok_fail(TOK_CODE_AFTER_FORK, "module '%s' was opened before the fork and can't be used after it: %s",
+                    module->path, what == TOK_FORK_FINALIZE ? "another part of the parent initialised it" : reason);
 }
 
 struct tok_result tok_module_start(struct tok_module *module, uint64_t deadline_us)
@@ -108,36 +183,205 @@ struct tok_result tok_module_start(struct tok_module *module, uint64_t deadline_
     if (process_exiting()) {
         return tok_fail(TOK_CODE_EXITING, "module '%s' is not used any more", module->path);
     }
+    if (atomic_load_explicit(&module->state, memory_order_acquire) == TOK_MODULE_READY) {
+        return tok_good();
+    }
     if (!start_claim(module, deadline_us, &result)) {
         return result;
     }
     rv = initialize(module);
+    result = rv == CKR_CRYPTOKI_ALREADY_INITIALIZED ? start_inherited(module, &rv) : tok_good();
     process_watch_exit(); /* after the module's own exit handlers are registered, so that ours runs first */
-    {
-        LOCKED(&module->lock);
-        module->state = rv == CKR_OK || rv == CKR_CRYPTOKI_ALREADY_INITIALIZED ? TOK_MODULE_READY : TOK_MODULE_IDLE;
-        module->initialized_by_us = rv == CKR_OK;
-        lock_wake(&module->lock);
-    }
-    if (rv == CKR_OK || rv == CKR_CRYPTOKI_ALREADY_INITIALIZED) {
-        return tok_good();
+    start_end(module, rv);
+    if (!tok_ok(&result) || rv == CKR_OK || rv == CKR_CRYPTOKI_ALREADY_INITIALIZED) {
+        return result;
     }
     return tok_context(tok_fail_ckr("C_Initialize", rv), "module '%s'", module->path);
 }
 
-void tok_module_lost(struct tok_module *module)
+/* Requires the module's lock. */
+static void tokens_lost(struct tok_module *module)
 {
-    LOCKED(&module->lock);
-    if (module->state == TOK_MODULE_READY) {
-        module->state = TOK_MODULE_IDLE;
-    }
     for (struct tok_token *token = module->tokens; token != NULL; token = token->next) {
         tok_token_lost(token, 0);
     }
 }
 
-struct tok_result tok_module_info(struct tok_module *module, CK_INFO *out_info)
+void tok_module_lost(struct tok_module *module, uint64_t starts)
 {
+    LOCKED(&module->lock);
+    if (module->starts != starts) {
+        return;
+    }
+    if (module->state == TOK_MODULE_READY) {
+        module->state = TOK_MODULE_IDLE;
+    }
+    tokens_lost(module);
+}
+
+/* --- once more ---------------------------------------------------------------------------------------------------- */
+
+#define RESTART "; the process must be restarted to initialise the module again"
+
+/* Requires the lock. May the module be finalised? */
+static struct tok_result may_finalize(struct tok_module *module, bool harmless)
+{
+    uint64_t now = clock_us();
+
+    if (!module->initialized_by_us) {
+        return tok_fail(TOK_CODE_UNSUPPORTED, "module '%s' was initialised by another part of this process%s",
+                        module->path, RESTART);
+    }
+    if (now < module->again_us) {
+        return tok_fail(TOK_CODE_UNAVAILABLE, "module '%s' was initialised again just now", module->path);
+    }
+    module->again_pause = module->again_pause * 2 < AGAIN_LONGEST_US ? module->again_pause * 2 : AGAIN_LONGEST_US;
+    if (harmless || module->again_pause < AGAIN_FIRST_US) {
+        module->again_pause = harmless ? AGAIN_HARMLESS_US : AGAIN_FIRST_US;
+    }
+    module->again_us = now + module->again_pause;
+    return tok_good();
+}
+
+/* again_claim takes the right to initialise again. True if the caller has it; false with *out_result otherwise. */
+static bool again_claim(struct tok_module *module, uint64_t starts, bool harmless, uint64_t deadline_us,
+                        struct tok_result *out_result)
+{
+    LOCKED(&module->lock);
+    *out_result = wait_idle(module, true, deadline_us);
+    if (!tok_ok(out_result) || module->starts != starts || module->state != TOK_MODULE_READY) {
+        return false;
+    }
+    *out_result = may_finalize(module, harmless);
+    if (!tok_ok(out_result)) {
+        return false;
+    }
+    module->state = TOK_MODULE_STARTING;
+    module->closed = true;
+    busy_begin(module);
+    return true;
+}
+
+/* With the door closed nobody gets a session; whoever has one is waited for. */
+static struct tok_result all_out(struct tok_module *module, uint64_t deadline_us)
+{
+    struct tok_token *token;
+
+    {
+        LOCKED(&module->lock);
+        token = module->tokens; /* the list only grows, at its end, and not while the door is closed */
+    }
+    for (; token != NULL; token = token->next) {
+        LOCKED(&token->lock);
+        while (token->pool.num_lent > 0) {
+            if (!lock_wait(&token->lock, deadline_us) && token->pool.num_lent > 0) {
+                return tok_fail(TOK_CODE_UNSUPPORTED, "%u calls on token '%s' do not return%s", token->pool.num_lent,
+                                token->label, RESTART);
+            }
+        }
+    }
+    return tok_good();
+}
+
+/* Those who wait for a session wait on their token's condition. */
+static void wake_waiters(struct tok_module *module)
+{
+    LOCKED(&module->lock);
+    for (struct tok_token *token = module->tokens; token != NULL; token = token->next) {
+        LOCKED(&token->lock);
+        lock_wake(&token->lock);
+    }
+}
+
+static void again_cancel(struct tok_module *module)
+{
+    {
+        LOCKED(&module->lock);
+        module->state = TOK_MODULE_READY;
+        module->closed = false;
+        busy_end(module);
+    }
+    wake_waiters(module);
+}
+
+struct tok_result tok_module_again(struct tok_module *module, uint64_t starts, bool harmless, uint64_t deadline_us)
+{
+    uint64_t now = clock_us();
+    struct tok_result result;
+    CK_RV rv;
+
+    if (!again_claim(module, starts, harmless, deadline_us, &result)) {
+        return result;
+    }
+    result =
+        all_out(module, now + (deadline_us > now ? (deadline_us - now) / 2 : 0)); /* the rest is for what follows */
+    if (!tok_ok(&result)) {
+        again_cancel(module);
+        return result;
+    }
+    trace(TRACE_MODULE, "module: '%s' is initialised again", module->path);
+    (void)TOK_CALL(module->functions, C_Finalize, NULL); /* a module whose daemon is dead may well complain */
+    rv = initialize(module);
+    {
+        LOCKED(&module->lock);
+        tokens_lost(module);
+    }
+    /* what was ours and would not be finalised still is */
+    start_end(module, rv == CKR_CRYPTOKI_ALREADY_INITIALIZED ? CKR_OK : rv);
+    wake_waiters(module);
+    return rv == CKR_OK ? tok_good() : tok_context(tok_fail_ckr("C_Initialize", rv), "module '%s'", module->path);
+}
+
+struct tok_result tok_module_enter(struct tok_module *module, bool *out_looked, uint64_t deadline_us)
+{
+    uint64_t begun_before;
+
+    LOCKED(&module->lock);
+    begun_before = module->looks_begun;
+    TOK_TRY(wait_idle(module, true, deadline_us));
+    if (out_looked != NULL) {
+        *out_looked = module->looks_good > begun_before;
+        if (*out_looked) {
+            return tok_good();
+        }
+    }
+    module->looking = true;
+    module->looks_begun++;
+    busy_begin(module);
+    return tok_good();
+}
+
+void tok_module_leave(struct tok_module *module, bool has_looked)
+{
+    LOCKED(&module->lock);
+    module->looking = false;
+    if (has_looked) {
+        module->looks_good = module->looks_begun;
+    }
+    busy_end(module);
+}
+
+void tok_module_anew(struct tok_module *module)
+{
+    lock_init(&module->lock);
+    if (module->state != TOK_MODULE_IDLE) {
+        module->inherited = true;
+        module->inherited_by_us = module->initialized_by_us || module->state == TOK_MODULE_STARTING;
+    }
+    module->state = TOK_MODULE_IDLE;
+    module->closed = false;
+    module->looking = false;
+    module->initialized_by_us = false;
+    module->busy_by = NULL;
+    module->late_us = 0;
+    module->again_us = 0;
+    module->again_pause = 0;
+}
+
+struct tok_result tok_module_info(struct tok_module *module, CK_INFO *out_info, uint64_t deadline_us)
+{
+    struct tok_result result;
+
     {
         LOCKED(&module->lock);
         if (module->has_info) {
@@ -145,7 +389,10 @@ struct tok_result tok_module_info(struct tok_module *module, CK_INFO *out_info)
             return tok_good();
         }
     }
-    TOK_TRY(tok_context(TOK_DO(module->functions, C_GetInfo, out_info), "module '%s'", module->path));
+    TOK_TRY(tok_module_enter(module, NULL, deadline_us));
+    result = tok_context(TOK_DO(module->functions, C_GetInfo, out_info), "module '%s'", module->path);
+    tok_module_leave(module, false);
+    TOK_TRY(result);
     LOCKED(&module->lock);
     module->info = *out_info;
     module->has_info = true;

@@ -1,103 +1,411 @@
 #include "pkcs11/recover.h"
 
+#include <string.h>
+
+#include "base/text.h"
 #include "base/trace.h"
 #include "pkcs11/ckr.h"
 #include "pkcs11/login.h"
 
 #define FIRST_PAUSE_US (10 * 1000)
 #define LONGEST_PAUSE_US (200 * 1000)
+#define MOMENTS 5                        /* 10, 20, 40, 80, 160 ms */
+#define LOOK_FOR_OVERDUE_US (100 * 1000) /* so often */
 
-static enum tok_recovery recovery_of(const struct tok_result *failure)
+#define BIT(recovery) (1u << (recovery))
+/* After these, what is not found may be there behind a login. */
+#define SOMETHING_LOST (BIT(TOK_NEW_SESSION) | BIT(TOK_FIND_AGAIN) | BIT(TOK_LOOK_AGAIN) | BIT(TOK_SLOT_AGAIN))
+
+/* One failure, on its way to another attempt. */
+struct failure {
+    struct tok_attempts *attempts;
+    struct tok_token *token;
+    const struct tok_lease *lease;
+    struct tok_result *result;
+};
+
+static enum tok_recovery first_recovery(const struct tok_result *result)
 {
-    return failure->code == TOK_CODE_CKR ? tok_ckr(failure->rv)->recovery : TOK_GIVE_UP;
+    return result->code == TOK_CODE_CKR ? tok_ckr(result->rv)->recovery : TOK_GIVE_UP;
 }
+
+/* --- the breaker -------------------------------------------------------------------------------------------------- */
+
+void tok_attempts_begin(struct tok_attempts *attempts, const struct tok_settings *settings, uint64_t deadline_us)
+{
+    *attempts = (struct tok_attempts){
+        .began_us = clock_us(),
+        .never_reinit = settings->never_reinit,
+    };
+    attempts->deadline_us = deadline_us != 0 ? deadline_us : attempts->began_us + settings->deadline_us;
+}
+
+static struct tok_result enter_slowly(struct tok_attempts *attempts, struct tok_token *token)
+{
+    uint64_t now = clock_us();
+
+    LOCKED(&token->lock);
+    atomic_store_explicit(&token->pool.look_us, now + LOOK_FOR_OVERDUE_US, memory_order_relaxed);
+    if (!tok_breaker_is_open(&token->breaker)) {
+        const struct tok_lease *overdue = tok_pool_overdue(&token->pool, now);
+        char why[64];
+        struct text text = TEXT_OVER(why);
+
+        if (overdue == NULL) {
+            return tok_good();
+        }
+        text_printf(&text, "an operation in %s has not ended", tok_inside_name(overdue->inside));
+        trace(TRACE_TOKEN, "token: '%s' is not asked by everybody any more: %s", token->label, why);
+        tok_breaker_trip(&token->breaker, now, overdue->began_us, true, why);
+    }
+    if (!tok_breaker_probe(&token->breaker, now)) {
+        return tok_breaker_refusal(&token->breaker, now);
+    }
+    trace(TRACE_TOKEN, "token: '%s' is asked whether it answers again", token->label);
+    attempts->probing = true;
+    return tok_good();
+}
+
+struct tok_result tok_attempts_enter(struct tok_attempts *attempts, struct tok_token *token)
+{
+    if (attempts->entered == token) {
+        return tok_good();
+    }
+    attempts->entered = token;
+    attempts->served = atomic_load_explicit(&token->pool.served, memory_order_relaxed);
+    if (!tok_breaker_is_open(&token->breaker) &&
+        attempts->began_us < atomic_load_explicit(&token->pool.look_us, memory_order_relaxed)) {
+        return tok_good();
+    }
+    return enter_slowly(attempts, token);
+}
+
+/* Whether the token spoke, be it a refusal. */
+static bool has_answered(const struct tok_result *result)
+{
+    switch (first_recovery(result)) {
+    case TOK_LOOK_AGAIN:
+    case TOK_SLOT_AGAIN:
+    case TOK_INITIALIZE:
+    case TOK_WAIT:
+        return false;
+    default:
+        return result->code != TOK_CODE_DEADLINE && result->code != TOK_CODE_UNAVAILABLE;
+    }
+}
+
+static bool others_are_served(const struct tok_attempts *attempts, struct tok_token *token)
+{
+    return atomic_load_explicit(&token->pool.served, memory_order_relaxed) != attempts->served;
+}
+
+static void end_badly(struct tok_attempts *attempts, struct tok_token *token, const struct tok_result *result)
+{
+    uint64_t now = clock_us();
+
+    LOCKED(&token->lock);
+    if (attempts->probing) {
+        attempts->probing = false;
+        tok_breaker_probed(&token->breaker, now);
+        trace(TRACE_TOKEN, "token: '%s' does not answer: %s", token->label, result->message);
+    } else if (result->code != TOK_CODE_UNAVAILABLE && !others_are_served(attempts, token) &&
+               (attempts->out_of_time || now >= attempts->deadline_us)) {
+        trace(TRACE_TOKEN, "token: '%s' is not asked by everybody any more: %s", token->label, result->message);
+        tok_breaker_trip(&token->breaker, now, attempts->began_us, false, result->message);
+    }
+}
+
+void tok_attempts_end(struct tok_attempts *attempts, struct tok_token *token, const struct tok_result *result)
+{
+    if (!tok_ok(result) && !has_answered(result)) {
+        end_badly(attempts, token, result);
+        return;
+    }
+    if (tok_breaker_is_open(&token->breaker)) {
+        LOCKED(&token->lock);
+        tok_breaker_close(&token->breaker);
+        trace(TRACE_TOKEN, "token: '%s' answers again", token->label);
+    }
+}
+
+/* --- recoveries --------------------------------------------------------------------------------------------------- */
 
 void tok_note_failure(struct tok_lease *lease, const struct tok_result *failure)
 {
-    enum tok_recovery recovery = recovery_of(failure);
-
-    if (recovery == TOK_NEW_SESSION || recovery == TOK_SLOT_AGAIN || recovery == TOK_INITIALIZE) {
+    lease->failed = true;
+    switch (first_recovery(failure)) {
+    case TOK_NEW_SESSION:
+    case TOK_LOOK_AGAIN:
+    case TOK_SLOT_AGAIN:
+    case TOK_INITIALIZE:
         lease->spoilt = true;
+        break;
+    default:
+        break;
     }
     lease->forgotten = tok_is(failure, CKR_SESSION_HANDLE_INVALID) || tok_is(failure, CKR_SESSION_CLOSED);
 }
 
-static bool new_session(struct tok_attempts *attempts, struct tok_token *token, uint64_t epoch)
+/* A pause, longer each time. False if the deadline comes first. Nobody waits in a probe, for whom all others are
+ * refused. */
+static bool pause(struct tok_attempts *attempts)
 {
-    (void)attempts;
-    tok_pool_drain(token, epoch);
-    return true;
-}
+    uint64_t longer_us = attempts->pause_us * 2 < LONGEST_PAUSE_US ? attempts->pause_us * 2 : LONGEST_PAUSE_US;
 
-static bool log_in_again(struct tok_attempts *attempts, struct tok_token *token, uint64_t epoch)
-{
-    (void)attempts;
-    (void)epoch;
-    tok_login_lost(token);
-    return true;
-}
-
-static bool find_again(struct tok_attempts *attempts, struct tok_token *token, uint64_t epoch)
-{
-    (void)attempts;
-    (void)epoch;
-    LOCKED(&token->lock);
-    token->objects++;
-    return true;
-}
-
-static bool slot_again(struct tok_attempts *attempts, struct tok_token *token, uint64_t epoch)
-{
-    struct tok_result result;
-
-    tok_token_lost(token, epoch);
-    result = tok_module_start(token->module, attempts->deadline_us);
-    if (tok_ok(&result)) {
-        result = tok_tokens_look(token->module);
-    }
-    return tok_ok(&result);
-}
-
-static bool initialize(struct tok_attempts *attempts, struct tok_token *token, uint64_t epoch)
-{
-    (void)epoch;
-    tok_module_lost(token->module);
-    return slot_again(attempts, token, 0);
-}
-
-static bool pause(struct tok_attempts *attempts, struct tok_token *token, uint64_t epoch)
-{
-    (void)token;
-    (void)epoch;
-    attempts->pause_us = attempts->pause_us == 0 ? FIRST_PAUSE_US : attempts->pause_us * 2;
-    if (attempts->pause_us > LONGEST_PAUSE_US) {
-        attempts->pause_us = LONGEST_PAUSE_US;
-    }
-    if (clock_us() + attempts->pause_us >= attempts->deadline_us) {
+    attempts->pause_us = longer_us == 0 ? FIRST_PAUSE_US : longer_us;
+    if (attempts->probing || clock_us() + attempts->pause_us >= attempts->deadline_us) {
+        attempts->out_of_time = true;
         return false;
     }
     clock_sleep_us(attempts->pause_us);
     return true;
 }
 
-static bool (*const recoveries[])(struct tok_attempts *attempts, struct tok_token *token, uint64_t epoch) = {
-    [TOK_NEW_SESSION] = new_session, [TOK_LOG_IN_AGAIN] = log_in_again, [TOK_FIND_AGAIN] = find_again,
-    [TOK_SLOT_AGAIN] = slot_again,   [TOK_INITIALIZE] = initialize,     [TOK_WAIT] = pause,
+/* Handles of objects may name others by now: the token was restarted, perhaps. */
+static void handles_are_stale(struct tok_token *token)
+{
+    LOCKED(&token->lock);
+    token->objects++;
+}
+
+static bool new_session(struct failure *failure)
+{
+    failure->attempts->want_new = true;
+    if (failure->lease->forgotten) {
+        handles_are_stale(failure->token);
+    }
+    return true;
+}
+
+/* HOST_MEMORY is the one value that means something else on most tokens. */
+static bool log_in_again(struct failure *failure)
+{
+    struct tok_token *token = failure->token;
+    bool logged_in;
+
+    {
+        LOCKED(&token->lock);
+        logged_in = token->login == TOK_LOGGED_IN;
+    }
+    if (!logged_in && !tok_is(failure->result, CKR_USER_NOT_LOGGED_IN)) {
+        return pause(failure->attempts);
+    }
+    tok_login_lost(token);
+    return true;
+}
+
+static bool find_again(struct failure *failure)
+{
+    handles_are_stale(failure->token);
+    return true;
+}
+
+/* Starts the module and looks for the token: once. *out_seen: it is there. */
+static struct tok_result look(struct tok_token *token, uint64_t deadline_us, bool *out_seen)
+{
+    struct tok_module *module = token->module;
+    struct tok_result result;
+    uint64_t starts;
+
+    *out_seen = false;
+    TOK_TRY(tok_module_start(module, deadline_us));
+    starts = module->starts;
+    result = tok_tokens_look(module, deadline_us);
+    if (tok_is(&result, CKR_CRYPTOKI_NOT_INITIALIZED)) {
+        tok_module_lost(module, starts);
+    }
+    *out_seen = tok_ok(&result) && tok_token_present(token);
+    return result;
+}
+
+#define FORBIDDEN "the module is not initialised again, since reinit = never"
+
+/* Keeps for the message why the module can't be initialised again; that it was so just now is no reason. */
+static void note(const struct failure *failure, const struct tok_result *again)
+{
+    struct text text = TEXT_OVER(failure->attempts->note);
+
+    if (!tok_ok(again) && again->code != TOK_CODE_UNAVAILABLE) {
+        text_put(&text, again->message);
+        trace(TRACE_MODULE, "module: %s", again->message);
+    }
+}
+
+/* A module that can't even tell its slots, or has none any more, is one whose daemon went: it has to be initialised
+ * again, and until the daemon is back perhaps more than once. */
+static bool revive(struct failure *failure, uint64_t starts, const struct tok_result *looked)
+{
+    struct tok_attempts *attempts = failure->attempts;
+    struct tok_module *module = failure->token->module;
+    struct tok_result result;
+
+    if (module->state != TOK_MODULE_READY || (tok_ok(looked) && tok_module_has_slots(module, attempts->deadline_us) &&
+                                              !tok_quirks_may_miss(module, attempts->deadline_us))) {
+        return false;
+    }
+    if (attempts->never_reinit) {
+        result = tok_fail(TOK_CODE_UNSUPPORTED, FORBIDDEN);
+        note(failure, &result);
+        return false;
+    }
+    result = tok_module_again(module, starts, true, attempts->deadline_us);
+    note(failure, &result);
+    return tok_ok(&result);
+}
+
+/* Waits until the token is there, wherever that is. */
+static bool come_back(struct failure *failure)
+{
+    struct tok_attempts *attempts = failure->attempts;
+    struct tok_token *token = failure->token;
+
+    for (;;) {
+        uint64_t starts = token->module->starts;
+        uint64_t epoch;
+        bool seen;
+        struct tok_result result;
+
+        {
+            LOCKED(&token->lock);
+            epoch = token->epoch;
+        }
+        result = look(token, attempts->deadline_us, &seen);
+        if (seen) {
+            return true;
+        }
+        if (tok_ok(&result)) {
+            tok_token_lost(token, epoch);
+        } else if (has_answered(&result) || result.code == TOK_CODE_DEADLINE) {
+            attempts->out_of_time = result.code == TOK_CODE_DEADLINE;
+            *failure->result = result;
+            return false;
+        }
+        if (revive(failure, starts, &result)) {
+            continue;
+        }
+        if (!pause(attempts)) {
+            return false;
+        }
+    }
+}
+
+static bool look_again(struct failure *failure)
+{
+    handles_are_stale(failure->token);
+    failure->attempts->want_new = true;
+    return come_back(failure);
+}
+
+static bool slot_again(struct failure *failure)
+{
+    tok_token_lost(failure->token, failure->lease->epoch);
+    return come_back(failure);
+}
+
+static bool initialize(struct failure *failure)
+{
+    struct tok_token *token = failure->token;
+    uint64_t starts = token->module->starts; /* before the epoch is looked at: both grow when it is started */
+    bool current;
+
+    {
+        LOCKED(&token->lock);
+        current = failure->lease->epoch == 0 || failure->lease->epoch == token->epoch;
+    }
+    if (current) {
+        tok_module_lost(token->module, starts);
+    }
+    return come_back(failure);
+}
+
+/* Only for what concerns everybody: while others are served, the trouble is this operation's own. */
+static bool reinitialize(struct failure *failure)
+{
+    struct tok_attempts *attempts = failure->attempts;
+    struct tok_module *module = failure->token->module;
+    struct tok_result result;
+
+    if (others_are_served(attempts, failure->token)) {
+        return false;
+    }
+    if (attempts->never_reinit) {
+        result = tok_fail(TOK_CODE_UNSUPPORTED, FORBIDDEN);
+    } else {
+        result = tok_module_again(module, module->starts, false, attempts->deadline_us);
+    }
+    note(failure, &result);
+    return tok_ok(&result) && come_back(failure);
+}
+
+static bool wait_a_moment(struct failure *failure)
+{
+    return failure->attempts->moments++ < MOMENTS && pause(failure->attempts);
+}
+
+static bool wait_longer(struct failure *failure)
+{
+    return pause(failure->attempts);
+}
+
+static bool (*const recoveries[])(struct failure *failure) = {
+    [TOK_NEW_SESSION] = new_session,   [TOK_LOG_IN_AGAIN] = log_in_again, [TOK_FIND_AGAIN] = find_again,
+    [TOK_LOOK_AGAIN] = look_again,     [TOK_SLOT_AGAIN] = slot_again,     [TOK_INITIALIZE] = initialize,
+    [TOK_REINITIALIZE] = reinitialize, [TOK_WAIT] = wait_longer,          [TOK_MOMENT] = wait_a_moment,
 };
 
-bool tok_recover(struct tok_attempts *attempts, struct tok_token *token, uint64_t epoch,
-                 const struct tok_result *failure)
+/* Idle sessions may all be lost: each that turns out to be leaves the pool, and the next one, or a new one, is taken.
+ */
+static bool may_be_tried(const struct failure *failure, enum tok_recovery recovery)
 {
-    enum tok_recovery recovery = recovery_of(failure);
-    unsigned bit = 1u << recovery;
+    if (recovery == TOK_WAIT || recovery == TOK_MOMENT) {
+        return true;
+    }
+    if (recovery == TOK_NEW_SESSION && failure->lease->forgotten && !failure->lease->is_new) {
+        return true;
+    }
+    return (failure->attempts->tried & BIT(recovery)) == 0;
+}
 
-    if (recovery == TOK_GIVE_UP || clock_us() >= attempts->deadline_us) {
+/* What to do now: the row's recovery, or what the row says for when that did not help. */
+static enum tok_recovery choose(const struct failure *failure)
+{
+    const struct tok_result *result = failure->result;
+    enum tok_recovery recovery = first_recovery(result);
+
+    if (result->code == TOK_CODE_NO_OBJECT && (failure->attempts->tried & SOMETHING_LOST) != 0) {
+        recovery = TOK_LOG_IN_AGAIN;
+    }
+    if (recovery != TOK_GIVE_UP && !may_be_tried(failure, recovery)) {
+        recovery = result->code == TOK_CODE_CKR ? tok_ckr(result->rv)->then : TOK_GIVE_UP;
+    }
+    return recovery != TOK_GIVE_UP && may_be_tried(failure, recovery) ? recovery : TOK_GIVE_UP;
+}
+
+bool tok_recover(struct tok_attempts *attempts, struct tok_token *token, const struct tok_lease *lease,
+                 struct tok_result *result)
+{
+    struct failure failure = { attempts, token, lease, result };
+    enum tok_recovery recovery = choose(&failure);
+
+    if (recovery == TOK_GIVE_UP) {
         return false;
     }
-    if (recovery != TOK_WAIT && (attempts->tried & bit) != 0) {
+    if (clock_us() >= attempts->deadline_us) {
+        attempts->out_of_time = true;
         return false;
     }
-    attempts->tried |= bit;
-    trace(TRACE_KEY, "key: trying again after %s", failure->message);
-    return recoveries[recovery](attempts, token, epoch);
+    attempts->tried |= BIT(recovery);
+    attempts->note[0] = '\0';
+    attempts->want_new = false;
+    trace(TRACE_KEY, "key: trying again after %s", result->message);
+    if (recoveries[recovery](&failure)) {
+        return true;
+    }
+    if (attempts->note[0] != '\0') {
+        size_t len = strlen(result->message);
+        struct text text = text_over(result->message + len, sizeof(result->message) - len);
+
+        text_printf(&text, "; %s", attempts->note);
+    }
+    return false;
 }

@@ -41,9 +41,7 @@ static void registry_child(void)
 {
     lock_init(&registry_lock);
     for (struct tok_module *module = modules; module != NULL; module = module->next) {
-        lock_init(&module->lock);
-        module->state = TOK_MODULE_IDLE;
-        module->initialized_by_us = false;
+        tok_module_anew(module);
         for (struct tok_token *token = module->tokens; token != NULL; token = token->next) {
             tok_token_anew(token);
         }

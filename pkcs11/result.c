@@ -52,6 +52,13 @@ static const struct {
     [TOK_CODE_UNSUPPORTED] = { "neither key nor token can do this", "" },
     [TOK_CODE_TRUST] = { "a key file asks for what only a trusted one may",
                          "Put module and PIN into openssl.cnf, or set trust-files = yes" },
+    [TOK_CODE_UNAVAILABLE] = { "the token has not answered",
+                               "Look at the token or its daemon; it is asked again now and then, and serves as soon as "
+                               "it answers" },
+    [TOK_CODE_AFTER_FORK] = { "the module does not survive a fork",
+                              "Name the key by a key file (`signet key-file`), which leaves the module to the child; "
+                              "if "
+                              "its vendor says what it bears, set token.NAME.quirks = fork=share or fork=finalize" },
 };
 
 static struct tok_result result_new(enum tok_code code, unsigned long rv, const char *function)

@@ -38,6 +38,8 @@ enum tok_code {
     TOK_CODE_OTHER_KEY,      /* the token's key is not the one that was loaded */
     TOK_CODE_UNSUPPORTED,    /* neither token nor key can do this */
     TOK_CODE_TRUST,          /* a key file asks for what only a trusted one may (setting trust-files) */
+    TOK_CODE_UNAVAILABLE,    /* it did not answer before, and is not asked again yet */
+    TOK_CODE_AFTER_FORK,     /* the module was opened before a fork that it did not notice (pkcs11/quirks.h) */
     TOK_NUM_CODES
 };
 

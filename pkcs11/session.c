@@ -1,15 +1,142 @@
 #include "pkcs11/session.h"
 
+#include "base/text.h"
 #include "base/trace.h"
 
 #define OPEN_AGAIN_AFTER_US (20 * 1000) /* when other processes hold all sessions of the token */
+#define LIMIT_HOLDS_US (1000 * 1000)    /* a learnt limit: others may have given sessions back since */
+#define WINDOW 256                      /* leases after which we know how many sessions are needed */
+#define IDLE_SESSIONS 16                /* that stay, unless a setting says otherwise */
+#define MORE_PLACES 16                  /* at once */
 
-enum turn { TURN_IDLE_SESSION, TURN_OPEN_ONE, TURN_TOO_LATE };
+enum turn { TURN_WAIT, TURN_IDLE_SESSION, TURN_OPEN_ONE };
+
+/* --- places ------------------------------------------------------------------------------------------------------- */
+
+static struct tok_place *place_at(const struct tok_pool *pool, unsigned number)
+{
+    return &pool->places[number - 1];
+}
+
+static bool places_grow(struct tok_pool *pool)
+{
+    unsigned count = pool->num_places + MORE_PLACES;
+    struct tok_place *grown = reallocarray(pool->places, count, sizeof(*grown));
+
+    if (grown == NULL) {
+        return false;
+    }
+    pool->places = grown;
+    while (pool->num_places < count) {
+        grown[pool->num_places] = (struct tok_place){ .next = pool->free };
+        pool->free = ++pool->num_places;
+    }
+    return true;
+}
+
+static unsigned place_pop(const struct tok_pool *pool, unsigned *list)
+{
+    unsigned number = *list;
+
+    *list = place_at(pool, number)->next;
+    return number;
+}
+
+static void place_push(const struct tok_pool *pool, unsigned *list, unsigned number)
+{
+    struct tok_place *place = place_at(pool, number);
+
+    place->lease = NULL;
+    place->next = *list;
+    *list = number;
+}
+
+/* Requires the token's lock. From here on the lease is known to others. */
+static void place_lend(struct tok_pool *pool, unsigned number, struct tok_lease *lease)
+{
+    place_at(pool, number)->lease = lease;
+    lease->place = number;
+    lease->served = atomic_load_explicit(&pool->served, memory_order_relaxed);
+    pool->num_lent++;
+}
+
+/* Requires the token's lock. False if the lease is of another process. */
+static bool place_is(const struct tok_pool *pool, const struct tok_lease *lease)
+{
+    return lease->place <= pool->num_places && place_at(pool, lease->place)->lease == lease;
+}
 
 /* Requires the token's lock. */
-static void queue_join(struct tok_token *token, struct tok_waiter *self)
+static bool place_return(struct tok_pool *pool, const struct tok_lease *lease)
 {
-    struct tok_waiter **last = &token->pool.waiting;
+    if (!place_is(pool, lease)) {
+        return false;
+    }
+    pool->num_lent--;
+    return true;
+}
+
+void tok_pool_forget(struct tok_pool *pool)
+{
+    while (pool->idle != 0) {
+        place_push(pool, &pool->free, place_pop(pool, &pool->idle));
+    }
+    pool->num_idle = 0;
+    pool->open = 0;
+    pool->limit = 0;
+    pool->surplus = 0;
+}
+
+void tok_pool_anew(struct tok_pool *pool)
+{
+    tok_pool_forget(pool);
+    for (unsigned number = 1; number <= pool->num_places; number++) {
+        if (place_at(pool, number)->lease != NULL) {
+            place_push(pool, &pool->free, number);
+        }
+    }
+    pool->num_lent = 0;
+    pool->waiting = NULL;
+}
+
+const struct tok_lease *tok_pool_overdue(const struct tok_pool *pool, uint64_t now_us)
+{
+    for (unsigned number = 1; number <= pool->num_places; number++) {
+        const struct tok_lease *lease = place_at(pool, number)->lease;
+
+        if (lease != NULL && lease->deadline_us < now_us &&
+            lease->served == atomic_load_explicit(&pool->served, memory_order_relaxed)) {
+            return lease;
+        }
+    }
+    return NULL;
+}
+
+/* Requires the token's lock. Who has been holding a session for the longest time, for a message. */
+static void oldest_text(struct text *text, const struct tok_pool *pool)
+{
+    const struct tok_lease *oldest = NULL;
+    uint64_t now = clock_us();
+
+    for (unsigned number = 1; number <= pool->num_places; number++) {
+        const struct tok_lease *lease = place_at(pool, number)->lease;
+
+        if (lease != NULL && (oldest == NULL || lease->began_us < oldest->began_us)) {
+            oldest = lease;
+        }
+    }
+    if (oldest != NULL && now > oldest->began_us) {
+        text_printf(text, "; the oldest of %u operations is in %s and began %.1f s ago", pool->num_lent,
+                    tok_inside_name(oldest->inside), (double)(now - oldest->began_us) / 1e6);
+    }
+}
+
+/* --- waiting ------------------------------------------------------------------------------------------------------ */
+
+/* Requires the token's lock. */
+static void queue_join(struct tok_pool *pool, struct tok_waiter *self)
+{
+    struct tok_waiter **last = &pool->waiting;
 
     while (*last != NULL) {
         last = &(*last)->next;
@@ -29,38 +156,64 @@ static void queue_leave(struct tok_token *token, const struct tok_waiter *self)
     lock_wake(&token->lock);
 }
 
-/* Requires the token's lock. Waits until it is this one's turn and a session is idle or may be opened. */
-static enum turn pool_wait(struct tok_token *token, const struct tok_waiter *self, unsigned max_sessions,
-                           uint64_t deadline_us)
+/* Requires the token's lock. What the one whose turn it is may do. Nobody gets a session while the module is being
+ * initialised again. A limit that was learnt holds for a while. */
+static enum turn pool_turn(const struct tok_token *token, const struct tok_lease *lease, unsigned max_sessions)
 {
-    struct tok_pool *pool = &token->pool;
+    const struct tok_pool *pool = &token->pool;
+    unsigned limit = max_sessions;
 
-    for (;;) {
-        unsigned limit = pool->limit != 0 ? pool->limit : max_sessions;
-
-        if (max_sessions != 0 && max_sessions < limit) {
-            limit = max_sessions;
-        }
-        if (pool->waiting == self) {
-            if (pool->num_idle > 0) {
-                return TURN_IDLE_SESSION;
-            }
-            if (limit == 0 || pool->open < limit) {
-                return TURN_OPEN_ONE;
-            }
-        }
-        if (clock_us() >= deadline_us) {
-            return TURN_TOO_LATE;
-        }
-        (void)lock_wait(&token->lock, deadline_us);
+    if (atomic_load_explicit(&token->module->closed, memory_order_relaxed)) {
+        return TURN_WAIT;
     }
+    if (pool->num_idle > 0 && !lease->want_new) {
+        return TURN_IDLE_SESSION;
+    }
+    if (pool->limit != 0 && (limit == 0 || pool->limit < limit)) {
+        limit = pool->limit;
+    }
+    if (limit == 0 || pool->open < limit) {
+        return TURN_OPEN_ONE;
+    }
+    return pool->num_idle > 0 ? TURN_IDLE_SESSION : TURN_WAIT;
 }
 
-/* One attempt to open, without a lock. The place in `open` is already taken. */
-static CK_RV session_open(struct tok_lease *lease, CK_SLOT_ID slot)
+/* Requires the token's lock. Others may have given back what made the token tell its limit. */
+static uint64_t limit_ends_us(struct tok_pool *pool)
 {
-    return TOK_CALL(lease->functions, C_OpenSession, slot, CKF_SERIAL_SESSION, NULL, NULL, &lease->session);
+    if (pool->limit == 0) {
+        return UINT64_MAX;
+    }
+    if (clock_us() >= pool->limit_us + LIMIT_HOLDS_US) {
+        pool->limit = 0;
+        return 0;
+    }
+    return pool->limit_us + LIMIT_HOLDS_US;
 }
+
+/* Requires the token's lock. Waits in order of arrival until there is something to do; TURN_WAIT after the deadline. */
+static enum turn pool_wait(struct tok_token *token, const struct tok_lease *lease, unsigned max_sessions)
+{
+    struct tok_waiter self = { NULL };
+    enum turn turn = TURN_WAIT;
+
+    queue_join(&token->pool, &self);
+    for (;;) {
+        uint64_t until = limit_ends_us(&token->pool);
+
+        if (token->pool.waiting == &self && (turn = pool_turn(token, lease, max_sessions)) != TURN_WAIT) {
+            break;
+        }
+        if (clock_us() >= lease->deadline_us) {
+            break;
+        }
+        (void)lock_wait(&token->lock, until < lease->deadline_us ? until : lease->deadline_us);
+    }
+    queue_leave(token, &self);
+    return turn;
+}
+
+/* --- opening and closing ------------------------------------------------------------------------------------------ */
 
 /* Requires the token's lock. A session less; the login goes with the last one. */
 static void session_gone(struct tok_token *token, uint64_t epoch)
@@ -76,104 +229,254 @@ static void session_gone(struct tok_token *token, uint64_t epoch)
     lock_wake(&token->lock);
 }
 
-/* A token that is full has told its limit. */
-static void session_not_opened(struct tok_token *token, uint64_t epoch, CK_RV rv)
+/* Requires the token's lock. A session whose number the module has given out again was forgotten by the module: an idle
+ * one leaves the pool, since to lend it would be to share the other one, and to close it would be to close the other.
+ * True if it is lent: then the other one is its borrower's, who doesn't know any better. */
+static bool number_forget(struct tok_token *token, CK_SESSION_HANDLE number, const struct tok_lease *lease)
 {
-    LOCKED(&token->lock);
-    session_gone(token, epoch);
-    if (rv == CKR_SESSION_COUNT && epoch == token->epoch && token->pool.open > 0) {
-        token->pool.limit = token->pool.open;
-        trace(TRACE_SESSION, "session: '%s' has no more than %u sessions", token->label, token->pool.limit);
+    struct tok_pool *pool = &token->pool;
+
+    for (unsigned *link = &pool->idle; *link != 0; link = &place_at(pool, *link)->next) {
+        if (place_at(pool, *link)->session == number) {
+            trace(TRACE_SESSION, "session: %lu on '%s' had been forgotten", number, token->label);
+            place_push(pool, &pool->free, place_pop(pool, link));
+            pool->num_idle--;
+            session_gone(token, token->epoch);
+            break;
+        }
     }
+    for (unsigned i = 1; i <= pool->num_places; i++) {
+        const struct tok_place *place = place_at(pool, i);
+
+        if (place->lease != NULL && place->lease != lease && place->session == number) {
+            return true;
+        }
+    }
+    return false;
 }
 
-/* Whatever the module answers: the session was spoilt. */
-static void session_close(struct tok_token *token, CK_SESSION_HANDLE session, uint64_t epoch)
+/* Numbers of sessions are the module's, whichever token they are on. False if somebody has a session of this one. */
+static bool number_is_free(const struct tok_lease *lease)
 {
-    trace(TRACE_SESSION, "session: closing %lu on '%s'", session, token->label);
-    (void)TOK_CALL(token->module->functions, C_CloseSession, session);
+    struct tok_module *module = lease->token->module;
+    bool taken = false;
+
+    LOCKED(&module->lock);
+    for (struct tok_token *token = module->tokens; token != NULL; token = token->next) {
+        LOCKED(&token->lock);
+        taken = number_forget(token, lease->session, lease) || taken;
+        if (token == lease->token && !taken && place_is(&token->pool, lease)) {
+            place_at(&token->pool, lease->place)->session = lease->session;
+        }
+    }
+    return !taken;
+}
+
+/* A token that is full has told its limit. */
+static void session_not_opened(struct tok_lease *lease, CK_RV rv)
+{
+    struct tok_token *token = lease->token;
+    struct tok_pool *pool = &token->pool;
+
     LOCKED(&token->lock);
-    session_gone(token, epoch);
+    if (place_return(pool, lease)) {
+        place_push(pool, &pool->free, lease->place);
+    }
+    if (rv == CKR_SESSION_COUNT && lease->epoch == token->epoch && pool->open > 1) {
+        pool->limit = pool->open - 1;
+        pool->limit_us = clock_us();
+        trace(TRACE_SESSION, "session: '%s' has no more than %u sessions", token->label, pool->limit);
+    }
+    session_gone(token, lease->epoch);
+}
+
+/* One attempt to open, without a lock. The place in the pool is already taken. */
+static CK_RV session_open(struct tok_lease *lease, CK_SLOT_ID slot)
+{
+    CK_RV rv = TOK_CALL(lease->functions, C_OpenSession, slot, CKF_SERIAL_SESSION, NULL, NULL, &lease->session);
+
+    if (rv == CKR_OK && !number_is_free(lease)) {
+        rv = CKR_SESSION_EXISTS; /* ours to say: no token has a reason to */
+    }
+    if (rv != CKR_OK) {
+        session_not_opened(lease, rv);
+        return rv;
+    }
+    trace(TRACE_SESSION, "session: opened %lu on '%s'", lease->session, lease->token->label);
+    lease->is_new = true;
+    return rv;
+}
+
+/* --- leases ------------------------------------------------------------------------------------------------------- */
+
+/* Requires the token's lock. Sessions that no lease of a whole window needed are too many. */
+static void window_count(struct tok_pool *pool, unsigned idle_sessions)
+{
+    if (pool->num_idle < pool->least_idle) {
+        pool->least_idle = pool->num_idle;
+    }
+    if (++pool->turn < WINDOW) {
+        return;
+    }
+    if (idle_sessions == 0) {
+        idle_sessions = IDLE_SESSIONS;
+    }
+    pool->surplus = pool->least_idle > idle_sessions ? pool->least_idle - idle_sessions : 0;
+    pool->turn = 0;
+    pool->least_idle = pool->num_idle;
 }
 
 /* lease_take gets an idle session (true), or the right to open one (false with *out_slot), or fails. */
 static struct tok_result lease_take(struct tok_lease *lease, bool *out_idle, CK_SLOT_ID *out_slot,
-                                    unsigned max_sessions, uint64_t deadline_us)
+                                    unsigned max_sessions)
 {
     struct tok_token *token = lease->token;
     struct tok_pool *pool = &token->pool;
-    struct tok_waiter self = { NULL };
-    enum turn turn;
+    enum turn turn = TURN_WAIT;
 
     LOCKED(&token->lock);
-    queue_join(token, &self);
-    turn = pool_wait(token, &self, max_sessions, deadline_us);
+    if (pool->waiting == NULL) {
+        turn = pool_turn(token, lease, max_sessions);
+    }
+    if (turn == TURN_WAIT) {
+        turn = pool_wait(token, lease, max_sessions);
+    }
     lease->epoch = token->epoch;
     *out_slot = token->slot;
     *out_idle = turn == TURN_IDLE_SESSION;
-    if (turn == TURN_IDLE_SESSION) {
-        lease->session = pool->idle[--pool->num_idle];
-    } else if (turn == TURN_OPEN_ONE) {
+    if (turn == TURN_WAIT) {
+        char why[160];
+        struct text text = TEXT_OVER(why);
+
+        oldest_text(&text, pool);
+        return tok_fail(TOK_CODE_DEADLINE, "all %u sessions of the token have been busy%s", pool->open, why);
+    }
+    if (turn == TURN_OPEN_ONE && pool->free == 0 && !places_grow(pool)) {
+        return tok_fail(TOK_CODE_NO_MEMORY, "opening a session");
+    }
+    if (turn == TURN_OPEN_ONE) {
+        place_lend(pool, place_pop(pool, &pool->free), lease);
+        place_at(pool, lease->place)->session = CK_INVALID_HANDLE;
         pool->open++;
+    } else {
+        place_lend(pool, place_pop(pool, &pool->idle), lease);
+        pool->num_idle--;
+        lease->session = place_at(pool, lease->place)->session;
     }
-    queue_leave(token, &self);
-    if (turn == TURN_TOO_LATE) {
-        return tok_fail(TOK_CODE_DEADLINE, "all %u sessions of the token have been busy", pool->open);
-    }
+    window_count(pool, lease->idle_sessions);
     return tok_good();
 }
 
-struct tok_result tok_lease_begin(struct tok_lease *lease, struct tok_token *token, unsigned max_sessions,
-                                  uint64_t deadline_us)
+static void lease_prepare(struct tok_lease *lease, struct tok_token *token, uint64_t deadline_us)
 {
-    struct tok_lease taken = { .token = token, .functions = token->module->functions };
+    lease->token = token;
+    lease->functions = token->module->functions;
+    lease->deadline_us = deadline_us;
+    lease->began_us = lease->began_us != 0 ? lease->began_us : clock_us();
+    lease->inside = tok_inside_here();
+    lease->is_new = false;
+    lease->op_open = false;
+    lease->failed = false;
+    lease->spoilt = false;
+    lease->forgotten = false;
+}
 
+static struct tok_result lease_try(struct tok_lease *lease, unsigned max_sessions)
+{
     for (;;) {
         bool idle;
         CK_SLOT_ID slot;
         CK_RV rv;
 
-        TOK_TRY(lease_take(&taken, &idle, &slot, max_sessions, deadline_us));
-        rv = idle ? CKR_OK : session_open(&taken, slot);
+        TOK_TRY(lease_take(lease, &idle, &slot, max_sessions));
+        rv = idle ? CKR_OK : session_open(lease, slot);
         if (rv == CKR_OK) {
-            if (!idle) {
-                trace(TRACE_SESSION, "session: opened %lu on '%s'", taken.session, token->label);
-            }
-            *lease = taken;
             return tok_good();
         }
-        session_not_opened(token, taken.epoch, rv);
+        if (rv == CKR_SESSION_EXISTS && clock_us() < lease->deadline_us) {
+            continue;
+        }
         if (rv != CKR_SESSION_COUNT) {
             return tok_fail_ckr("C_OpenSession", rv);
         }
-        if (clock_us() + OPEN_AGAIN_AFTER_US >= deadline_us) {
+        if (clock_us() + OPEN_AGAIN_AFTER_US >= lease->deadline_us) {
             return tok_fail(TOK_CODE_DEADLINE, "the token has had no session to spare (CKR_SESSION_COUNT)");
         }
         clock_sleep_us(OPEN_AGAIN_AFTER_US);
     }
 }
 
-/* Requires the token's lock. */
-static bool pool_keep(struct tok_pool *pool, CK_SESSION_HANDLE session)
+struct tok_result tok_lease_begin(struct tok_lease *lease, struct tok_token *token, unsigned max_sessions,
+                                  uint64_t deadline_us)
 {
-    if (pool->num_idle == pool->room) {
-        size_t room = pool->room + 16;
-        CK_SESSION_HANDLE *grown = reallocarray(pool->idle, room, sizeof(*grown));
+    struct tok_result result;
 
-        if (grown == NULL) {
-            return false;
-        }
-        pool->idle = grown;
-        pool->room = room;
+    lease_prepare(lease, token, deadline_us);
+    result = lease_try(lease, max_sessions);
+    if (!tok_ok(&result)) {
+        lease->token = NULL;
     }
-    pool->idle[pool->num_idle++] = session;
+    return result;
+}
+
+/* Requires the token's lock. */
+static void lease_drop(struct tok_lease *lease, struct tok_token *token)
+{
+    place_push(&token->pool, &token->pool.free, lease->place);
+    session_gone(token, lease->epoch);
+    lock_wake(&token->lock);
+}
+
+/* Requires the token's lock. Must the session be closed? Not one of a time that is gone, nor one that the module
+ * forgot: its number may be another's by now. */
+static bool lease_wants_close(const struct tok_lease *lease, struct tok_token *token)
+{
+    if (lease->epoch != token->epoch || lease->forgotten) {
+        return false;
+    }
+    if (!lease->op_open && !lease->spoilt && token->pool.surplus == 0) {
+        return false;
+    }
+    token->pool.surplus -= token->pool.surplus > 0 ? 1 : 0;
     return true;
+}
+
+/* Requires the token's lock. */
+static void lease_give_back(struct tok_lease *lease, struct tok_token *token)
+{
+    struct tok_pool *pool = &token->pool;
+
+    if (!place_return(pool, lease)) {
+        return;
+    }
+    if (lease->epoch != token->epoch || lease->forgotten) {
+        lease_drop(lease, token);
+        return;
+    }
+    if (!lease->failed) {
+        uint64_t served = atomic_load_explicit(&pool->served, memory_order_relaxed);
+
+        atomic_store_explicit(&pool->served, served + 1, memory_order_relaxed);
+    }
+    place_push(pool, &pool->idle, lease->place);
+    pool->num_idle++;
+    lock_wake(&token->lock);
+}
+
+/* It stays lent while the module closes it. */
+static void lease_close(struct tok_lease *lease, struct tok_token *token)
+{
+    trace(TRACE_SESSION, "session: closing %lu on '%s'", lease->session, token->label);
+    (void)TOK_CALL(token->module->functions, C_CloseSession, lease->session); /* whatever it answers */
+    LOCKED(&token->lock);
+    if (place_return(&token->pool, lease)) {
+        lease_drop(lease, token);
+    }
 }
 
 void tok_lease_end(struct tok_lease *lease)
 {
     struct tok_token *token = lease->token;
-    bool close = lease->op_open || lease->spoilt;
 
     if (token == NULL) {
         return;
@@ -181,33 +484,10 @@ void tok_lease_end(struct tok_lease *lease)
     lease->token = NULL;
     {
         LOCKED(&token->lock);
-        if (lease->epoch != token->epoch) {
-            return; /* of a time that is gone: the module forgot this session, or another process owns it */
-        }
-        if (lease->forgotten) { /* by the module, which may have given its number to another one by now */
-            session_gone(token, lease->epoch);
-            return;
-        }
-        close = close || !pool_keep(&token->pool, lease->session);
-        if (!close) {
-            lock_wake(&token->lock);
+        if (!lease_wants_close(lease, token)) {
+            lease_give_back(lease, token);
             return;
         }
     }
-    session_close(token, lease->session, lease->epoch);
-}
-
-void tok_pool_drain(struct tok_token *token, uint64_t epoch)
-{
-    for (;;) {
-        CK_SESSION_HANDLE session;
-        {
-            LOCKED(&token->lock);
-            if (token->epoch != epoch || token->pool.num_idle == 0) {
-                return;
-            }
-            session = token->pool.idle[--token->pool.num_idle];
-        }
-        session_close(token, session, epoch);
-    }
+    lease_close(lease, token);
 }

@@ -3,7 +3,8 @@
  * A session serves one operation of one thread at a time, which is a lease. Leases wait in order of arrival when the
  * token has no more sessions, up to a deadline; how many it has is learnt from CKR_SESSION_COUNT. A session whose
  * operation was left open, or that the module complained of, is closed in place of being lent again. The session that
- * logged in is like any other, so a token with a single session works. Handles of sessions never leave this room except
+ * logged in is like any other, so a token with a single session works. Sessions that the last few hundred operations
+ * did not need are closed, but for some (setting idle-sessions). Handles of sessions never leave this room except
  * inside a lease. */
 #ifndef SIGNET_PKCS11_SESSION_H
 #define SIGNET_PKCS11_SESSION_H
@@ -15,22 +16,43 @@
 #include "pkcs11/token.h"
 
 struct tok_lease {
+    /* What the borrower may set before; 0 is fine. */
+    uint64_t began_us;      /* when his operation began; 0: now */
+    unsigned idle_sessions; /* setting idle-sessions */
+    bool want_new;          /* rather a new session than an idle one */
+
     struct tok_token *token; /* NULL: no lease */
     CK_FUNCTION_LIST *functions;
     CK_SESSION_HANDLE session;
-    uint64_t epoch; /* the token's, when the session was opened: handles of objects belong to it as well */
+    uint64_t epoch; /* the token's, when the session was opened: handles of objects belong to it as well. Also set where
+                       no session could be opened */
+    bool is_new;    /* it was opened for this lease */
     bool op_open;   /* an operation was begun and not ended: close the session */
+    bool failed;    /* what it was for: the token has served nobody */
     bool spoilt;    /* the module complained of the session: close it */
     bool forgotten; /* the module does not know the session any more: there is nothing to close */
+
+    /* the pool's */
+    unsigned place;
+    uint64_t deadline_us;
+    uint64_t served;    /* by the token, when the lease began */
+    tok_inside *inside; /* where the borrower's thread is */
 };
 
 /* tok_lease_begin lends a session of the token, opening one if need be; `max_sessions` limits the pool (0: as learnt).
- * TOK_CODE_DEADLINE if none became free in time. End with tok_lease_end; the zero state is fine there. */
+ * TOK_CODE_DEADLINE if none became free in time. End with tok_lease_end; the zero state is fine there. A lease that has
+ * begun must stay where it is in memory. */
 TOK_RESULT tok_lease_begin(struct tok_lease *lease, struct tok_token *token, unsigned max_sessions,
                            uint64_t deadline_us);
 void tok_lease_end(struct tok_lease *lease);
 
-/* tok_pool_drain closes the idle sessions of an epoch: one of them turned out to be lost, the others may be. */
-void tok_pool_drain(struct tok_token *token, uint64_t epoch);
+/* tok_pool_forget empties the pool without a C_ call: its sessions are gone. Leases that are out stay known.
+ * tok_pool_anew forgets those, too: they are of another process. Both require the token's lock. */
+void tok_pool_forget(struct tok_pool *pool);
+void tok_pool_anew(struct tok_pool *pool);
+
+/* tok_pool_overdue is a lease whose operation is beyond its deadline while nothing was served since it began; NULL if
+ * there is none. Requires the token's lock. */
+const struct tok_lease *tok_pool_overdue(const struct tok_pool *pool, uint64_t now_us);
 
 #endif

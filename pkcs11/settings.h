@@ -7,6 +7,7 @@
 #include <stdint.h>
 
 #include "pkcs11/pin.h"
+#include "pkcs11/quirks.h"
 #include "pkcs11/uri.h"
 
 enum tok_login_policy { TOK_LOGIN_AUTO, TOK_LOGIN_ALWAYS, TOK_LOGIN_NEVER };
@@ -19,6 +20,7 @@ struct tok_named_token {
     char *modules;              /* NULL: as the general setting */
     struct tok_pin_source *pin; /* NULL: the general one */
     unsigned max_sessions;      /* 0: as the general setting */
+    enum tok_fork fork;
 };
 
 struct tok_settings {
@@ -30,7 +32,9 @@ struct tok_settings {
     size_t num_tokens;
     enum tok_login_policy login;
     bool load_early;
-    unsigned max_sessions; /* 0: learnt from the token */
+    unsigned max_sessions;  /* 0: learnt from the token */
+    unsigned idle_sessions; /* so many stay open though nobody needs them; 0: the default */
+    bool never_reinit;      /* a module is never finalised */
     uint64_t deadline_us;
     unsigned require; /* bits of enum tok_require */
     bool trust_files;

@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "base/trace.h"
+#include "pkcs11/session.h"
 
 /* Slots of one look: C_GetSlotList is called once for nearly everybody. */
 #define SLOTS_AT_ONCE 64
@@ -32,8 +33,7 @@ static void token_forget(struct tok_token *token)
 {
     token->epoch++;
     token->objects++;
-    token->pool.num_idle = 0;
-    token->pool.open = 0;
+    tok_pool_forget(&token->pool);
     token->login = TOK_LOGGED_OUT;
     token->info_fresh = false;
     lock_wake(&token->lock);
@@ -54,7 +54,8 @@ void tok_token_lost(struct tok_token *token, uint64_t epoch)
 void tok_token_anew(struct tok_token *token)
 {
     lock_init(&token->lock);
-    token->pool.waiting = NULL;
+    tok_pool_anew(&token->pool);
+    tok_breaker_close(&token->breaker);
     token_forget(token);
 }
 
@@ -174,7 +175,8 @@ static size_t look_into(struct look *found, struct tok_module *module, const CK_
     return num;
 }
 
-struct tok_result tok_tokens_look(struct tok_module *module)
+/* One look, by the thread that has the right to. */
+static struct tok_result look(struct tok_module *module)
 {
     SCOPED(slots_end) struct slots slots = { .many = NULL };
     SCOPED(scoped_free) struct look *found = NULL;
@@ -198,6 +200,51 @@ struct tok_result tok_tokens_look(struct tok_module *module)
         }
     }
     return tok_good();
+}
+
+struct tok_result tok_tokens_look(struct tok_module *module, uint64_t deadline_us)
+{
+    struct tok_result result;
+    bool looked;
+
+    TOK_TRY(tok_module_enter(module, &looked, deadline_us));
+    if (looked) {
+        return tok_good();
+    }
+    result = look(module);
+    tok_module_leave(module, tok_ok(&result));
+    return result;
+}
+
+bool tok_module_has_slots(struct tok_module *module, uint64_t deadline_us)
+{
+    struct tok_result result = tok_module_enter(module, NULL, deadline_us);
+    CK_ULONG count = 0;
+    CK_RV rv;
+
+    if (!tok_ok(&result)) {
+        return true; /* who is in there knows better */
+    }
+    rv = TOK_CALL(module->functions, C_GetSlotList, CK_FALSE, NULL, &count);
+    tok_module_leave(module, false);
+    return rv == CKR_OK && count > 0;
+}
+
+bool tok_module_has_token(struct tok_module *module)
+{
+    LOCKED(&module->lock);
+    for (struct tok_token *token = module->tokens; token != NULL; token = token->next) {
+        if (tok_token_present(token)) {
+            return true;
+        }
+    }
+    return false;
+}
+
+bool tok_token_present(struct tok_token *token)
+{
+    LOCKED(&token->lock);
+    return token->present;
 }
 
 void tok_token_info(struct tok_token *token, CK_TOKEN_INFO *out_info)
@@ -248,21 +295,26 @@ unsigned tok_token_max_sessions(struct tok_token *token, const struct tok_settin
     return named != NULL && named->max_sessions != 0 ? named->max_sessions : settings->max_sessions;
 }
 
-static struct tok_result slot_matches(bool *out_matches, struct tok_token *token, const struct tok_uri *uri)
+static struct tok_result slot_matches(bool *out_matches, struct tok_token *token, const struct tok_uri *uri,
+                                      uint64_t deadline_us)
 {
+    struct tok_result result;
     CK_SLOT_INFO info;
     CK_SLOT_ID slot;
 
     *out_matches = true;
-    if (tok_uri_asks_slot(uri)) {
-        {
-            LOCKED(&token->lock);
-            slot = token->slot;
-        }
-        TOK_TRY(TOK_DO(token->module->functions, C_GetSlotInfo, slot, &info));
-        *out_matches = tok_uri_matches_slot(uri, slot, &info);
+    if (!tok_uri_asks_slot(uri)) {
+        return tok_good();
     }
-    return tok_good();
+    {
+        LOCKED(&token->lock);
+        slot = token->slot;
+    }
+    TOK_TRY(tok_module_enter(token->module, NULL, deadline_us));
+    result = TOK_DO(token->module->functions, C_GetSlotInfo, slot, &info);
+    tok_module_leave(token->module, false);
+    *out_matches = tok_ok(&result) && tok_uri_matches_slot(uri, slot, &info);
+    return result;
 }
 
 /* The next token after `token` that is present and that the URI may mean. Presence is read under the module's lock,
@@ -280,7 +332,7 @@ static struct tok_token *token_next(struct tok_module *module, struct tok_token 
 }
 
 struct tok_result tok_token_matching(struct tok_token **in_out_token, struct tok_module *module,
-                                     const struct tok_uri *uri)
+                                     const struct tok_uri *uri, uint64_t deadline_us)
 {
     struct tok_token *token = *in_out_token;
 
@@ -288,7 +340,7 @@ struct tok_result tok_token_matching(struct tok_token **in_out_token, struct tok
     if (token == NULL && tok_uri_asks_module(uri)) {
         CK_INFO info;
 
-        TOK_TRY(tok_module_info(module, &info));
+        TOK_TRY(tok_module_info(module, &info, deadline_us));
         if (!tok_uri_matches_module(uri, &info)) {
             return tok_good();
         }
@@ -296,7 +348,7 @@ struct tok_result tok_token_matching(struct tok_token **in_out_token, struct tok
     while ((token = token_next(module, token, uri)) != NULL) {
         bool matches;
 
-        TOK_TRY(slot_matches(&matches, token, uri));
+        TOK_TRY(slot_matches(&matches, token, uri, deadline_us));
         if (matches) {
             *in_out_token = token;
             return tok_good();

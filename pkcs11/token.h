@@ -16,15 +16,34 @@
 
 #include "base/lock.h"
 #include "base/secret.h"
+#include "pkcs11/breaker.h"
+#include "pkcs11/call.h"
 #include "pkcs11/module.h"
 #include "pkcs11/settings.h"
 
+struct tok_lease;
+
+struct tok_place { /* of a session: free, idle, or lent */
+    CK_SESSION_HANDLE session;
+    struct tok_lease *lease; /* who has it; lives on its thread's stack */
+    unsigned next;           /* the number of the next free or idle place, from 1 */
+};
+
 struct tok_pool { /* sessions; guarded by the token's lock */
-    CK_SESSION_HANDLE *idle;
-    size_t num_idle;
-    size_t room;                /* in `idle` */
-    unsigned open;              /* idle ones and leased ones of this epoch */
-    unsigned limit;             /* learnt from CKR_SESSION_COUNT, or a setting; 0: none known */
+    struct tok_place *places;
+    unsigned num_places;
+    unsigned free;              /* the first free place, from 1; 0: none */
+    unsigned idle;              /* the first idle one, which was used last */
+    unsigned num_idle;          /* */
+    unsigned num_lent;          /* of any epoch: so many threads are inside an operation */
+    unsigned open;              /* idle and lent ones of this epoch */
+    unsigned limit;             /* learnt from CKR_SESSION_COUNT; 0: none known */
+    uint64_t limit_us;          /* when it was learnt */
+    unsigned turn;              /* leases of this window, */
+    unsigned least_idle;        /* and how many sessions none of them needed */
+    unsigned surplus;           /* so many may be closed */
+    _Atomic uint64_t served;    /* leases that ended well */
+    _Atomic uint64_t look_us;   /* when to look again for calls that are overdue */
     struct tok_waiter *waiting; /* in order of arrival; each lives on its thread's stack */
 };
 
@@ -47,15 +66,25 @@ struct tok_token {
     uint64_t epoch;   /* of sessions */
     uint64_t objects; /* of object handles: grows with the epoch, and with each lost login */
     struct tok_pool pool;
+    struct tok_breaker breaker;
     enum tok_login_state login;
-    bool wants_login;      /* it said so, whatever its flags say */
-    struct secret pin;     /* what the token accepted, for logging in again */
-    struct secret refused; /* what it refused, so as not to try it twice */
+    tok_inside *login_by; /* who is logging in, */
+    uint64_t login_us;    /* and since when */
+    enum tok_fork fork;   /* what the configuration says of its module in a child (pkcs11/quirks.h) */
+    bool wants_login;     /* it said so, whatever its flags say */
+    struct secret pin;    /* what the token accepted, for logging in again; what it refused: pkcs11/tries.h */
 };
 
 /* tok_tokens_look asks the module which tokens are present now and updates its list of tokens: one C_GetSlotList, and a
- * C_GetTokenInfo for each. A token that is not initialised is left out. */
-TOK_RESULT tok_tokens_look(struct tok_module *module);
+ * C_GetTokenInfo for each. A token that is not initialised is left out. Of several threads that look, one does, and the
+ * others wait up to their deadline. */
+TOK_RESULT tok_tokens_look(struct tok_module *module, uint64_t deadline_us);
+/* tok_module_has_slots: does the module know any slot, with or without a token? One whose daemon is gone knows none. */
+bool tok_module_has_slots(struct tok_module *module, uint64_t deadline_us);
+/* tok_module_has_token: did the last look see any? */
+bool tok_module_has_token(struct tok_module *module);
+/* tok_token_present tells whether the last look saw it. */
+bool tok_token_present(struct tok_token *token);
 
 /* tok_token_lost starts a new epoch: sessions and login are gone, without a C_ call. Only if `epoch` is still the
  * current one, so that of many threads that notice the loss one acts; 0 means whichever it is. */
@@ -76,6 +105,7 @@ unsigned tok_token_max_sessions(struct tok_token *token, const struct tok_settin
 
 /* tok_token_matching walks the tokens of a module that are present and match the URI: start with NULL. The slot's and
  * the module's attributes are asked of the module only where the URI names them. */
-TOK_RESULT tok_token_matching(struct tok_token **in_out_token, struct tok_module *module, const struct tok_uri *uri);
+TOK_RESULT tok_token_matching(struct tok_token **in_out_token, struct tok_module *module, const struct tok_uri *uri,
+                              uint64_t deadline_us);
 
 #endif

@@ -525,6 +525,12 @@ bool tok_uri_matches_token(const struct tok_uri *uri, const CK_TOKEN_INFO *info)
     return p11_kit_uri_match_token_info(uri->path, info) == 1;
 }
 
+bool tok_uri_within_token(const struct tok_uri *uri, const struct tok_uri *token)
+{
+    return tok_uri_matches_token(token,
+                                 p11_kit_uri_get_token_info(uri->path)); /* a field that is not set is no match */
+}
+
 /* Whether a field of the URI's own structures was set: unset ones are empty. */
 bool tok_uri_asks_module(const struct tok_uri *uri)
 {

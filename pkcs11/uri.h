@@ -45,6 +45,8 @@ const char *tok_uri_text(const struct tok_uri *uri);
 bool tok_uri_matches_module(const struct tok_uri *uri, const CK_INFO *info);
 bool tok_uri_matches_slot(const struct tok_uri *uri, CK_SLOT_ID id, const CK_SLOT_INFO *info);
 bool tok_uri_matches_token(const struct tok_uri *uri, const CK_TOKEN_INFO *info);
+/* tok_uri_within_token: all that `token` asks of a token, `uri` asks, too, so whatever `uri` means is on that token. */
+bool tok_uri_within_token(const struct tok_uri *uri, const struct tok_uri *token);
 /* Whether it asks for anything of a module (C_GetInfo is called only then) or of a slot (C_GetSlotInfo likewise). */
 bool tok_uri_asks_module(const struct tok_uri *uri);
 bool tok_uri_asks_slot(const struct tok_uri *uri);

@@ -27,6 +27,7 @@ struct token_setting {
     bool secret;
     bool idle;
     const char *(*set)(struct tok_named_token *token, const char *value);
+    const char *help; /* NULL: as the general setting of that name */
 };
 
 #define MOST_SESSIONS 100000
@@ -230,6 +231,11 @@ static const char *set_max_sessions(struct config *config, const char *value)
     return set_count(&config->settings.max_sessions, value, MOST_SESSIONS);
 }
 
+static const char *set_idle_sessions(struct config *config, const char *value)
+{
+    return set_count(&config->settings.idle_sessions, value, MOST_SESSIONS);
+}
+
 static const char *set_deadline(struct config *config, const char *value)
 {
     uint64_t seconds;
@@ -340,13 +346,16 @@ static const char *check_after_fork(struct config *config, const char *value)
     return set_word(&unused, words, value);
 }
 
-static const char *check_reinit(struct config *config, const char *value)
+static const char *set_reinit(struct config *config, const char *value)
 {
-    static const struct word words[] = { { "auto", 0 }, { "never", 0 }, { NULL, 0 } };
-    int unused;
+    static const struct word words[] = { { "auto", 0 }, { "never", 1 }, { NULL, 0 } };
+    int never;
+    const char *wrong = set_word(&never, words, value);
 
-    (void)config;
-    return set_word(&unused, words, value);
+    if (wrong == NULL) {
+        config->settings.never_reinit = never != 0;
+    }
+    return wrong;
 }
 
 static const char *check_async(struct config *config, const char *value)
@@ -371,15 +380,21 @@ static const char *check_stats(struct config *config, const char *value)
     return text_same_word(value, "off") || value[0] == '/' ? NULL : "it is neither off nor an absolute path";
 }
 
-static const char *check_quirks(struct tok_named_token *token, const char *value)
+static const char *set_token_quirks(struct tok_named_token *token, const char *value)
 {
     static const struct word words[] = {
-        { "fork=share", 0 }, { "fork=finalize", 0 }, { "fork=refuse", 0 }, { NULL, 0 }
+        { "fork=share", TOK_FORK_SHARE },
+        { "fork=finalize", TOK_FORK_FINALIZE },
+        { "fork=refuse", TOK_FORK_REFUSE },
+        { NULL, 0 },
     };
-    unsigned unused;
+    int fork;
+    const char *wrong = set_word(&fork, words, value);
 
-    (void)token;
-    return set_words(&unused, words, value);
+    if (wrong == NULL) {
+        token->fork = (enum tok_fork)fork;
+    }
+    return wrong;
 }
 
 static const char *set_token_modules(struct tok_named_token *token, const char *value)
@@ -451,11 +466,23 @@ static const struct setting settings[] = {
       .otherwise = "as many as the token has",
       .set = set_max_sessions,
       .help = "How many sessions to open on a token at the most." },
+    { .name = "idle-sessions",
+      .allowed = SESSIONS_ALLOWED,
+      .otherwise = "16",
+      .set = set_idle_sessions,
+      .help = "How many sessions stay open on a token though the last few hundred operations did not need them." },
     { .name = "deadline",
       .allowed = "seconds, from 1 to 86400",
       .otherwise = "10",
       .set = set_deadline,
       .help = "How long an operation may wait and try again before it fails." },
+    { .name = "reinit",
+      .allowed = "auto or never",
+      .otherwise = "auto",
+      .set = set_reinit,
+      .help = "Whether a module that does not come to itself (its daemon was restarted, say) is finalised and "
+              "initialised again. Only one that this provider initialised itself in the process ever is, while none of "
+              "its sessions is in use." },
     { .name = "fork-wait",
       .allowed = "milliseconds, from 0 to 60000",
       .otherwise = "250",
@@ -492,7 +519,6 @@ static const struct setting settings[] = {
     { .name = "after-fork", .allowed = "lazy or eager", .idle = true, .set = check_after_fork },
     { .name = "async", .allowed = "yes or no", .idle = true, .set = check_async },
     { .name = "workers", .allowed = "a number from 1 to 1000", .idle = true, .set = check_workers },
-    { .name = "reinit", .allowed = "auto or never", .idle = true, .set = check_reinit },
     { .name = "stats", .allowed = "off, or the absolute path of a directory", .idle = true, .set = check_stats },
 };
 
@@ -500,7 +526,12 @@ static const struct token_setting token_settings[] = {
     { .name = "pkcs11-module", .allowed = MODULES_ALLOWED, .set = set_token_modules },
     { .name = "pin", .allowed = PIN_ALLOWED, .secret = true, .set = set_token_pin },
     { .name = "max-sessions", .allowed = SESSIONS_ALLOWED, .set = set_token_max_sessions },
-    { .name = "quirks", .allowed = "fork=share, fork=finalize or fork=refuse", .idle = true, .set = check_quirks },
+    { .name = "quirks",
+      .allowed = "fork=share, fork=finalize or fork=refuse",
+      .set = set_token_quirks,
+      .help = "What to do in the child of a fork with a module that does not notice it: use the copy of its parent's "
+              "state (share), initialise it anew (finalize), or fail (refuse). For modules that Signet knows it is "
+              "decided; with others it fails, because a module whose random numbers repeat gives keys away." },
 };
 
 /* OpenSSL's own keys in a provider's section. */
@@ -769,6 +800,16 @@ static void print_setting(FILE *out, const struct setting *setting)
     print_names(out, "Also read from the environment variable", setting->variables);
 }
 
+static void print_token_setting(FILE *out, const struct token_setting *setting)
+{
+    fprintf(out, ".TP\n.BI token. NAME .%s\n", setting->name);
+    if (setting->help == NULL) {
+        fputs("As the setting of that name, for this token alone.\n", out);
+    } else {
+        fprintf(out, "%s\nIt may be %s.\n", setting->help, setting->allowed);
+    }
+}
+
 void config_print_man(FILE *out)
 {
     const char *separator = "";
@@ -781,8 +822,7 @@ void config_print_man(FILE *out)
     fputs(".TP\n.BI token. NAME .uri\nWhich token NAME is: a PKCS#11 URI. Needed for each name in tokens.\n", out);
     for (size_t i = 0; i < COUNT_OF(token_settings); i++) {
         if (!token_settings[i].idle) {
-            fprintf(out, ".TP\n.BI token. NAME .%s\nAs the setting of that name, for this token alone.\n",
-                    token_settings[i].name);
+            print_token_setting(out, &token_settings[i]);
         }
     }
     fputs(".PP\nThese are checked, so that a configuration can be written for later versions, and have no effect in "

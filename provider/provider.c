@@ -8,6 +8,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "base/shared.h"
 #include "base/trace.h"
 #include "provider/asymcipher.h"
 #include "provider/capabilities.h"
@@ -316,6 +317,7 @@ int prov_init(const OSSL_CORE_HANDLE *handle, const OSSL_DISPATCH *in, const OSS
     if (prov == NULL) {
         return 0;
     }
+    shared_begin(); /* before the application forks */
     for (const OSSL_DISPATCH *at = in; at->function_id != 0; at++) {
         if (at->function_id == OSSL_FUNC_CORE_GET_PARAMS) {
             core.get_params = OSSL_FUNC_core_get_params(at);

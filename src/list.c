@@ -263,7 +263,7 @@ static void list_module(struct listing *listing, struct tok_module *module)
 
     printf("module %s", module->path);
     if (tok_ok(&result)) {
-        result = tok_module_info(module, &info);
+        result = tok_module_info(module, &info, clock_us() + listing->settings->deadline_us);
     }
     if (tok_ok(&result)) {
         PRINT_FIELD(" (", info.libraryDescription);

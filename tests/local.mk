@@ -47,13 +47,20 @@ tests_tls_signed_SOURCES = tests/tls/signed.c tests/tls/pair.c tests/tls/pair.h 
 tests_tls_signed_CFLAGS = $(AM_CFLAGS) $(SSL_CFLAGS)
 tests_tls_signed_LDADD = $(SSL_LIBS) $(CRYPTO_LIBS)
 
-shell_tests = tests/tool/keys.sh tests/tool/errors.sh tests/tls/handshakes.sh tests/tls/order.sh tests/tls/calls.sh \
-    tests/tool/exit.sh tests/tls/programs.sh tests/tls/signed.sh
+check_PROGRAMS += tests/fork/forks
+tests_fork_forks_SOURCES = tests/fork/forks.c tests/lib/tap.h tests/token/counts.h
+tests_fork_forks_CFLAGS = $(AM_CFLAGS) $(CRYPTO_CFLAGS) $(P11KIT_CFLAGS)
+tests_fork_forks_LDFLAGS = $(AM_LDFLAGS) -rdynamic
+tests_fork_forks_LDADD = $(CRYPTO_LIBS)
+
+shell_tests = tests/tool/keys.sh tests/tool/errors.sh tests/tool/exit.sh
+shell_tests += tests/tls/handshakes.sh tests/tls/order.sh tests/tls/calls.sh tests/tls/programs.sh tests/tls/signed.sh
+shell_tests += tests/fork/forks.sh
 TESTS += $(shell_tests)
 if !SANITIZED
 TESTS += tests/tls/valgrind.sh
 endif
-EXTRA_DIST += tests/lib tests/tls/setup.sh tests/tls/run.sh tests/tls/valgrind.supp \
+EXTRA_DIST += tests/lib tests/fork/setup.sh tests/tls/setup.sh tests/tls/run.sh tests/tls/valgrind.supp \
     $(shell_tests) tests/tls/valgrind.sh
 
 check_PROGRAMS += tests/bench/overhead

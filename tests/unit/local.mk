@@ -1,10 +1,10 @@
 # One test for each file of base/ and pkcs11/; these link no libcrypto (tests/unit/walls.sh proves it).
 unit_tests = tests/unit/test-bytes tests/unit/test-text tests/unit/test-secret tests/unit/test-ground \
-    tests/unit/test-lock tests/unit/test-fork tests/unit/test-trace \
-    tests/unit/test-result tests/unit/test-ckr tests/unit/test-uri tests/unit/test-pin tests/unit/test-settings
+    tests/unit/test-lock tests/unit/test-fork tests/unit/test-siphash tests/unit/test-shared tests/unit/test-trace \
+    tests/unit/test-result tests/unit/test-breaker tests/unit/test-ckr tests/unit/test-uri tests/unit/test-pin tests/unit/test-settings
 # Those of the rooms that call a module have a mock to call.
 mock_tests = tests/unit/test-call tests/unit/test-module tests/unit/test-registry tests/unit/test-token \
-    tests/unit/test-session tests/unit/test-login tests/unit/test-recover tests/unit/test-attr tests/unit/test-object \
+    tests/unit/test-session tests/unit/test-quirks tests/unit/test-tries tests/unit/test-login tests/unit/test-recover tests/unit/test-attr tests/unit/test-object \
     tests/unit/test-find tests/unit/test-key
 provider_tests = tests/unit/test-unpad tests/unit/test-alg-ec tests/unit/test-keyfile tests/unit/test-config tests/unit/test-err
 check_PROGRAMS += $(unit_tests) $(mock_tests) $(provider_tests)
@@ -28,10 +28,16 @@ tests_unit_test_lock_CFLAGS = $(unit_cflags)
 tests_unit_test_lock_LDADD = libbase.la $(CMOCKA_LIBS)
 tests_unit_test_fork_CFLAGS = $(unit_cflags)
 tests_unit_test_fork_LDADD = libbase.la $(CMOCKA_LIBS)
+tests_unit_test_siphash_CFLAGS = $(unit_cflags)
+tests_unit_test_siphash_LDADD = libbase.la $(CMOCKA_LIBS)
+tests_unit_test_shared_CFLAGS = $(unit_cflags)
+tests_unit_test_shared_LDADD = libbase.la $(CMOCKA_LIBS)
 tests_unit_test_trace_CFLAGS = $(unit_cflags)
 tests_unit_test_trace_LDADD = libbase.la $(CMOCKA_LIBS)
 tests_unit_test_result_CFLAGS = $(unit_cflags)
 tests_unit_test_result_LDADD = $(unit_ldadd)
+tests_unit_test_breaker_CFLAGS = $(unit_cflags)
+tests_unit_test_breaker_LDADD = $(unit_ldadd)
 tests_unit_test_ckr_CFLAGS = $(unit_cflags)
 tests_unit_test_ckr_LDADD = $(unit_ldadd)
 tests_unit_test_settings_CFLAGS = $(unit_cflags)
@@ -65,6 +71,10 @@ tests_unit_test_token_CFLAGS = $(mock_cflags)
 tests_unit_test_token_LDADD = $(unit_ldadd)
 tests_unit_test_session_CFLAGS = $(mock_cflags)
 tests_unit_test_session_LDADD = $(unit_ldadd)
+tests_unit_test_quirks_CFLAGS = $(mock_cflags)
+tests_unit_test_quirks_LDADD = $(unit_ldadd)
+tests_unit_test_tries_CFLAGS = $(mock_cflags)
+tests_unit_test_tries_LDADD = $(unit_ldadd)
 tests_unit_test_login_CFLAGS = $(mock_cflags)
 tests_unit_test_login_LDADD = $(unit_ldadd)
 tests_unit_test_recover_CFLAGS = $(mock_cflags)

@@ -51,16 +51,20 @@ __attribute__((unused)) static void mock_pad(unsigned char *field, size_t size, 
     memcpy(field, text, strlen(text));
 }
 
-/* mock_token adds a token that wants a login, with the PIN 1234, in the slot of its number. */
+/* mock_token adds a token that wants a login, with the PIN 1234, in the slot of its number. No other test has had one
+ * of its model: what a token refused is remembered by its identity. */
 __attribute__((unused)) static struct mock_token *mock_token(struct mock *mock, const char *label)
 {
     struct mock_token *token = &mock->tokens[mock->num_tokens];
+    static unsigned models;
+    char model[16];
 
+    snprintf(model, sizeof(model), "M%u", mock->num_tokens == 0 ? ++models : models);
     memset(token, 0, sizeof(*token));
     mock_pad(token->info.label, sizeof(token->info.label), label);
     mock_pad(token->info.serialNumber, sizeof(token->info.serialNumber), "1");
     mock_pad(token->info.manufacturerID, sizeof(token->info.manufacturerID), "Mock");
-    mock_pad(token->info.model, sizeof(token->info.model), "M");
+    mock_pad(token->info.model, sizeof(token->info.model), model);
     token->info.flags = CKF_TOKEN_INITIALIZED | CKF_LOGIN_REQUIRED | CKF_USER_PIN_INITIALIZED;
     token->slot = mock->num_tokens++;
     token->present = true;
@@ -132,7 +136,7 @@ __attribute__((unused)) static struct tok_token *mock_looked(struct tok_module *
     struct tok_result result = tok_module_start(module, clock_us() + 10 * SECOND);
 
     assert_true(tok_ok(&result));
-    result = tok_tokens_look(module);
+    result = tok_tokens_look(module, clock_us() + 10 * SECOND);
     assert_true(tok_ok(&result));
     return module->tokens;
 }

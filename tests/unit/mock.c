@@ -5,7 +5,7 @@
 
 #define EXPORTED __attribute__((visibility("default")))
 
-EXPORTED struct mock mock = { .lock = PTHREAD_MUTEX_INITIALIZER, .first_handle = 1 };
+EXPORTED struct mock mock = { .lock = PTHREAD_MUTEX_INITIALIZER, .first_handle = 1, .manufacturer = "Mock" };
 EXPORTED CK_RV C_GetFunctionList(CK_FUNCTION_LIST **list);
 
 /* What every call does first: count, wait, and fail if it is to. CKR_OK: go on, with the lock held. */
@@ -20,8 +20,16 @@ static CK_RV enter(enum mock_function which)
     if (mock.delay_us[which] > 0) {
         usleep(mock.delay_us[which]);
     }
+    mock.hung++;
+    while ((mock.hang & 1u << which) != 0) {
+        usleep(1000);
+    }
+    mock.hung--;
     pthread_mutex_lock(&mock.lock);
     mock.calls[which]++;
+    if (mock.down && mock.link == MOCK_LINKED) {
+        mock.link = MOCK_BROKEN;
+    }
     if (failure->times > 0 && failure->after > 0) {
         failure->after--;
     } else if (failure->times > 0) {
@@ -29,6 +37,11 @@ static CK_RV enter(enum mock_function which)
         rv = failure->rv;
     } else if (!mock.initialized && which != MOCK_Initialize) {
         rv = CKR_CRYPTOKI_NOT_INITIALIZED;
+    } else if (mock.link == MOCK_BROKEN && which != MOCK_Initialize && which != MOCK_Finalize) {
+        rv = CKR_DEVICE_ERROR;
+    } else if (mock.link == MOCK_NO_LINK && which != MOCK_Initialize && which != MOCK_Finalize &&
+               which != MOCK_GetSlotList) {
+        rv = CKR_DEVICE_REMOVED;
     }
     if (rv != CKR_OK) {
         pthread_mutex_unlock(&mock.lock);
@@ -110,6 +123,10 @@ static CK_RV mock_Initialize(void *varg)
     if (mock.initialized) {
         return leave(CKR_CRYPTOKI_ALREADY_INITIALIZED);
     }
+    if (mock.down && mock.down_fails_init) {
+        return leave(CKR_DEVICE_ERROR);
+    }
+    mock.link = mock.down ? MOCK_NO_LINK : MOCK_LINKED;
     mock.init_flags = args != NULL ? args->flags : 0;
     mock.init_reserved[0] = '\0';
     if (args != NULL && args->pReserved != NULL) {
@@ -119,11 +136,24 @@ static CK_RV mock_Initialize(void *varg)
     return leave(CKR_OK);
 }
 
+static CK_RV mock_Finalize(void *reserved)
+{
+    (void)reserved;
+    ENTER(MOCK_Finalize);
+    mock.initialized = false;
+    memset(mock.sessions, 0, sizeof(mock.sessions));
+    mock.open_sessions = 0;
+    for (unsigned i = 0; i < mock.num_tokens; i++) {
+        mock.tokens[i].logged_in = false;
+    }
+    return leave(CKR_OK);
+}
+
 static CK_RV mock_GetInfo(CK_INFO *info)
 {
     ENTER(MOCK_GetInfo);
     memset(info, ' ', sizeof(*info));
-    memcpy(info->manufacturerID, "Mock", 4);
+    memcpy(info->manufacturerID, mock.manufacturer, strlen(mock.manufacturer));
     info->libraryVersion = (CK_VERSION){ 1, 2 };
     return leave(CKR_OK);
 }
@@ -132,11 +162,13 @@ static CK_RV mock_GetSlotList(CK_BBOOL present, CK_SLOT_ID *slots, CK_ULONG *cou
 {
     CK_ULONG room = *count;
 
-    (void)present;
     ENTER(MOCK_GetSlotList);
-    *count = 0;
+    *count = !present && mock.link != MOCK_NO_LINK ? 1 : 0; /* an empty reader comes with it */
+    if (*count > 0 && slots != NULL && room > 0) {
+        slots[0] = 99;
+    }
     for (unsigned i = 0; i < mock.num_tokens; i++) {
-        if (mock.tokens[i].present) {
+        if (mock.tokens[i].present && mock.link != MOCK_NO_LINK) {
             if (slots != NULL && *count < room) {
                 slots[*count] = mock.tokens[i].slot;
             }

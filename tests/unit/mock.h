@@ -14,6 +14,7 @@
 /* Every function that Signet may call. */
 #define MOCK_FUNCTIONS(X)                                                                                              \
     X(Initialize)                                                                                                      \
+    X(Finalize)                                                                                                        \
     X(GetInfo)                                                                                                         \
     X(GetSlotList)                                                                                                     \
     X(GetSlotInfo)                                                                                                     \
@@ -52,7 +53,7 @@ struct mock_failure {
 struct mock_token {
     CK_TOKEN_INFO info;
     CK_SLOT_ID slot;
-    bool present;
+    _Atomic bool present;
     bool logged_in;
     char pin[32];
     unsigned wrong_pins; /* how many were sent */
@@ -84,9 +85,16 @@ struct mock {
     unsigned calls[MOCK_NUM_FUNCTIONS];
     struct mock_failure failures[MOCK_NUM_FUNCTIONS];
     unsigned delay_us[MOCK_NUM_FUNCTIONS];
+    _Atomic unsigned hang; /* bits of 1 << enum mock_function: the call does not return while its bit is set */
+    _Atomic unsigned hung; /* so many calls are inside */
     void (*on_call)(enum mock_function which); /* runs inside the call */
 
     bool initialized;
+    /* Its daemon is gone: calls answer CKR_DEVICE_ERROR; C_Initialize is good, and then there are no slots. */
+    _Atomic bool down;
+    bool down_fails_init;                                 /* not even C_Initialize is good */
+    enum { MOCK_LINKED, MOCK_BROKEN, MOCK_NO_LINK } link; /* to the daemon, until C_Initialize makes another */
+    char manufacturer[33];                                /* as C_GetInfo says */
     CK_FLAGS init_flags;
     char init_reserved[64];
 

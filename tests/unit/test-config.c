@@ -60,6 +60,10 @@ TEST(every_setting_is_read)
         "early",
         "max-sessions",
         "3",
+        "idle-sessions",
+        "7",
+        "reinit",
+        "never",
         "deadline",
         "5",
         "fork-wait",
@@ -98,6 +102,8 @@ TEST(every_setting_is_read)
                 config.fips);
     assert_int_equal(config.settings.login, TOK_LOGIN_ALWAYS);
     assert_int_equal(config.settings.max_sessions, 3);
+    assert_int_equal(config.settings.idle_sessions, 7);
+    assert_true(config.settings.never_reinit);
     assert_int_equal(config.settings.deadline_us, 5000000);
     assert_int_equal(config.settings.require, TOK_REQUIRE_SENSITIVE | TOK_REQUIRE_LOCAL);
     assert_int_equal(config.rsa_decrypt, CONFIG_DECRYPT_OAEP);
@@ -121,6 +127,8 @@ TEST(a_value_that_makes_no_sense_is_told_with_what_is_allowed)
         { "max-sessions", "0", "from 1" },
         { "max-sessions", "-1", "whole number" },
         { "max-sessions", "9999999999999999999999", "out of range" },
+        { "idle-sessions", "0", "from 1" },
+        { "reinit", "yes", "auto or never" },
         { "deadline", "10s", "whole number" },
         { "deadline", "0", "out of range" },
         { "fork-wait", "", "whole number" },
@@ -215,7 +223,7 @@ TEST(known_settings_are_told_from_typos)
     }
     assert_int_equal(config_key("activate"), CONFIG_KEY_OPENSSL);
     assert_int_equal(config_key("async"), CONFIG_KEY_IDLE);
-    assert_int_equal(config_key("token.prod.quirks"), CONFIG_KEY_IDLE);
+    assert_int_equal(config_key("token.prod.quirks"), CONFIG_KEY_KNOWN);
 }
 
 TEST(a_message_has_the_name_that_the_administrator_wrote)
@@ -275,10 +283,12 @@ TEST(a_named_tokens_settings_are_checked_and_its_pin_is_not_shown)
 
 TEST(settings_of_later_versions_are_checked)
 {
-    static const char *const good[] = { "after-fork", "eager", "async", "no",     "workers", "4",
-                                        "reinit",     "never", "stats", "/run/x", NULL };
+    static const char *const good[] = { "after-fork", "eager", "async", "no", "workers", "4", "stats", "/run/x", NULL };
     static const char *const bad[][2] = {
-        { "after-fork", "soon" }, { "async", "4" }, { "workers", "0" }, { "reinit", "yes" }, { "stats", "here" },
+        { "after-fork", "soon" },
+        { "async", "4" },
+        { "workers", "0" },
+        { "stats", "here" },
     };
     SCOPED(config_end) struct config config;
     struct tok_result result = read_pairs(&config, good);

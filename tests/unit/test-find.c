@@ -99,6 +99,43 @@ TEST(the_module_of_the_uri_comes_before_that_of_the_settings)
     assert_int_equal(mock_all_calls(mock), 0);
 }
 
+/* The settings' own module does not exist, so only that of the entry "prod" can have served. */
+static struct tok_result find_in_named(const char *named_uri, const char *text)
+{
+    struct tok_named_token named = { .modules = mock_path };
+    SCOPED(tok_items_end) struct tok_items items = { .items = NULL };
+    struct tok_result result;
+
+    furnish();
+    free(settings.modules);
+    settings.modules = strdup("/nonexistent/module.so");
+    mock_token(mock, "test");
+    mock_ec_key(mock, CKO_PRIVATE_KEY, "www", 1, "\x04xy");
+    TOK_TRY(tok_uri_parse(&named.uri, named_uri, TOK_URI_FROM_APPLICATION));
+    settings.tokens = &named;
+    settings.num_tokens = 1;
+    result = find(&items, text, TOK_WANT_PRIVATE);
+    settings.tokens = NULL;
+    settings.num_tokens = 0;
+    tok_uri_free(named.uri);
+    return result;
+}
+
+TEST(the_module_of_a_named_token_serves_every_uri_that_means_the_token)
+{
+    OK(find_in_named("pkcs11:token=test", "pkcs11:token=test;object=www;type=private"));
+    OK(find_in_named("pkcs11:token=test", "pkcs11:object=www;serial=1;token=test"));
+    OK(find_in_named("pkcs11:token=test;serial=1", "pkcs11:serial=1;token=%74est;id=%01"));
+}
+
+TEST(and_no_uri_that_means_another_or_any)
+{
+    FAILS(find_in_named("pkcs11:token=prod", "pkcs11:token=test;object=www"), TOK_CODE_MODULE_LOAD);
+    FAILS(find_in_named("pkcs11:token=test;serial=2", "pkcs11:token=test;serial=1;object=www"), TOK_CODE_MODULE_LOAD);
+    FAILS(find_in_named("pkcs11:token=test;serial=1", "pkcs11:token=test;object=www"), TOK_CODE_MODULE_LOAD);
+    FAILS(find_in_named("pkcs11:token=test", "pkcs11:object=www"), TOK_CODE_MODULE_LOAD);
+}
+
 TEST(a_uri_without_a_name_lists_all_however_many)
 {
     SCOPED(tok_items_end) struct tok_items items = { .items = NULL };
@@ -323,6 +360,8 @@ int main(void)
         cmocka_unit_test(what_is_not_there_is_told_with_what_was_looked_for),
         cmocka_unit_test(a_module_that_does_not_load_is_the_reason),
         cmocka_unit_test(the_module_of_the_uri_comes_before_that_of_the_settings),
+        cmocka_unit_test(the_module_of_a_named_token_serves_every_uri_that_means_the_token),
+        cmocka_unit_test(and_no_uri_that_means_another_or_any),
         cmocka_unit_test(a_uri_without_a_name_lists_all_however_many),
         cmocka_unit_test(kinds_come_in_order_and_type_narrows_them),
         cmocka_unit_test(a_certificate_needs_no_login),

@@ -240,10 +240,301 @@ TEST(what_stays_broken_is_given_up_after_one_try_of_each_kind)
 {
     furnish();
     OK(sign());
+    settings.never_reinit = true;
     mock_fails(mock, MOCK_SignInit, CKR_DEVICE_ERROR, 0, 1000);
     mock->calls[MOCK_SignInit] = 0;
     FAILS_CKR(sign(), CKR_DEVICE_ERROR);
+    SAYS("reinit = never");
     assert_int_equal(mock->calls[MOCK_SignInit], 2);
+    assert_int_equal(mock->calls[MOCK_Finalize], 0);
+}
+
+TEST(a_device_error_that_goes_with_a_new_initialisation_is_survived)
+{
+    furnish();
+    OK(sign());
+    module->again_us = 1; /* it was not started just now */
+    mock_fails(mock, MOCK_SignInit, CKR_DEVICE_ERROR, 0, 2);
+    OK(sign());
+    assert_int_equal(mock->calls[MOCK_Finalize], 1);
+    assert_int_equal(mock->calls[MOCK_Initialize], 2);
+    mock_fails(mock, MOCK_SignInit, CKR_DEVICE_ERROR, 0, 1000);
+    FAILS_CKR(sign(), CKR_DEVICE_ERROR);
+    assert_int_equal(mock->calls[MOCK_Finalize], 1); /* not again so soon */
+    mock->failures[MOCK_SignInit].times = 0;
+    OK(sign());
+}
+
+TEST(failures_that_stay_leave_no_sessions_behind)
+{
+    furnish();
+    OK(sign());
+    settings.never_reinit = true;
+    mock_fails(mock, MOCK_Sign, CKR_GENERAL_ERROR, 0, 100000);
+    for (int i = 0; i < 50; i++) {
+        FAILS_CKR(sign(), CKR_GENERAL_ERROR);
+    }
+    assert_true(mock->open_sessions <= 2);
+    mock->failures[MOCK_Sign].times = 0;
+    OK(sign());
+}
+
+TEST(all_sessions_lost_at_once_cost_each_operation_one_failed_call_and_nobody_a_session)
+{
+    struct tok_lease leases[6] = { { .token = NULL } };
+
+    furnish();
+    mock->reuses_handles = true;
+    OK(sign());
+    for (size_t i = 0; i < COUNT_OF(leases); i++) {
+        OK(tok_lease_begin(&leases[i], module->tokens, 0, clock_us() + SECOND));
+    }
+    for (size_t i = 0; i < COUNT_OF(leases); i++) {
+        tok_lease_end(&leases[i]);
+    }
+    memset(mock->sessions, 0, sizeof(mock->sessions));
+    mock->open_sessions = 0;
+    mock->tokens[0].logged_in = false;
+    mock->calls[MOCK_SignInit] = 0;
+    OK(sign());
+    assert_true(mock->calls[MOCK_SignInit] <= 3); /* the session, and the login */
+    assert_int_equal(mock->calls[MOCK_CloseSession], 0);
+    assert_int_equal(mock->open_sessions, 1);
+}
+
+TEST(a_token_that_forgot_the_login_and_says_only_that_the_key_is_gone_is_logged_in_to)
+{
+    furnish();
+    OK(sign());
+    mock->tokens[0].logged_in = false;
+    mock_fails(mock, MOCK_SignInit, CKR_KEY_HANDLE_INVALID, 0, 1);
+    OK(sign());
+    assert_int_equal(mock->calls[MOCK_Login], 2);
+}
+
+TEST(one_session_is_enough_for_the_login_and_all_signatures)
+{
+    furnish();
+    mock->max_sessions = 1;
+    OK(sign());
+    OK(sign());
+    mock->tokens[0].logged_in = false;
+    OK(sign());
+    assert_int_equal(mock->calls[MOCK_OpenSession], 1);
+    assert_int_equal(mock->calls[MOCK_Login], 2);
+    assert_int_equal(mock->most_sessions, 1);
+}
+
+/* --- what does not answer ---------------------------------------------------------------------------------------- */
+
+static uint64_t sign_took_us; /* of the quickest of a few: the machine may be busy */
+
+/* sign() five times, which is to fail each time with `code`. */
+static void refused(enum tok_code code)
+{
+    sign_took_us = UINT64_MAX;
+    for (int i = 0; i < 5; i++) {
+        uint64_t began = clock_us();
+
+        FAILS(sign(), code);
+        sign_took_us = clock_us() - began < sign_took_us ? clock_us() - began : sign_took_us;
+    }
+}
+
+TEST(a_token_that_is_away_is_waited_for_once_and_then_refused_at_once_until_it_is_back)
+{
+    uint64_t began;
+
+    furnish();
+    OK(sign());
+    settings.deadline_us = 300000;
+    mock->tokens[0].present = false;
+    mock_fails(mock, MOCK_SignInit, CKR_DEVICE_REMOVED, 0, 1);
+    began = clock_us();
+    FAILS_CKR(sign(), CKR_DEVICE_REMOVED);
+    assert_true(clock_us() - began > 100000);
+    refused(TOK_CODE_UNAVAILABLE);
+    SAYS("'www'");
+    SAYS("no answer for ");
+    SAYS("it is asked again in ");
+    assert_true(sign_took_us < 50000);
+    mock->tokens[0].present = true;
+    FAILS(sign(), TOK_CODE_UNAVAILABLE);
+    module->tokens->breaker.probe_us = 0; /* a second later */
+    OK(sign());
+    assert_false(tok_breaker_is_open(&module->tokens->breaker));
+    OK(sign());
+}
+
+TEST(a_probe_that_finds_nothing_does_not_wait)
+{
+    uint64_t began;
+
+    furnish();
+    OK(sign());
+    settings.deadline_us = 300000;
+    mock->tokens[0].present = false;
+    mock_fails(mock, MOCK_SignInit, CKR_DEVICE_REMOVED, 0, 1);
+    FAILS_CKR(sign(), CKR_DEVICE_REMOVED);
+    settings.deadline_us = 30 * SECOND;
+    module->tokens->breaker.probe_us = 0;
+    began = clock_us();
+    FAILS_CKR(sign(), CKR_TOKEN_NOT_PRESENT);
+    assert_true(clock_us() - began < 10 * SECOND);
+    refused(TOK_CODE_UNAVAILABLE); /* and the next one comes later */
+}
+
+TEST(a_token_that_refuses_has_answered)
+{
+    furnish();
+    OK(sign());
+    settings.deadline_us = 200000;
+    mock_fails(mock, MOCK_SignInit, CKR_DEVICE_MEMORY, 0, 100000);
+    FAILS_CKR(sign(), CKR_DEVICE_MEMORY);
+    refused(TOK_CODE_UNAVAILABLE);
+    mock_fails(mock, MOCK_SignInit, CKR_KEY_FUNCTION_NOT_PERMITTED, 0, 1);
+    module->tokens->breaker.probe_us = 0;
+    FAILS_CKR(sign(), CKR_KEY_FUNCTION_NOT_PERMITTED);
+    OK(sign());
+}
+
+static void *signs_once(void *arg)
+{
+    struct tok_result *result = arg;
+    uint8_t out[64];
+    size_t len = sizeof(out);
+    uint64_t mark;
+
+    *result = tok_key_sign(key, &mechanism, (const uint8_t *)"d", 1, out, &len, &mark);
+    return NULL;
+}
+
+/* A thread that signs and hangs in this function. */
+static void hang_in(pthread_t *thread, struct tok_result *result, enum mock_function which)
+{
+    unsigned before = mock->hung;
+
+    mock->hang |= 1u << which;
+    assert_int_equal(pthread_create(thread, NULL, signs_once, result), 0);
+    while (mock->hung == before) {
+        clock_sleep_us(1000);
+    }
+}
+
+TEST(a_signature_that_hangs_keeps_its_own_thread_one_probe_and_nobody_else)
+{
+    struct tok_result results[2];
+    pthread_t threads[2];
+
+    furnish();
+    OK(sign());
+    settings.deadline_us = 200000;
+    hang_in(&threads[0], &results[0], MOCK_Sign);
+    clock_sleep_us(300000);
+    hang_in(&threads[1], &results[1], MOCK_Sign); /* whoever comes next asks the token */
+    refused(TOK_CODE_UNAVAILABLE);
+    SAYS("an operation in C_Sign has not ended");
+    SAYS("it is being asked again since ");
+    assert_true(sign_took_us < 50000);
+    mock->hang = 0;
+    assert_true(pthread_join(threads[0], NULL) == 0 && pthread_join(threads[1], NULL) == 0);
+    assert_true(tok_ok(&results[0]) && tok_ok(&results[1]));
+    OK(sign());
+}
+
+TEST(a_login_that_hangs_is_named_to_those_who_wait_and_later_ones_are_refused_at_once)
+{
+    struct tok_result result;
+    pthread_t thread;
+    uint64_t began;
+
+    furnish_from_file(point);
+    mock_ec_key(mock, CKO_PRIVATE_KEY, "www", 1, point);
+    OK(sign());
+    mock->tokens[0].logged_in = false;
+    settings.deadline_us = 300000;
+    hang_in(&thread, &result, MOCK_Login);
+    began = clock_us();
+    FAILS(sign(), TOK_CODE_DEADLINE);
+    SAYS("C_Login");
+    SAYS(" s ago");
+    assert_true(clock_us() - began < 3 * SECOND);
+    refused(TOK_CODE_UNAVAILABLE);
+    assert_true(sign_took_us < 50000);
+    mock->hang = 0;
+    assert_int_equal(pthread_join(thread, NULL), 0);
+    assert_true(tok_ok(&result));
+    OK(sign());
+}
+
+TEST(an_initialisation_that_hangs_is_named_and_waited_for_by_one)
+{
+    struct tok_result result;
+    pthread_t thread;
+
+    furnish_from_file(point);
+    mock_ec_key(mock, CKO_PRIVATE_KEY, "www", 1, point);
+    settings.deadline_us = 300000;
+    hang_in(&thread, &result, MOCK_Initialize);
+    FAILS(sign(), TOK_CODE_DEADLINE);
+    SAYS("C_Initialize, called by another thread ");
+    refused(TOK_CODE_DEADLINE);
+    assert_true(sign_took_us < 50000);
+    mock->hang = 0;
+    assert_int_equal(pthread_join(thread, NULL), 0);
+    assert_true(tok_ok(&result));
+    OK(sign());
+}
+
+TEST(a_look_at_the_slots_that_hangs_is_waited_for_until_the_deadline)
+{
+    struct tok_result result;
+    pthread_t thread;
+
+    furnish();
+    OK(sign());
+    settings.deadline_us = 300000;
+    mock_fails(mock, MOCK_SignInit, CKR_DEVICE_REMOVED, 0, 2);
+    hang_in(&thread, &result, MOCK_GetSlotList);
+    FAILS(sign(), TOK_CODE_DEADLINE);
+    SAYS("C_GetSlotList, called by another thread ");
+    mock->hang = 0;
+    assert_int_equal(pthread_join(thread, NULL), 0);
+    module->tokens->breaker.probe_us = 0;
+    OK(sign());
+}
+
+TEST(a_daemon_that_was_down_at_the_start_is_tried_again_by_the_next_operation)
+{
+    for (int fails_init = 0; fails_init < 2; fails_init++) {
+        furnish_from_file(point);
+        mock_ec_key(mock, CKO_PRIVATE_KEY, "www", 1, point);
+        mock->down = true;
+        mock->down_fails_init = fails_init != 0;
+        failure = sign();
+        assert_false(tok_ok(&failure));
+        assert_int_equal(failure.code, fails_init ? TOK_CODE_CKR : TOK_CODE_NO_TOKEN);
+        mock->down = false;
+        clock_sleep_us(250000); /* a module without slots is not initialised again at each operation */
+        OK(sign());
+    }
+}
+
+TEST(a_daemon_that_comes_back_within_the_deadline_fails_nothing)
+{
+    struct tok_result result;
+    pthread_t thread;
+
+    furnish();
+    OK(sign());
+    mock->down = true;
+    mock->tokens[0].logged_in = false;
+    assert_int_equal(pthread_create(&thread, NULL, signs_once, &result), 0);
+    clock_sleep_us(400000);
+    mock->down = false;
+    assert_int_equal(pthread_join(thread, NULL), 0);
+    assert_true(tok_ok(&result));
+    OK(sign());
 }
 
 TEST(a_busy_token_is_waited_for_until_the_deadline_and_no_longer)
@@ -405,6 +696,36 @@ TEST(a_key_that_always_authenticates_logs_in_between_the_two_calls)
     mock->on_call = NULL;
 }
 
+static void use_pin(const char *pin)
+{
+    tok_pin_source_free(settings.pin);
+    OK(tok_pin_source_new(&settings.pin, pin, TOK_PIN_FROM_SETTINGS));
+}
+
+TEST(neither_a_refused_pin_nor_the_last_try_nor_a_locked_pin_is_sent_for_a_key_that_always_authenticates)
+{
+    static const CK_BBOOL yes = CK_TRUE;
+    struct mock_object *object;
+    unsigned logins;
+
+    furnish_from_file(point);
+    object = mock_ec_key(mock, CKO_PRIVATE_KEY, "www", 1, point);
+    object->always_authenticate = true;
+    mock_attr(object, CKA_ALWAYS_AUTHENTICATE, &yes, 1);
+    OK(sign());
+    strcpy(mock->tokens[0].pin, "5678"); /* somebody changed it */
+    FAILS_CKR(sign(), CKR_PIN_INCORRECT);
+    logins = mock->calls[MOCK_Login];
+    FAILS(sign(), TOK_CODE_PIN_REFUSED);
+    mock->tokens[0].info.flags |= CKF_USER_PIN_FINAL_TRY;
+    use_pin("5678");
+    FAILS(sign(), TOK_CODE_PIN_LAST_TRY);
+    mock->tokens[0].info.flags |= CKF_USER_PIN_LOCKED;
+    tok_token_lost(module->tokens, 0);
+    FAILS_CKR(sign(), CKR_PIN_LOCKED);
+    assert_int_equal(mock->calls[MOCK_Login], logins);
+}
+
 TEST(a_failed_decryption_is_not_tried_again_where_that_would_tell_something)
 {
     uint8_t out[64];
@@ -441,6 +762,7 @@ static void *sign_often(void *arg)
         struct tok_result result = tok_key_sign(key, &mechanism, (const uint8_t *)"d", 1, out, &len, &mark);
 
         if (!tok_ok(&result) || len != 3) {
+            printf("# %s\n", tok_ok(&result) ? "not three bytes" : result.message);
             atomic_fetch_add(&failed_signatures, 1);
         }
         atomic_fetch_add(made, 1);
@@ -495,6 +817,56 @@ TEST(eight_threads_sign_with_one_session_while_it_is_lost_again_and_again)
     assert_true(mock->most_sessions <= 1);
 }
 
+/* Numbers are used again at once, so that closing or lending a stale one would hit another thread. */
+TEST(eight_threads_sign_while_all_sessions_get_lost_and_their_numbers_are_given_out_again)
+{
+    pthread_t threads[NUM_THREADS];
+
+    furnish();
+    settings.deadline_us = 30 * SECOND;
+    mock->reuses_handles = true;
+    mock->delay_us[MOCK_Sign] = 500;
+    atomic_store(&failed_signatures, 0);
+    for (size_t i = 0; i < NUM_THREADS; i++) {
+        atomic_store(&signatures[i], 0);
+        assert_int_equal(pthread_create(&threads[i], NULL, sign_often, &signatures[i]), 0);
+    }
+    for (int i = 0; i < 10; i++) {
+        wait_for_all();
+        lose_sessions();
+    }
+    for (size_t i = 0; i < NUM_THREADS; i++) {
+        assert_int_equal(pthread_join(threads[i], NULL), 0);
+    }
+    assert_int_equal(atomic_load(&failed_signatures), 0);
+}
+
+TEST(eight_threads_sign_while_the_daemon_goes_and_comes)
+{
+    pthread_t threads[NUM_THREADS];
+
+    furnish();
+    settings.deadline_us = 30 * SECOND;
+    mock->delay_us[MOCK_Sign] = 1000;
+    atomic_store(&failed_signatures, 0);
+    for (size_t i = 0; i < NUM_THREADS; i++) {
+        atomic_store(&signatures[i], 0);
+        assert_int_equal(pthread_create(&threads[i], NULL, sign_often, &signatures[i]), 0);
+    }
+    for (int i = 0; i < 3; i++) {
+        clock_sleep_us(30000);
+        mock->down = true;
+        clock_sleep_us(100000);
+        mock->down = false;
+        wait_for_all();
+    }
+    for (size_t i = 0; i < NUM_THREADS; i++) {
+        assert_int_equal(pthread_join(threads[i], NULL), 0);
+    }
+    assert_int_equal(atomic_load(&failed_signatures), 0);
+    assert_true(mock->calls[MOCK_Finalize] >= 1);
+}
+
 TEST(the_last_reference_frees_the_key)
 {
     struct tok_key *none = NULL;
@@ -526,6 +898,20 @@ int main(void)
         cmocka_unit_test(a_token_plugged_in_elsewhere_is_found_again),
         cmocka_unit_test(a_module_finalised_by_somebody_else_is_started_again),
         cmocka_unit_test(what_stays_broken_is_given_up_after_one_try_of_each_kind),
+        cmocka_unit_test(a_device_error_that_goes_with_a_new_initialisation_is_survived),
+        cmocka_unit_test(failures_that_stay_leave_no_sessions_behind),
+        cmocka_unit_test(all_sessions_lost_at_once_cost_each_operation_one_failed_call_and_nobody_a_session),
+        cmocka_unit_test(a_token_that_forgot_the_login_and_says_only_that_the_key_is_gone_is_logged_in_to),
+        cmocka_unit_test(one_session_is_enough_for_the_login_and_all_signatures),
+        cmocka_unit_test(a_token_that_is_away_is_waited_for_once_and_then_refused_at_once_until_it_is_back),
+        cmocka_unit_test(a_probe_that_finds_nothing_does_not_wait),
+        cmocka_unit_test(a_token_that_refuses_has_answered),
+        cmocka_unit_test(a_signature_that_hangs_keeps_its_own_thread_one_probe_and_nobody_else),
+        cmocka_unit_test(a_login_that_hangs_is_named_to_those_who_wait_and_later_ones_are_refused_at_once),
+        cmocka_unit_test(an_initialisation_that_hangs_is_named_and_waited_for_by_one),
+        cmocka_unit_test(a_look_at_the_slots_that_hangs_is_waited_for_until_the_deadline),
+        cmocka_unit_test(a_daemon_that_was_down_at_the_start_is_tried_again_by_the_next_operation),
+        cmocka_unit_test(a_daemon_that_comes_back_within_the_deadline_fails_nothing),
         cmocka_unit_test(a_busy_token_is_waited_for_until_the_deadline_and_no_longer),
         cmocka_unit_test(a_wrong_pin_after_a_reconnect_is_not_repeated),
         cmocka_unit_test(another_key_under_the_name_does_not_sign),
@@ -537,8 +923,12 @@ int main(void)
         cmocka_unit_test(a_key_file_that_means_several_tokens_tells_which),
         cmocka_unit_test(names_are_known_once_the_key_was_found),
         cmocka_unit_test(a_key_that_always_authenticates_logs_in_between_the_two_calls),
+        cmocka_unit_test(
+            neither_a_refused_pin_nor_the_last_try_nor_a_locked_pin_is_sent_for_a_key_that_always_authenticates),
         cmocka_unit_test(a_failed_decryption_is_not_tried_again_where_that_would_tell_something),
         cmocka_unit_test(eight_threads_sign_with_one_session_while_it_is_lost_again_and_again),
+        cmocka_unit_test(eight_threads_sign_while_all_sessions_get_lost_and_their_numbers_are_given_out_again),
+        cmocka_unit_test(eight_threads_sign_while_the_daemon_goes_and_comes),
         cmocka_unit_test(the_last_reference_frees_the_key),
     };
 

@@ -3,6 +3,7 @@
 #include <stdatomic.h>
 
 #include "pkcs11/login.h"
+#include "child.h"
 
 static struct mock *mock;
 static struct tok_module *module;
@@ -173,7 +174,7 @@ TEST(the_last_try_is_left_to_a_person)
 {
     furnish("1234");
     mock->tokens[0].info.flags |= CKF_USER_PIN_FINAL_TRY;
-    OK(tok_tokens_look(module));
+    OK(tok_tokens_look(module, clock_us() + 10 * SECOND));
     FAILS(login(), TOK_CODE_PIN_LAST_TRY);
     assert_int_equal(mock->calls[MOCK_Login], 0);
     settings.pin_last_try = true;
@@ -195,7 +196,7 @@ TEST(a_locked_pin_is_not_sent)
 {
     furnish("1234");
     mock->tokens[0].info.flags |= CKF_USER_PIN_LOCKED;
-    OK(tok_tokens_look(module));
+    OK(tok_tokens_look(module, clock_us() + 10 * SECOND));
     FAILS_CKR(login(), CKR_PIN_LOCKED);
     assert_int_equal(mock->calls[MOCK_Login], 0);
 }
@@ -204,7 +205,7 @@ TEST(a_token_with_a_pin_pad_gets_no_pin_from_us)
 {
     furnish("9999");
     mock->tokens[0].info.flags |= CKF_PROTECTED_AUTHENTICATION_PATH;
-    OK(tok_tokens_look(module));
+    OK(tok_tokens_look(module, clock_us() + 10 * SECOND));
     OK(login()); /* the mock would refuse a PIN here */
 }
 
@@ -324,7 +325,7 @@ TEST(the_policy_says_when_a_login_is_needed)
     assert_false(tok_login_needed(token, &settings));
     settings.login = TOK_LOGIN_AUTO;
     mock->tokens[0].info.flags &= ~CKF_LOGIN_REQUIRED;
-    OK(tok_tokens_look(module));
+    OK(tok_tokens_look(module, clock_us() + 10 * SECOND));
     assert_false(tok_login_needed(token, &settings));
     settings.login = TOK_LOGIN_ALWAYS;
     assert_true(tok_login_needed(token, &settings));
@@ -348,6 +349,58 @@ TEST(a_key_that_always_authenticates_costs_one_login_and_nothing_else)
     OK(tok_login_for_operation(&lease, &credentials));
     assert_int_equal(mock_all_calls(mock), before + 1);
     lease.op_open = true;
+}
+
+/* The mock is private to each process, so its counters tell who sent what. */
+static int login_says(void *arg)
+{
+    struct tok_result result = login();
+
+    (void)arg;
+    return (int)result.code;
+}
+
+TEST(a_pin_that_a_child_found_wrong_is_not_sent_by_its_parent_or_another_child)
+{
+    furnish("9999");
+    assert_int_equal(child_does(login_says, NULL), TOK_CODE_CKR);
+    assert_int_equal(child_does(login_says, NULL), TOK_CODE_PIN_REFUSED);
+    FAILS(login(), TOK_CODE_PIN_REFUSED);
+    assert_int_equal(mock->calls[MOCK_Login], 0);
+}
+
+static int login_with_the_old_pin(void *arg)
+{
+    (void)arg;
+    strcpy(mock->tokens[0].pin, "5678"); /* as somebody has set it */
+    mock->tokens[0].logged_in = false;
+    tok_login_lost(token);
+    return login_says(NULL);
+}
+
+TEST(a_pin_that_was_right_and_that_a_child_found_changed_is_looked_up_in_its_source)
+{
+    furnish("1234");
+    OK(login());
+    assert_int_equal(child_does(login_with_the_old_pin, NULL), TOK_CODE_CKR);
+    strcpy(mock->tokens[0].pin, "5678");
+    mock->tokens[0].logged_in = false;
+    tok_login_lost(token);
+    tok_pin_source_free(settings.pin);
+    OK(tok_pin_source_new(&settings.pin, "5678", TOK_PIN_FROM_SETTINGS));
+    OK(login());
+    assert_int_equal(mock->tokens[0].wrong_pins, 0);
+}
+
+TEST(the_flags_are_looked_at_again_after_another_process_used_up_a_try)
+{
+    furnish("9999");
+    assert_int_equal(child_does(login_says, NULL), TOK_CODE_CKR);
+    mock->tokens[0].info.flags |= CKF_USER_PIN_FINAL_TRY; /* which we have not looked at since */
+    tok_pin_source_free(settings.pin);
+    OK(tok_pin_source_new(&settings.pin, "8888", TOK_PIN_FROM_SETTINGS));
+    FAILS(login(), TOK_CODE_PIN_LAST_TRY);
+    assert_int_equal(mock->calls[MOCK_Login], 0);
 }
 
 int main(void)
@@ -376,6 +429,9 @@ int main(void)
         cmocka_unit_test(who_waits_for_a_login_leaves_at_the_deadline),
         cmocka_unit_test(the_policy_says_when_a_login_is_needed),
         cmocka_unit_test(a_key_that_always_authenticates_costs_one_login_and_nothing_else),
+        cmocka_unit_test(a_pin_that_a_child_found_wrong_is_not_sent_by_its_parent_or_another_child),
+        cmocka_unit_test(a_pin_that_was_right_and_that_a_child_found_changed_is_looked_up_in_its_source),
+        cmocka_unit_test(the_flags_are_looked_at_again_after_another_process_used_up_a_try),
     };
 
     return RUN(tests);

@@ -140,7 +140,7 @@ TEST(a_module_that_forgot_is_initialised_again)
     mock_token(mock, "test");
     token = mock_looked(module);
     mock->initialized = false;
-    tok_module_lost(module);
+    tok_module_lost(module, module->starts);
     OK(tok_module_start(module, soon()));
     assert_int_equal(mock->calls[MOCK_Initialize], 2);
     assert_int_equal(token->epoch, 2); /* its sessions are gone */
@@ -152,8 +152,8 @@ TEST(its_own_description_is_asked_for_once)
 
     mock = mock_load(&module);
     OK(tok_module_start(module, soon()));
-    OK(tok_module_info(module, &info));
-    OK(tok_module_info(module, &info));
+    OK(tok_module_info(module, &info, clock_us() + 10 * SECOND));
+    OK(tok_module_info(module, &info, clock_us() + 10 * SECOND));
     assert_int_equal(info.libraryVersion.minor, 2);
     assert_int_equal(mock->calls[MOCK_GetInfo], 1);
 }

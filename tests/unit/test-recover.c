@@ -8,25 +8,37 @@ static struct tok_module *module;
 static struct tok_token *token;
 static struct tok_attempts attempts;
 
+static void begin(uint64_t wait_us)
+{
+    struct tok_settings settings;
+
+    tok_settings_init(&settings);
+    tok_attempts_begin(&attempts, &settings, clock_us() + wait_us);
+}
+
 static void furnish(void)
 {
     mock = mock_load(&module);
     mock_token(mock, "test");
     token = mock_looked(module);
-    attempts = (struct tok_attempts){ .deadline_us = clock_us() + 10 * SECOND };
+    begin(10 * SECOND);
 }
 
+/* With a session that is new, as after an earlier failure. */
 static bool recover(CK_RV rv)
 {
-    struct tok_result result = tok_fail_ckr("C_Sign", rv);
+    struct tok_lease lease = { .is_new = true, .epoch = token->epoch };
 
-    return tok_recover(&attempts, token, token->epoch, &result);
+    failure = tok_fail_ckr("C_Sign", rv);
+    tok_note_failure(&lease, &failure);
+    return tok_recover(&attempts, token, &lease, &failure);
 }
 
 TEST(what_is_final_is_not_tried_again)
 {
     static const CK_RV final[] = { CKR_PIN_INCORRECT, CKR_KEY_FUNCTION_NOT_PERMITTED, CKR_DATA_LEN_RANGE, 0x80001234 };
     struct tok_result ours = tok_fail(TOK_CODE_NO_OBJECT, "x");
+    struct tok_lease lease = { .epoch = 1 };
     unsigned before;
 
     furnish();
@@ -34,7 +46,7 @@ TEST(what_is_final_is_not_tried_again)
     for (size_t i = 0; i < COUNT_OF(final); i++) {
         assert_false(recover(final[i]));
     }
-    assert_false(tok_recover(&attempts, token, token->epoch, &ours));
+    assert_false(tok_recover(&attempts, token, &lease, &ours));
     assert_int_equal(mock_all_calls(mock), before);
     assert_int_equal(token->epoch, 1);
 }
@@ -46,7 +58,8 @@ TEST(each_kind_is_tried_once_and_kinds_do_not_hinder_each_other)
     assert_false(recover(CKR_SESSION_CLOSED)); /* the same kind */
     assert_true(recover(CKR_USER_NOT_LOGGED_IN));
     assert_true(recover(CKR_KEY_HANDLE_INVALID));
-    assert_true(recover(CKR_DEVICE_ERROR));
+    assert_true(recover(CKR_GENERAL_ERROR));
+    assert_true(recover(CKR_DEVICE_REMOVED));
     assert_true(recover(CKR_CRYPTOKI_NOT_INITIALIZED));
     assert_false(recover(CKR_USER_NOT_LOGGED_IN));
     assert_false(recover(CKR_OBJECT_HANDLE_INVALID));
@@ -77,20 +90,72 @@ TEST(waiting_is_repeated_with_growing_pauses_until_the_deadline)
     assert_true(clock_us() < began + 3 * SECOND);
 }
 
-TEST(a_lost_session_drains_the_idle_ones_and_keeps_the_login)
+TEST(a_lost_session_keeps_the_login_and_makes_handles_stale)
 {
-    struct tok_lease a = { .token = NULL };
-    struct tok_lease b = { .token = NULL };
+    struct tok_lease lease = { .token = NULL };
 
     furnish();
-    OK(tok_lease_begin(&a, token, 0, attempts.deadline_us));
-    OK(tok_lease_begin(&b, token, 0, attempts.deadline_us));
+    OK(tok_lease_begin(&lease, token, 0, attempts.deadline_us));
+    tok_lease_end(&lease);
     token->login = TOK_LOGGED_IN;
-    tok_lease_end(&b);
     assert_true(recover(CKR_SESSION_HANDLE_INVALID));
-    assert_int_equal(token->pool.num_idle, 0);
+    assert_true(attempts.want_new);
+    assert_int_equal(token->pool.num_idle, 1); /* whether that one is lost, too, is not known */
     assert_int_equal(token->login, TOK_LOGGED_IN);
-    tok_lease_end(&a);
+    assert_int_equal(token->objects, 2);
+    assert_int_equal(token->epoch, 1);
+}
+
+TEST(idle_sessions_may_turn_out_to_be_lost_one_after_another)
+{
+    struct tok_lease lease = { .epoch = 1 };
+
+    furnish();
+    for (int i = 0; i < 5; i++) {
+        failure = tok_fail_ckr("C_SignInit", CKR_SESSION_HANDLE_INVALID);
+        tok_note_failure(&lease, &failure);
+        assert_true(tok_recover(&attempts, token, &lease, &failure));
+    }
+    assert_false(recover(CKR_SESSION_HANDLE_INVALID)); /* a new one was lost as well */
+}
+
+TEST(what_is_not_found_after_a_loss_may_be_behind_a_login)
+{
+    struct tok_lease lease = { .epoch = 1 };
+
+    furnish();
+    token->login = TOK_LOGGED_IN;
+    failure = tok_fail(TOK_CODE_NO_OBJECT, "no private key there");
+    assert_false(tok_recover(&attempts, token, &lease, &failure));
+    assert_true(recover(CKR_KEY_HANDLE_INVALID));
+    failure = tok_fail(TOK_CODE_NO_OBJECT, "no private key there");
+    assert_true(tok_recover(&attempts, token, &lease, &failure));
+    assert_int_equal(token->login, TOK_LOGGED_OUT);
+    assert_false(tok_recover(&attempts, token, &lease, &failure)); /* it is really gone */
+}
+
+TEST(no_memory_means_no_login_where_there_was_one)
+{
+    furnish();
+    token->login = TOK_LOGGED_IN;
+    assert_true(recover(CKR_HOST_MEMORY));
+    assert_int_equal(token->login, TOK_LOGGED_OUT);
+    begin(SECOND);
+    token->wants_login = false;
+    assert_true(recover(CKR_HOST_MEMORY)); /* a pause, where there was none */
+    assert_false(token->wants_login);
+    assert_false(recover(CKR_HOST_MEMORY));
+}
+
+TEST(what_passes_or_never_does_is_waited_for_a_few_times)
+{
+    unsigned tries = 0;
+
+    furnish();
+    while (recover(CKR_USER_PIN_NOT_INITIALIZED)) {
+        tries++;
+    }
+    assert_int_equal(tries, 5);
 }
 
 TEST(a_lost_login_is_forgotten)
@@ -119,11 +184,124 @@ TEST(a_token_that_is_gone_is_looked_for)
     assert_true(token->epoch > 1);
 }
 
-TEST(a_look_that_fails_ends_the_recovery)
+static void *comes_back(void *arg)
+{
+    clock_sleep_us(300000);
+    mock->tokens[0].present = true;
+    mock->down = false;
+    return arg;
+}
+
+static void later(pthread_t *thread)
+{
+    assert_int_equal(pthread_create(thread, NULL, comes_back, NULL), 0);
+}
+
+TEST(a_token_that_is_away_is_waited_for)
+{
+    pthread_t thread;
+
+    furnish();
+    mock->tokens[0].present = false;
+    later(&thread);
+    assert_true(recover(CKR_TOKEN_NOT_PRESENT));
+    assert_true(tok_token_present(token));
+    assert_int_equal(mock->calls[MOCK_Finalize], 0); /* its reader is there: the module is well */
+    assert_int_equal(pthread_join(thread, NULL), 0);
+}
+
+TEST(but_no_longer_than_the_deadline)
+{
+    uint64_t began;
+
+    furnish();
+    mock->tokens[0].present = false;
+    began = clock_us();
+    begin(200000);
+    assert_false(recover(CKR_TOKEN_NOT_PRESENT));
+    assert_true(clock_us() - began < SECOND);
+    assert_true(attempts.out_of_time);
+}
+
+TEST(a_look_that_fails_is_repeated)
 {
     furnish();
     mock_fails(mock, MOCK_GetSlotList, CKR_DEVICE_ERROR, 0, 1);
+    assert_true(recover(CKR_DEVICE_ERROR));
+}
+
+TEST(a_module_whose_daemon_went_is_initialised_again_until_it_is_back)
+{
+    pthread_t thread;
+
+    furnish();
+    module->again_us = 1; /* it was not started just now */
+    mock->down = true;
+    later(&thread);
+    assert_true(recover(CKR_DEVICE_ERROR));
+    assert_true(mock->calls[MOCK_Finalize] >= 2); /* once while it was away, and when it was back */
+    assert_true(tok_token_present(token));
+    assert_true(token->epoch > 1);
+    assert_int_equal(pthread_join(thread, NULL), 0);
+}
+
+TEST(and_so_is_one_that_can_not_even_be_initialised_meanwhile)
+{
+    pthread_t thread;
+
+    furnish();
+    mock->down = true;
+    mock->down_fails_init = true;
+    later(&thread);
+    assert_true(recover(CKR_DEVICE_ERROR));
+    assert_true(tok_token_present(token));
+    assert_int_equal(pthread_join(thread, NULL), 0);
+}
+
+TEST(a_module_that_another_initialised_is_not_finalised)
+{
+    furnish();
+    module->initialized_by_us = false;
+    mock->down = true;
+    begin(300000);
     assert_false(recover(CKR_DEVICE_ERROR));
+    assert_int_equal(mock->calls[MOCK_Finalize], 0);
+    SAYS("CKR_DEVICE_ERROR");
+    SAYS("initialised by another part of this process");
+    SAYS("must be restarted");
+}
+
+TEST(nor_one_whose_setting_forbids_it)
+{
+    furnish();
+    attempts.never_reinit = true;
+    mock->down = true;
+    attempts.deadline_us = clock_us() + 300000;
+    assert_false(recover(CKR_DEVICE_ERROR));
+    assert_int_equal(mock->calls[MOCK_Finalize], 0);
+    SAYS("reinit = never");
+}
+
+TEST(a_device_error_that_stays_has_the_module_initialised_again)
+{
+    furnish();
+    assert_true(recover(CKR_DEVICE_ERROR));
+    assert_int_equal(mock->calls[MOCK_Finalize], 0);
+    module->again_us = 0;
+    assert_true(recover(CKR_DEVICE_ERROR));
+    assert_int_equal(mock->calls[MOCK_Finalize], 1);
+    assert_false(recover(CKR_DEVICE_ERROR));
+}
+
+TEST(but_not_while_others_are_served)
+{
+    furnish();
+    OK(tok_attempts_enter(&attempts, token));
+    assert_true(recover(CKR_DEVICE_ERROR));
+    token->pool.served++;
+    module->again_us = 0;
+    assert_false(recover(CKR_DEVICE_ERROR));
+    assert_int_equal(mock->calls[MOCK_Finalize], 0);
 }
 
 TEST(a_module_that_was_finalised_is_started_again)
@@ -164,11 +342,23 @@ int main(void)
         cmocka_unit_test(each_kind_is_tried_once_and_kinds_do_not_hinder_each_other),
         cmocka_unit_test(nothing_is_tried_beyond_the_deadline),
         cmocka_unit_test(waiting_is_repeated_with_growing_pauses_until_the_deadline),
-        cmocka_unit_test(a_lost_session_drains_the_idle_ones_and_keeps_the_login),
+        cmocka_unit_test(a_lost_session_keeps_the_login_and_makes_handles_stale),
+        cmocka_unit_test(idle_sessions_may_turn_out_to_be_lost_one_after_another),
+        cmocka_unit_test(what_is_not_found_after_a_loss_may_be_behind_a_login),
+        cmocka_unit_test(no_memory_means_no_login_where_there_was_one),
+        cmocka_unit_test(what_passes_or_never_does_is_waited_for_a_few_times),
         cmocka_unit_test(a_lost_login_is_forgotten),
         cmocka_unit_test(a_stale_handle_makes_all_handles_stale_and_nothing_else),
         cmocka_unit_test(a_token_that_is_gone_is_looked_for),
-        cmocka_unit_test(a_look_that_fails_ends_the_recovery),
+        cmocka_unit_test(a_token_that_is_away_is_waited_for),
+        cmocka_unit_test(but_no_longer_than_the_deadline),
+        cmocka_unit_test(a_look_that_fails_is_repeated),
+        cmocka_unit_test(a_module_whose_daemon_went_is_initialised_again_until_it_is_back),
+        cmocka_unit_test(and_so_is_one_that_can_not_even_be_initialised_meanwhile),
+        cmocka_unit_test(a_module_that_another_initialised_is_not_finalised),
+        cmocka_unit_test(nor_one_whose_setting_forbids_it),
+        cmocka_unit_test(a_device_error_that_stays_has_the_module_initialised_again),
+        cmocka_unit_test(but_not_while_others_are_served),
         cmocka_unit_test(a_module_that_was_finalised_is_started_again),
         cmocka_unit_test(a_failure_spoils_the_session_where_it_says_so),
     };

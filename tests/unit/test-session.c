@@ -127,8 +127,8 @@ TEST(a_token_whose_sessions_others_hold_is_asked_again_until_the_deadline)
     OK(begin(&lease, 0, 5 * SECOND));
     assert_int_equal(token->pool.limit, 0); /* that was not our limit */
     assert_int_equal(mock->calls[MOCK_OpenSession], 4);
+    lease.spoilt = true;
     tok_lease_end(&lease);
-    tok_pool_drain(token, token->epoch);
     mock_fails(mock, MOCK_OpenSession, CKR_SESSION_COUNT, 0, 1000);
     FAILS(begin(&lease, 0, 100000), TOK_CODE_DEADLINE);
     SAYS("CKR_SESSION_COUNT");
@@ -191,20 +191,150 @@ TEST(a_session_of_an_older_epoch_is_let_be)
     assert_int_equal(token->pool.open, 0);
 }
 
-TEST(draining_closes_what_is_idle_in_that_epoch)
+TEST(a_learnt_limit_is_tried_again_after_a_while)
 {
-    SCOPED(tok_lease_end) struct tok_lease kept = { .token = NULL };
-    struct tok_lease given = { .token = NULL };
+    struct tok_lease a = { .token = NULL };
+    struct tok_lease b = { .token = NULL };
 
     furnish();
-    OK(begin(&kept, 0, SECOND));
-    OK(begin(&given, 0, SECOND));
-    tok_lease_end(&given);
-    tok_pool_drain(token, token->epoch + 1); /* not this one */
-    assert_int_equal(mock->open_sessions, 2);
-    tok_pool_drain(token, token->epoch);
-    assert_int_equal(mock->open_sessions, 1);
-    assert_int_equal(token->pool.open, 1);
+    mock->max_sessions = 1; /* another process has the others */
+    OK(begin(&a, 0, SECOND));
+    FAILS(begin(&b, 0, 50000), TOK_CODE_DEADLINE);
+    SAYS("the oldest of 1 operations is in no call and began 0.");
+    assert_int_equal(token->pool.limit, 1);
+    mock->max_sessions = 2; /* it gives one back */
+    OK(begin(&b, 0, 10 * SECOND));
+    tok_lease_end(&a);
+    tok_lease_end(&b);
+}
+
+TEST(who_wants_a_new_session_gets_one_unless_there_are_no_more)
+{
+    struct tok_lease a = { .token = NULL };
+    struct tok_lease b = { .token = NULL, .want_new = true };
+
+    furnish();
+    OK(begin(&a, 0, SECOND));
+    assert_true(a.is_new);
+    tok_lease_end(&a);
+    OK(begin(&a, 0, SECOND));
+    assert_false(a.is_new);
+    tok_lease_end(&a);
+    OK(begin(&b, 2, SECOND));
+    assert_true(b.is_new);
+    tok_lease_end(&b);
+    b.want_new = true;
+    OK(begin(&b, 2, SECOND));
+    assert_false(b.is_new); /* both are open, and idle */
+    tok_lease_end(&b);
+    assert_int_equal(token->pool.open, 2);
+}
+
+TEST(an_idle_session_whose_number_was_given_out_again_is_not_lent_nor_closed)
+{
+    struct tok_lease a = { .token = NULL };
+    struct tok_lease b = { .token = NULL };
+    struct tok_lease c = { .token = NULL, .want_new = true };
+    CK_SESSION_HANDLE stale;
+
+    furnish();
+    mock->reuses_handles = true;
+    OK(begin(&a, 0, SECOND));
+    OK(begin(&b, 0, SECOND));
+    stale = a.session;
+    tok_lease_end(&a);
+    tok_lease_end(&b);
+    assert_int_equal(token->pool.num_idle, 2);
+    memset(mock->sessions, 0, sizeof(mock->sessions)); /* the token lost them */
+    mock->open_sessions = 0;
+    OK(begin(&c, 0, SECOND));
+    assert_int_equal(c.session, stale);
+    assert_int_equal(token->pool.num_idle, 1);
+    assert_int_equal(token->pool.open, 2);
+    assert_int_equal(mock->calls[MOCK_CloseSession], 0);
+    tok_lease_end(&c);
+}
+
+/* How many sessions are open after a burst of threads, and `leases` leases of one thread after it. */
+static unsigned after_burst(unsigned burst, unsigned leases, unsigned idle_sessions)
+{
+    struct tok_lease many[MOCK_MOST_SESSIONS] = { { .token = NULL } };
+
+    for (unsigned i = 0; i < burst; i++) {
+        OK(begin(&many[i], 0, SECOND));
+    }
+    for (unsigned i = 0; i < burst; i++) {
+        tok_lease_end(&many[i]);
+    }
+    for (unsigned i = 0; i < leases; i++) {
+        struct tok_lease lease = { .idle_sessions = idle_sessions };
+
+        OK(begin(&lease, 0, SECOND));
+        tok_lease_end(&lease);
+    }
+    assert_int_equal(token->pool.open, mock->open_sessions);
+    return mock->open_sessions;
+}
+
+TEST(sessions_that_nobody_needs_any_more_are_closed_but_for_some)
+{
+    furnish();
+    assert_int_equal(after_burst(40, 100, 4), 40); /* it may come again */
+    assert_int_equal(after_burst(40, 1000, 4), 5); /* four idle ones, and the one in use */
+}
+
+TEST(bursts_that_come_again_open_no_session_again)
+{
+    unsigned opened;
+
+    furnish();
+    assert_int_equal(after_burst(40, 100, 4), 40);
+    opened = mock->calls[MOCK_OpenSession];
+    for (int i = 0; i < 20; i++) {
+        assert_int_equal(after_burst(40, 100, 4), 40);
+    }
+    assert_int_equal(mock->calls[MOCK_OpenSession], opened);
+    assert_int_equal(mock->calls[MOCK_CloseSession], 0);
+}
+
+static void *sign_and_hang(void *arg)
+{
+    struct tok_lease *lease = arg;
+
+    OK(begin(lease, 0, 50000));
+    (void)TOK_CALL(lease->functions, C_GetSlotInfo, 0, &(CK_SLOT_INFO){ .flags = 0 });
+    tok_lease_end(lease);
+    return NULL;
+}
+
+static bool overdue(void)
+{
+    LOCKED(&token->lock);
+    return tok_pool_overdue(&token->pool, clock_us()) != NULL;
+}
+
+TEST(a_call_that_does_not_return_is_overdue_until_another_is_served)
+{
+    struct tok_lease hanging = { .token = NULL };
+    struct tok_lease waiting = { .token = NULL };
+    struct tok_lease good = { .token = NULL };
+    pthread_t thread;
+
+    furnish();
+    mock->hang = 1u << MOCK_GetSlotInfo;
+    assert_int_equal(pthread_create(&thread, NULL, sign_and_hang, &hanging), 0);
+    while (mock->hung == 0) {
+        clock_sleep_us(1000);
+    }
+    assert_false(overdue());
+    FAILS(begin(&waiting, 1, 100000), TOK_CODE_DEADLINE);
+    SAYS("is in C_GetSlotInfo and began 0.");
+    assert_true(overdue());
+    OK(begin(&good, 0, SECOND)); /* another session serves: the token is not dead */
+    tok_lease_end(&good);
+    assert_false(overdue());
+    mock->hang = 0;
+    assert_int_equal(pthread_join(thread, NULL), 0);
 }
 
 TEST(the_login_goes_with_the_last_session)
@@ -289,6 +419,18 @@ TEST(a_session_that_the_module_forgot_is_not_closed_since_its_number_may_be_anot
 {
     struct tok_result lost = tok_fail_ckr("C_Sign", CKR_SESSION_HANDLE_INVALID);
     struct tok_lease a = { .token = NULL };
+
+    furnish();
+    OK(begin(&a, 0, SECOND));
+    tok_note_failure(&a, &lost);
+    tok_lease_end(&a);
+    assert_int_equal(mock->calls[MOCK_CloseSession], 0);
+    assert_int_equal(token->pool.open, 0);
+}
+
+TEST(a_number_that_is_given_out_again_while_a_thread_still_uses_it_is_not_shared)
+{
+    struct tok_lease a = { .token = NULL };
     struct tok_lease b = { .token = NULL };
 
     furnish();
@@ -297,12 +439,12 @@ TEST(a_session_that_the_module_forgot_is_not_closed_since_its_number_may_be_anot
     mock->sessions[0].open = false; /* the token lost it */
     mock->open_sessions = 0;
     OK(begin(&b, 0, SECOND));
-    assert_int_equal(a.session, b.session);
-    tok_note_failure(&a, &lost);
+    assert_int_not_equal(a.session, b.session);
+    assert_int_equal(token->pool.open, 2);
+    assert_int_equal(mock->open_sessions, 2);
     tok_lease_end(&a);
-    assert_int_equal(mock->open_sessions, 1);
-    assert_int_equal(token->pool.open, 1);
     tok_lease_end(&b);
+    assert_int_equal(token->pool.num_idle, 2);
 }
 
 int main(void)
@@ -319,11 +461,17 @@ int main(void)
         cmocka_unit_test(eight_threads_share_two_sessions),
         cmocka_unit_test(eight_threads_share_one_session),
         cmocka_unit_test(a_session_of_an_older_epoch_is_let_be),
-        cmocka_unit_test(draining_closes_what_is_idle_in_that_epoch),
+        cmocka_unit_test(a_learnt_limit_is_tried_again_after_a_while),
+        cmocka_unit_test(who_wants_a_new_session_gets_one_unless_there_are_no_more),
+        cmocka_unit_test(an_idle_session_whose_number_was_given_out_again_is_not_lent_nor_closed),
+        cmocka_unit_test(sessions_that_nobody_needs_any_more_are_closed_but_for_some),
+        cmocka_unit_test(bursts_that_come_again_open_no_session_again),
+        cmocka_unit_test(a_call_that_does_not_return_is_overdue_until_another_is_served),
         cmocka_unit_test(the_login_goes_with_the_last_session),
         cmocka_unit_test(who_waits_is_served_when_a_session_comes_back),
         cmocka_unit_test(who_leaves_the_queue_early_locks_nobody_out),
         cmocka_unit_test(a_session_that_the_module_forgot_is_not_closed_since_its_number_may_be_anothers),
+        cmocka_unit_test(a_number_that_is_given_out_again_while_a_thread_still_uses_it_is_not_shared),
     };
 
     return RUN(tests);

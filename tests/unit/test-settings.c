@@ -20,6 +20,8 @@ TEST(the_defaults_are_cautious)
     assert_int_equal(settings.login, TOK_LOGIN_AUTO);
     assert_false(settings.load_early);
     assert_int_equal(settings.max_sessions, 0);
+    assert_int_equal(settings.idle_sessions, 0); /* the pool knows the default */
+    assert_false(settings.never_reinit);
     assert_int_equal(settings.deadline_us, 10 * 1000 * 1000);
     assert_int_equal(settings.require, 0);
     assert_false(settings.trust_files);

@@ -24,7 +24,7 @@ static size_t num_matching(const char *text, struct tok_token **out_last)
 
     OK(tok_uri_parse(&uri, text, TOK_URI_FROM_APPLICATION));
     for (;;) {
-        OK(tok_token_matching(&token, module, uri));
+        OK(tok_token_matching(&token, module, uri, clock_us() + 10 * SECOND));
         if (token == NULL) {
             return count;
         }
@@ -83,7 +83,7 @@ TEST(a_slot_that_fails_hides_no_other)
     mock_token(mock, "good");
     mock_fails(mock, MOCK_GetTokenInfo, CKR_DEVICE_ERROR, 0, 1);
     assert_string_equal(mock_looked(module)->label, "good");
-    OK(tok_tokens_look(module)); /* and the next look sees it */
+    OK(tok_tokens_look(module, clock_us() + 10 * SECOND)); /* and the next look sees it */
     assert_int_equal(num_present(), 2);
 }
 
@@ -92,7 +92,7 @@ TEST(a_look_that_fails_names_module_and_function)
     mock = mock_load(&module);
     mock_fails(mock, MOCK_GetSlotList, CKR_DEVICE_ERROR, 0, 1);
     OK(tok_module_start(module, clock_us() + SECOND));
-    FAILS_CKR(tok_tokens_look(module), CKR_DEVICE_ERROR);
+    FAILS_CKR(tok_tokens_look(module, clock_us() + 10 * SECOND), CKR_DEVICE_ERROR);
     SAYS("C_GetSlotList");
     SAYS(mock_path);
 }
@@ -105,10 +105,10 @@ TEST(a_token_that_comes_back_is_the_same)
     mock_token(mock, "test");
     token = mock_looked(module);
     mock->tokens[0].present = false;
-    OK(tok_tokens_look(module));
+    OK(tok_tokens_look(module, clock_us() + 10 * SECOND));
     assert_false(token->present);
     mock->tokens[0].present = true;
-    OK(tok_tokens_look(module));
+    OK(tok_tokens_look(module, clock_us() + 10 * SECOND));
     assert_true(token->present);
     assert_ptr_equal(module->tokens, token);
     assert_null(token->next);
@@ -123,7 +123,7 @@ TEST(a_token_that_moves_is_the_same_but_its_sessions_are_gone)
     token = mock_looked(module);
     token->login = TOK_LOGGED_IN;
     mock->tokens[0].slot = 7;
-    OK(tok_tokens_look(module));
+    OK(tok_tokens_look(module, clock_us() + 10 * SECOND));
     assert_ptr_equal(module->tokens, token);
     assert_null(token->next);
     assert_int_equal(token->slot, 7);
@@ -141,7 +141,7 @@ TEST(tokens_that_look_alike_are_two)
     first = mock_looked(module);
     assert_non_null(first->next);
     assert_null(first->next->next);
-    OK(tok_tokens_look(module));
+    OK(tok_tokens_look(module, clock_us() + 10 * SECOND));
     assert_null(first->next->next);
     assert_int_equal(first->slot, 0);
     assert_int_equal(first->next->slot, 1);
@@ -210,7 +210,7 @@ TEST(a_uri_means_the_tokens_that_match_and_are_present)
     assert_int_equal(num_matching("pkcs11:library-manufacturer=Mock", &last), 3);
     assert_int_equal(num_matching("pkcs11:library-manufacturer=Other", &last), 0);
     mock->tokens[1].present = false;
-    OK(tok_tokens_look(module));
+    OK(tok_tokens_look(module, clock_us() + 10 * SECOND));
     assert_int_equal(num_matching("pkcs11:token=b", &last), 1);
 }
 

@@ -1,0 +1,59 @@
+#include "pkcs11/breaker.h"
+
+#include "base/text.h"
+
+#define FIRST_PAUSE_US (UINT64_C(1) * 1000 * 1000)
+#define LONGEST_PAUSE_US (UINT64_C(30) * 1000 * 1000)
+
+void tok_breaker_trip(struct tok_breaker *breaker, uint64_t now_us, uint64_t since_us, bool at_once, const char *why)
+{
+    struct text text = TEXT_OVER(breaker->why);
+
+    if (tok_breaker_is_open(breaker)) {
+        return; /* the probes decide when it is asked next */
+    }
+    breaker->probing = false;
+    breaker->since_us = since_us;
+    breaker->pause_us = FIRST_PAUSE_US;
+    breaker->probe_us = at_once ? now_us : now_us + FIRST_PAUSE_US;
+    text_put(&text, why);
+    atomic_store(&breaker->open, true);
+}
+
+bool tok_breaker_probe(struct tok_breaker *breaker, uint64_t now_us)
+{
+    if (breaker->probing || now_us < breaker->probe_us) {
+        return false;
+    }
+    breaker->probing = true;
+    breaker->probe_us = now_us;
+    return true;
+}
+
+void tok_breaker_probed(struct tok_breaker *breaker, uint64_t now_us)
+{
+    breaker->probing = false;
+    breaker->probe_us = now_us + breaker->pause_us;
+    breaker->pause_us = breaker->pause_us * 2 < LONGEST_PAUSE_US ? breaker->pause_us * 2 : LONGEST_PAUSE_US;
+}
+
+void tok_breaker_close(struct tok_breaker *breaker)
+{
+    breaker->probing = false;
+    atomic_store(&breaker->open, false);
+}
+
+static double seconds(uint64_t later_us, uint64_t earlier_us)
+{
+    return later_us > earlier_us ? (double)(later_us - earlier_us) / 1e6 : 0;
+}
+
+struct tok_result tok_breaker_refusal(const struct tok_breaker *breaker, uint64_t now_us)
+{
+    if (breaker->probing) {
+        return tok_fail(TOK_CODE_UNAVAILABLE, "no answer for %.1f s (%s); it is being asked again since %.1f s",
+                        seconds(now_us, breaker->since_us), breaker->why, seconds(now_us, breaker->probe_us));
+    }
+    return tok_fail(TOK_CODE_UNAVAILABLE, "no answer for %.1f s (%s); it is asked again in %.1f s",
+                    seconds(now_us, breaker->since_us), breaker->why, seconds(breaker->probe_us, now_us));
+}

@@ -1,0 +1,51 @@
+/* Known oddities of modules: a table of rows, each with its reason and a test.
+ *
+ * Whether a module is the one a row means is told by its file's name or by what C_GetInfo says of it, so that one
+ * behind a counting or logging module is known, too. What the configuration says of a token (token.NAME.quirks) comes
+ * first. For pkcs11/module.c, find.c and recover.c. */
+#ifndef SIGNET_PKCS11_QUIRKS_H
+#define SIGNET_PKCS11_QUIRKS_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "pkcs11/cryptoki.h"
+#include "pkcs11/result.h"
+
+struct tok_module;
+struct tok_token;
+struct tok_settings;
+
+/* What to do where C_Initialize in a forked child says that the module is initialised already: it does not know of the
+ * fork, and goes on with a copy of its parent's state. From the least careful to the most. */
+enum tok_fork {
+    TOK_FORK_UNSAID,
+    TOK_FORK_SHARE,    /* use the copy: everything is in the process's own memory, random numbers are not repeated */
+    TOK_FORK_FINALIZE, /* C_Finalize and C_Initialize in the child: that does not reach the parent */
+    TOK_FORK_REFUSE,   /* neither: the child gets an error that says how to avoid it */
+};
+
+struct tok_quirk {
+    const char *file;         /* a pattern (fnmatch) for the file's name; NULL: any */
+    const char *manufacturer; /* of C_GetInfo, without the padding; NULL: no row by it */
+    enum tok_fork fork;
+    bool start_may_miss; /* C_Initialize overlooks a token that another process is writing to just then, and never
+                            looks again */
+    const char *reason;
+};
+
+/* tok_quirk_of is the row for a module; `info` may be NULL. Never NULL: the last row is for all others. Static. */
+const struct tok_quirk *tok_quirk_of(const char *path, const CK_INFO *info);
+
+/* tok_quirks_note keeps with the token what the configuration says of it, for a child that may have to know it before
+ * it sees the token. */
+void tok_quirks_note(struct tok_token *token, const struct tok_settings *settings);
+
+/* tok_quirks_fork is what to do with this module in a child, and why (static). */
+enum tok_fork tok_quirks_fork(struct tok_module *module, const char **out_reason);
+
+/* tok_quirks_may_miss: may a token be there that the module does not show until it is initialised again, and can that
+ * be done because nobody uses it? */
+bool tok_quirks_may_miss(struct tok_module *module, uint64_t deadline_us);
+
+#endif

@@ -1,0 +1,442 @@
+/* What forked processes do with a key on a token.    forks STORY FOLDER [NUMBER]
+ *
+ * FOLDER is that of tests/tls/setup.sh. A child is judged by its exit status, and by the clock: one that hangs is ended
+ * by SIGALRM and told by its backtrace. Prints TAP. */
+#include <errno.h>
+#include <execinfo.h>
+#include <fcntl.h>
+#include <openssl/evp.h>
+#include <openssl/pem.h>
+#include <openssl/store.h>
+#include <openssl/ui.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdatomic.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/prctl.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+
+#include <p11-kit/pkcs11.h>
+
+#include "../lib/tap.h"
+#include "../token/counts.h"
+
+#define CHILD_SECONDS 15
+#define NUM_THREADS 6
+
+static const char *folder;
+static char key_path[512];
+
+static void on_alarm(int number)
+{
+    void *frames[40];
+
+    (void)number;
+    (void)!write(STDERR_FILENO, "# a child hangs in:\n", 20);
+    backtrace_symbols_fd(frames, backtrace(frames, 40), STDERR_FILENO);
+    _exit(99);
+}
+
+/* In a child: it must not outlive the test, nor hang unseen. */
+static void child_begins(void)
+{
+    prctl(PR_SET_PDEATHSIG, SIGKILL);
+    signal(SIGALRM, on_alarm);
+    alarm(CHILD_SECONDS);
+}
+
+static EVP_PKEY *key_load(const char *path)
+{
+    BIO *file = BIO_new_file(path, "r");
+    EVP_PKEY *key = file == NULL ? NULL : PEM_read_bio_PrivateKey(file, NULL, NULL, NULL);
+
+    BIO_free(file);
+    return key;
+}
+
+/* By URI, so that whoever has to type the PIN is asked now. */
+static EVP_PKEY *key_load_asking(pem_password_cb *typist)
+{
+    UI_METHOD *ui = UI_UTIL_wrap_read_pem_callback(typist, 0);
+    OSSL_STORE_CTX *store = OSSL_STORE_open("pkcs11:token=test;object=ec;type=private", ui, NULL, NULL, NULL);
+    EVP_PKEY *key = NULL;
+
+    while (store != NULL && key == NULL && !OSSL_STORE_eof(store)) {
+        OSSL_STORE_INFO *info = OSSL_STORE_load(store);
+
+        key = info == NULL ? NULL : OSSL_STORE_INFO_get1_PKEY(info);
+        OSSL_STORE_INFO_free(info);
+    }
+    OSSL_STORE_close(store);
+    UI_destroy_method(ui);
+    return key;
+}
+
+/* Signs, and verifies with the public half. */
+static int signs(EVP_PKEY *key)
+{
+    unsigned char text[] = "good morning";
+    unsigned char signature[1024];
+    size_t len = sizeof(signature);
+    EVP_MD_CTX *ctx = EVP_MD_CTX_new();
+    int good = ctx != NULL && EVP_DigestSignInit_ex(ctx, NULL, "SHA256", NULL, NULL, key, NULL) == 1 &&
+               EVP_DigestSign(ctx, signature, &len, text, sizeof(text)) == 1;
+
+    EVP_MD_CTX_free(ctx);
+    return good;
+}
+
+static int verdict(int good)
+{
+    if (!good) {
+        ERR_print_errors_fp(stderr);
+    }
+    fflush(stderr);
+    return good ? 0 : 1;
+}
+
+/* Waits for a child: its exit status, or 128 + a signal. */
+static int ended(pid_t pid)
+{
+    int status = 0;
+
+    while (waitpid(pid, &status, 0) == -1 && errno == EINTR) {
+    }
+    return WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
+}
+
+/* Starts `count` children that all do `what` at one moment, and returns how many did it well. */
+static unsigned at_once(unsigned count, int (*what)(EVP_PKEY *key), EVP_PKEY *key)
+{
+    int gate[2];
+    pid_t pids[1000];
+    unsigned good = 0;
+
+    if (count > 1000 || pipe(gate) != 0) {
+        return 0;
+    }
+    fflush(NULL);
+    for (unsigned i = 0; i < count; i++) {
+        pids[i] = fork();
+        if (pids[i] == 0) {
+            char byte;
+
+            child_begins();
+            close(gate[1]);
+            (void)!read(gate[0], &byte, 1); /* ends when the parent closes it */
+            _exit(verdict(what(key)));
+        }
+    }
+    close(gate[0]);
+    close(gate[1]);
+    for (unsigned i = 0; i < count; i++) {
+        good += ended(pids[i]) == 0;
+    }
+    return good;
+}
+
+/* --- a wrong PIN -------------------------------------------------------------------------------------------------- */
+
+/* Whether signing fails and one of two texts is the reason on OpenSSL's queue. */
+static int fails_saying(EVP_PKEY *key, const char *text, const char *or_text)
+{
+    const char *data;
+    int flags;
+    int told = 0;
+
+    if (signs(key)) {
+        return 0;
+    }
+    while (ERR_get_error_all(NULL, NULL, NULL, &data, &flags) != 0) {
+        if ((flags & ERR_TXT_STRING) == 0) {
+            continue;
+        }
+        if (strstr(data, text) != NULL || strstr(data, or_text) != NULL) {
+            told = 1;
+        } else {
+            fprintf(stderr, "# it says: %s\n", data);
+        }
+    }
+    return told;
+}
+
+/* It was refused, now or before. */
+static int is_refused(EVP_PKEY *key)
+{
+    return fails_saying(key, "CKR_PIN_INCORRECT", "was refused before");
+}
+
+static int is_not_known(EVP_PKEY *key)
+{
+    return fails_saying(key, "died before the token answered", "died before the token answered");
+}
+
+static const struct counts *counts_map(const char *path)
+{
+    int fd = path == NULL ? -1 : open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+    void *map;
+
+    if (fd < 0 || ftruncate(fd, sizeof(struct counts)) != 0) {
+        return NULL;
+    }
+    map = mmap(NULL, sizeof(struct counts), PROT_READ, MAP_SHARED, fd, 0);
+    close(fd);
+    return map == MAP_FAILED ? NULL : map;
+}
+
+static void wrong_pin(unsigned count)
+{
+    EVP_PKEY *key = key_load(key_path);
+
+    ok(key != NULL, "the parent loads a key file");
+    ok(at_once(count, is_refused, key) == count, "each of %u children is told that the PIN is wrong", count);
+    ok(is_refused(key), "and so is the parent");
+    EVP_PKEY_free(key);
+}
+
+/* The first child is killed while it is inside C_Login. */
+static void died(unsigned count)
+{
+    EVP_PKEY *key = key_load(key_path);
+    const struct counts *counts = counts_map(getenv("SIGNET_TEST_COUNTS"));
+    pid_t pid;
+
+    if (!ok(key != NULL && counts != NULL, "the parent loads a key file")) {
+        return;
+    }
+    fflush(NULL);
+    pid = fork();
+    if (pid == 0) {
+        child_begins();
+        _exit(verdict(signs(key)));
+    }
+    for (int tries = 0; tries < 10000 && counts->calls[COUNT_Login] == 0; tries++) {
+        usleep(1000);
+    }
+    kill(pid, SIGKILL);
+    ok(ended(pid) == 128 + SIGKILL, "a child is killed in C_Login");
+    ok(at_once(count, is_not_known, key) == count, "%u children are told that nobody knows whether the PIN is right",
+       count);
+    EVP_PKEY_free(key);
+}
+
+/* The file of the PIN is corrected after children tried the wrong one. */
+static void corrected_pin(unsigned count)
+{
+    EVP_PKEY *key = key_load(key_path);
+    char path[512];
+    FILE *pin;
+
+    ok(at_once(count, is_refused, key) == count, "%u children find the PIN wrong", count);
+    snprintf(path, sizeof(path), "%s/wrong-pin", folder);
+    pin = fopen(path, "w");
+    ok(pin != NULL && fprintf(pin, "24680\n") > 0 && fclose(pin) == 0, "its file is corrected");
+    ok(at_once(count, signs, key) == count, "then %u children sign", count);
+    EVP_PKEY_free(key);
+}
+
+/* --- a busy parent ------------------------------------------------------------------------------------------------ */
+
+static _Atomic int stop;
+static _Atomic unsigned failures;
+static _Atomic unsigned long signatures;
+
+static void *sign_on(void *vkey)
+{
+    while (!stop) {
+        if (signs(vkey)) {
+            signatures++;
+        } else {
+            failures++;
+            ERR_print_errors_fp(stderr);
+        }
+    }
+    return NULL;
+}
+
+/* Loads the key again and again, so that there is always one to be found. */
+static void *load_on(void *arg)
+{
+    (void)arg;
+    while (!stop) {
+        EVP_PKEY *key = key_load(key_path);
+
+        if (key == NULL || !signs(key)) {
+            failures++;
+            ERR_print_errors_fp(stderr);
+        }
+        EVP_PKEY_free(key);
+    }
+    return NULL;
+}
+
+static void busy(unsigned count)
+{
+    EVP_PKEY *key = key_load(key_path);
+    pthread_t threads[NUM_THREADS];
+    unsigned good = 0;
+    unsigned hung = 0;
+
+    if (!ok(key != NULL && signs(key), "the parent signs")) {
+        return;
+    }
+    for (int i = 0; i < NUM_THREADS; i++) {
+        pthread_create(&threads[i], NULL, i % 2 == 0 ? sign_on : load_on, key);
+    }
+    for (unsigned i = 0; i < count; i++) {
+        int status;
+        pid_t pid;
+
+        fflush(NULL);
+        pid = fork();
+        if (pid == 0) {
+            child_begins();
+            _exit(verdict(signs(key)));
+        }
+        status = ended(pid);
+        good += status == 0;
+        hung += status == 99;
+    }
+    stop = 1;
+    for (int i = 0; i < NUM_THREADS; i++) {
+        pthread_join(threads[i], NULL);
+    }
+    ok(good == count, "%u of %u children of a busy parent sign (%u hang)", good, count, hung);
+    ok(failures == 0 && signatures > 0, "and its own threads never fail (%lu signatures)", (unsigned long)signatures);
+    ok(signs(key), "afterwards it signs");
+    EVP_PKEY_free(key);
+}
+
+/* --- families ----------------------------------------------------------------------------------------------------- */
+
+static int signs_and_so_does_its_child(EVP_PKEY *key)
+{
+    pid_t pid;
+    int good = signs(key);
+
+    fflush(NULL);
+    pid = fork();
+    if (pid == 0) {
+        child_begins();
+        _exit(verdict(signs(key)));
+    }
+    return good && ended(pid) == 0 && signs(key);
+}
+
+static int child_forks_before_it_signs(EVP_PKEY *key)
+{
+    pid_t pid;
+
+    fflush(NULL);
+    pid = fork();
+    if (pid == 0) {
+        child_begins();
+        _exit(verdict(signs_and_so_does_its_child(key)));
+    }
+    return ended(pid) == 0 && signs(key);
+}
+
+static void family(unsigned count)
+{
+    EVP_PKEY *key = key_load(key_path);
+
+    ok(at_once(count, signs, key) == count, "%u children sign before the parent ever did", count);
+    ok(key != NULL && signs(key), "then the parent does");
+    ok(at_once(count, signs, key) == count, "%u children sign", count);
+    ok(at_once(count, signs_and_so_does_its_child, key) == count, "%u children and grandchildren sign", count);
+    ok(at_once(count, child_forks_before_it_signs, key) == count, "so do grandchildren of a child that did not");
+    ok(signs(key), "and the parent as before");
+    EVP_PKEY_free(key);
+}
+
+/* --- a prompt ----------------------------------------------------------------------------------------------------- */
+
+static int asked[2];
+static int answer[2];
+
+/* The parent's thread waits here until a byte comes. */
+static int slow_typist(char *buffer, int size, int rw, void *arg)
+{
+    char byte;
+
+    (void)rw;
+    (void)arg;
+    (void)!write(asked[1], "?", 1);
+    (void)!read(answer[0], &byte, 1);
+    return snprintf(buffer, (size_t)size, "24680");
+}
+
+static int fast_typist(char *buffer, int size, int rw, void *arg)
+{
+    (void)rw;
+    (void)arg;
+    return snprintf(buffer, (size_t)size, "24680");
+}
+
+static void *load_and_sign(void *arg)
+{
+    EVP_PKEY *key = key_load_asking(slow_typist);
+    int good = key != NULL && signs(key);
+
+    if (!good) {
+        ERR_print_errors_fp(stderr);
+    }
+    EVP_PKEY_free(key);
+    return good ? arg : NULL;
+}
+
+static int loads_and_signs(EVP_PKEY *key)
+{
+    int good;
+
+    (void)key;
+    key = key_load_asking(fast_typist);
+    good = key != NULL && signs(key);
+    EVP_PKEY_free(key);
+    return good;
+}
+
+static void prompt(unsigned count)
+{
+    pthread_t thread;
+    void *told = NULL;
+    char byte;
+
+    if (pipe(asked) != 0 || pipe(answer) != 0 || pthread_create(&thread, NULL, load_and_sign, asked) != 0) {
+        return;
+    }
+    (void)!read(asked[0], &byte, 1);
+    ok(at_once(count, loads_and_signs, NULL) == count, "%u children sign while the parent is asked for its PIN", count);
+    (void)!write(answer[1], "!", 1);
+    pthread_join(thread, &told);
+    ok(told == asked, "and the parent does when it was given");
+}
+
+int main(int argc, char **argv)
+{
+    static const struct {
+        const char *name;
+        void (*tell)(unsigned count);
+        unsigned count;
+    } stories[] = {
+        { "wrong-pin", wrong_pin, 16 }, { "died", died, 15 },    { "corrected-pin", corrected_pin, 8 },
+        { "busy", busy, 400 },          { "family", family, 8 }, { "prompt", prompt, 4 },
+    };
+
+    if (argc < 3) {
+        return 2;
+    }
+    alarm(300); /* a parent that hangs ends the test, too */
+    folder = argv[2];
+    snprintf(key_path, sizeof(key_path), "%s/ec.key", folder);
+    for (size_t i = 0; i < sizeof(stories) / sizeof(stories[0]); i++) {
+        if (strcmp(stories[i].name, argv[1]) == 0) {
+            stories[i].tell(argc > 3 ? (unsigned)atoi(argv[3]) : stories[i].count);
+        }
+    }
+    return tap_done();
+}
