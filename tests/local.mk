@@ -4,12 +4,14 @@ SH_LOG_DRIVER = $(LOG_DRIVER)
 SH_LOG_COMPILER = $(SHELL)
 TEST_EXTENSIONS = .sh
 AM_TESTS_ENVIRONMENT = abs_top_srcdir='$(abs_top_srcdir)' abs_top_builddir='$(abs_top_builddir)' \
-    SANITIZER='$(SANITIZER)' CC='$(CC)'; \
+    SANITIZER='$(SANITIZER)' CC='$(CC)' P11KIT_CFLAGS='$(P11KIT_CFLAGS)'; \
     ASAN_OPTIONS=allocator_may_return_null=1; \
-    export abs_top_srcdir abs_top_builddir SANITIZER CC ASAN_OPTIONS;
+    export abs_top_srcdir abs_top_builddir SANITIZER CC P11KIT_CFLAGS ASAN_OPTIONS;
 
+# A Cryptoki in front of any other, that counts and misbehaves.
+control = tests/token/control.c tests/token/control.h tests/token/counts.h tests/token/functions.h tests/token/ckr.h
 check_LTLIBRARIES += tests/token/token-counter.la
-tests_token_token_counter_la_SOURCES = tests/token/token-counter.c tests/token/counts.h
+tests_token_token_counter_la_SOURCES = tests/token/token-counter.c tests/token/misbehave.c tests/token/misbehave.h $(control)
 tests_token_token_counter_la_CFLAGS = $(AM_CFLAGS) $(P11KIT_CFLAGS)
 tests_token_token_counter_la_LDFLAGS = $(AM_LDFLAGS) -module -avoid-version -rpath /nowhere
 
@@ -19,9 +21,14 @@ tests_token_token_login_la_SOURCES = tests/token/token-login.c
 tests_token_token_login_la_CFLAGS = -std=gnu11 $(WARN_CFLAGS) $(P11KIT_CFLAGS)
 tests_token_token_login_la_LDFLAGS = -module -avoid-version -rpath /nowhere
 
-check_PROGRAMS += tests/token/show-counts
-tests_token_show_counts_SOURCES = tests/token/show-counts.c tests/token/counts.h
-tests_token_show_counts_CFLAGS = $(AM_CFLAGS) $(P11KIT_CFLAGS)
+check_PROGRAMS += tests/token/show-counts tests/token/set-faults
+tests_token_show_counts_SOURCES = tests/token/show-counts.c $(control)
+tests_token_set_faults_SOURCES = tests/token/set-faults.c $(control)
+
+check_PROGRAMS += tests/token/check-counter
+tests_token_check_counter_SOURCES = tests/token/check-counter.c $(control) tests/lib/tap.h
+tests_token_check_counter_CFLAGS = $(AM_CFLAGS) $(CRYPTO_CFLAGS) $(P11KIT_CFLAGS)
+tests_token_check_counter_LDADD = $(CRYPTO_LIBS) -ldl
 
 noinst_PROGRAMS += tests/token/ask-secret
 tests_token_ask_secret_SOURCES = tests/token/ask-secret.c
@@ -38,7 +45,8 @@ tests_tls_order_CFLAGS = $(AM_CFLAGS) $(SSL_CFLAGS)
 tests_tls_order_LDADD = $(SSL_LIBS) $(CRYPTO_LIBS)
 
 check_PROGRAMS += tests/tls/calls
-tests_tls_calls_SOURCES = tests/tls/calls.c tests/tls/pair.c tests/tls/pair.h tests/lib/tap.h tests/token/counts.h
+tests_tls_calls_SOURCES = tests/tls/calls.c tests/tls/pair.c tests/tls/pair.h tests/lib/tap.h tests/token/counts.h \
+    tests/token/functions.h
 tests_tls_calls_CFLAGS = $(AM_CFLAGS) $(SSL_CFLAGS) $(P11KIT_CFLAGS)
 tests_tls_calls_LDADD = $(SSL_LIBS) $(CRYPTO_LIBS)
 
@@ -48,7 +56,8 @@ tests_tls_signed_CFLAGS = $(AM_CFLAGS) $(SSL_CFLAGS)
 tests_tls_signed_LDADD = $(SSL_LIBS) $(CRYPTO_LIBS)
 
 shell_tests = tests/tool/keys.sh tests/tool/errors.sh tests/tls/handshakes.sh tests/tls/order.sh tests/tls/calls.sh \
-    tests/tool/exit.sh tests/tls/programs.sh tests/tls/signed.sh
+    tests/tool/exit.sh tests/tls/programs.sh tests/tls/signed.sh \
+    tests/token/counter.sh
 TESTS += $(shell_tests)
 if !SANITIZED
 TESTS += tests/tls/valgrind.sh
