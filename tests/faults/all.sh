@@ -18,6 +18,7 @@ lines() {
 }
 
 lines sh "$folder/figures.sh" full
+lines sh "$folder/many.sh"
 sh "$folder/run.sh" full 2>&1 | tee "$out"
 last=$(grep '^[0-9]* passed, [0-9]* failed$' "$out" | tail -n 1)
 [ -n "$last" ] || last="0 passed, 1 failed" # it ended early

@@ -47,7 +47,7 @@ int app_files(const char *folder)
     return public_ec != NULL && public_rsa != NULL && cipher_len > 0;
 }
 
-static EVP_PKEY *load_by_uri(const char *uri)
+EVP_PKEY *app_load(const char *uri)
 {
     OSSL_STORE_CTX *store = OSSL_STORE_open(uri, NULL, NULL, NULL, NULL);
     EVP_PKEY *key = NULL;
@@ -110,7 +110,7 @@ static int step_do(struct app *app, enum step step)
 {
     if (step == STEP_LOAD_EC || (step == STEP_SIGN_EC && app->ec == NULL)) {
         EVP_PKEY_free(app->ec);
-        app->ec = load_by_uri(EC_URI);
+        app->ec = app_load(EC_URI);
     }
     if (step == STEP_LOAD_RSA || (step > STEP_LOAD_RSA && app->rsa == NULL)) {
         EVP_PKEY_free(app->rsa);

@@ -31,6 +31,7 @@ int app_files(const char *folder);
 /* app_step does one step, loading the key first that it needs. True if it went well; else `trouble` tells. Either way
  * the queue is empty afterwards. */
 int app_step(struct app *app, enum step step, struct trouble *trouble);
+EVP_PKEY *app_load(const char *uri); /* by OSSL_STORE; NULL on failure */
 const char *app_step_name(enum step step);
 void app_end(struct app *app);
 

@@ -47,11 +47,11 @@ __attribute__((format(printf, 1, 2))) static void complain(const char *format, .
 const char *variant_name(enum variant variant)
 {
     static const char *const names[NUM_VARIANTS] = {
-        [ONCE] = "once",
-        [ONCE_LEFT] = "once, its operation left active",
-        [ONCE_AMONG] = "once, among eight threads",
-        [ALWAYS] = "always",
-        [ALWAYS_AMONG] = "always, under eight threads",
+        [ONCE] = "fails once",
+        [ONCE_LEFT] = "fails once, its operation left active",
+        [ONCE_AMONG] = "fails once, among eight threads",
+        [ALWAYS] = "fails always",
+        [ALWAYS_AMONG] = "fails always, under eight threads",
         [HANGS_AMONG] = "hangs, among eight threads",
     };
 

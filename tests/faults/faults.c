@@ -85,7 +85,7 @@ static void tell_complaint(const struct worker *worker)
     const struct fault_case *what = &worker->now;
     char *rest = worker->report;
 
-    printf("# C_%s, %s, CKR_%s\n", count_name(what->function), variant_name(what->variant),
+    printf("# C_%s %s, CKR_%s\n", count_name(what->function), variant_name(what->variant),
            ckr_name(what->rv) == NULL ? "?" : ckr_name(what->rv));
     if (failed[what->function][what->variant] > MOST_COMPLAINTS) {
         return;
@@ -189,7 +189,7 @@ static void run_function(enum count which, enum variant variant)
         worker_begin(workers_wait(0), &what);
     }
     workers_wait(1);
-    snprintf(sentence, sizeof(sentence), "C_%s fails %s: %u of %u", count_name(which), variant_name(variant),
+    snprintf(sentence, sizeof(sentence), "C_%s %s: %u of %u", count_name(which), variant_name(variant),
              passed[which][variant], passed[which][variant] + failed[which][variant]);
     tap(failed[which][variant] == 0, sentence);
 }
