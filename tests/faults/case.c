@@ -92,6 +92,8 @@ static int is_answer(void)
                now->rv == CKR_BUFFER_TOO_SMALL;
     case COUNT_GetSlotList:
         return now->rv == CKR_BUFFER_TOO_SMALL;
+    case COUNT_Initialize:
+        return now->rv == CKR_CRYPTOKI_ALREADY_INITIALIZED; /* a lie; what the next call says is true */
     default:
         return 0;
     }

@@ -8,4 +8,5 @@ for number in 0 1; do
     cp -r "$work/tokens" "$work/tokens-$number"
     sed "s,/tokens\$,/tokens-$number," "$SOFTHSM2_CONF" >"$work/softhsm-$number.conf"
 done
-"$build/tests/faults/faults" "${1:-smoke}" "$work"
+functions=$(cat "$top"/pkcs11/*.c | grep -o 'TOK_\(CALL\|DO\)([^;]*' | grep -o '\<C_[A-Z][A-Za-z]*' | sort -u)
+"$build/tests/faults/faults" "${1:-smoke}" "$work" $functions
