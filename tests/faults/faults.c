@@ -17,7 +17,7 @@
 #include "app.h"
 #include "case.h"
 
-#define WORKERS 2
+#define WORKERS 4         /* many cases just wait */
 #define GIVE_UP_AFTER 25  /* seconds: then a case has hung */
 #define MOST_COMPLAINTS 4 /* that are shown of one function and way */
 

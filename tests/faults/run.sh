@@ -3,8 +3,8 @@
 . "$(dirname "$0")/../lib/setup.sh"
 . "$(dirname "$0")/setup.sh"
 setup_app "deadline = 0.3"
-# Two cases run at a time, each with a SoftHSM of its own.
-for number in 0 1; do
+# Four cases run at a time, each with a SoftHSM of its own.
+for number in 0 1 2 3; do
     cp -r "$work/tokens" "$work/tokens-$number"
     sed "s,/tokens\$,/tokens-$number," "$SOFTHSM2_CONF" >"$work/softhsm-$number.conf"
 done
