@@ -78,6 +78,7 @@ struct tok_result tok_attrs_read(struct tok_attrs *attrs, struct tok_lease *leas
                                  const CK_ATTRIBUTE_TYPE *types, const size_t *rooms, size_t count)
 {
     bool all_absent = true;
+    bool told = false; /* which are missing or too long */
     CK_RV rv;
 
     tok_attrs_end(attrs);
@@ -91,11 +92,12 @@ struct tok_result tok_attrs_read(struct tok_attrs *attrs, struct tok_lease *leas
     }
     for (size_t i = 0; i < count; i++) {
         all_absent = all_absent && absent(&attrs->list[i]);
+        told = told || absent(&attrs->list[i]) || attrs->list[i].ulValueLen > rooms[i];
     }
     for (size_t i = 0; i < count; i++) {
         bool too_long = rv == CKR_BUFFER_TOO_SMALL && absent(&attrs->list[i]);
 
-        if (all_absent || too_long || (!absent(&attrs->list[i]) && attrs->list[i].ulValueLen > rooms[i])) {
+        if (all_absent || !told || too_long || (!absent(&attrs->list[i]) && attrs->list[i].ulValueLen > rooms[i])) {
             TOK_TRY(attr_alone(attrs, i, lease, object));
         }
     }

@@ -181,8 +181,10 @@ static struct tok_result login_call(struct tok_lease *lease, CK_USER_TYPE user,
     return rv == CKR_OK || rv == CKR_USER_ALREADY_LOGGED_IN ? tok_good() : login_failed(pin.name, rv);
 }
 
-/* login_claim waits for whoever is logging in. True if it is the caller's turn to do so. */
-static bool login_claim(struct tok_token *token, uint64_t deadline_us, struct tok_result *out_result)
+/* login_claim waits for whoever is logging in. True if it is the caller's turn to do so, with the epoch that it is for.
+ */
+static bool login_claim(struct tok_token *token, uint64_t *out_epoch, uint64_t deadline_us,
+                        struct tok_result *out_result)
 {
     LOCKED(&token->lock);
     while (token->login == TOK_LOGGING_IN) {
@@ -200,6 +202,7 @@ static bool login_claim(struct tok_token *token, uint64_t deadline_us, struct to
     token->login = TOK_LOGGING_IN;
     token->login_by = tok_inside_here();
     token->login_us = clock_us();
+    *out_epoch = token->epoch;
     return true;
 }
 
@@ -207,8 +210,9 @@ struct tok_result tok_login(struct tok_lease *lease, const struct tok_credential
 {
     struct tok_token *token = lease->token;
     struct tok_result result;
+    uint64_t epoch;
 
-    if (!login_claim(token, deadline_us, &result)) {
+    if (!login_claim(token, &epoch, deadline_us, &result)) {
         return result;
     }
     result = tok_token_refresh(token);
@@ -216,8 +220,9 @@ struct tok_result tok_login(struct tok_lease *lease, const struct tok_credential
         result = login_call(lease, CKU_USER, credentials, deadline_us);
     }
     LOCKED(&token->lock);
-    if (token->epoch == lease->epoch && token->login == TOK_LOGGING_IN) {
-        token->login = tok_ok(&result) ? TOK_LOGGED_IN : TOK_LOGGED_OUT;
+    /* The lease may be older than the claim, and its login with it; the claim is given back in any case. */
+    if (token->epoch == epoch && token->login == TOK_LOGGING_IN) {
+        token->login = tok_ok(&result) && lease->epoch == epoch ? TOK_LOGGED_IN : TOK_LOGGED_OUT;
     }
     lock_wake(&token->lock);
     return result;

@@ -236,15 +236,36 @@ static const char *set_idle_sessions(struct config *config, const char *value)
     return set_count(&config->settings.idle_sessions, value, MOST_SESSIONS);
 }
 
+/* Seconds with up to three decimals, as microseconds. No strtod: what a decimal point is would depend on the locale. */
+static const char *set_seconds(uint64_t *out_us, const char *value, uint64_t most)
+{
+    unsigned long long whole;
+    uint64_t us = 0;
+    char *end;
+
+    if (!isdigit((unsigned char)value[0])) {
+        return "it is no number";
+    }
+    whole = strtoull(value, &end, 10);
+    if (*end == '.' && isdigit((unsigned char)end[1])) {
+        end++;
+        for (uint64_t unit = 100000; unit >= 1000 && isdigit((unsigned char)*end); unit /= 10, end++) {
+            us += unit * (uint64_t)(*end - '0');
+        }
+    }
+    if (*end != '\0') {
+        return "it is no number";
+    }
+    if (whole > most || (whole == most && us > 0) || (whole == 0 && us == 0)) {
+        return "it is out of range";
+    }
+    *out_us = whole * 1000000 + us;
+    return NULL;
+}
+
 static const char *set_deadline(struct config *config, const char *value)
 {
-    uint64_t seconds;
-    const char *wrong = set_number(&seconds, value, 1, 86400);
-
-    if (wrong == NULL) {
-        config->settings.deadline_us = seconds * 1000000;
-    }
-    return wrong;
+    return set_seconds(&config->settings.deadline_us, value, 86400);
 }
 
 static const char *set_fork_wait(struct config *config, const char *value)
@@ -472,7 +493,7 @@ static const struct setting settings[] = {
       .set = set_idle_sessions,
       .help = "How many sessions stay open on a token though the last few hundred operations did not need them." },
     { .name = "deadline",
-      .allowed = "seconds, from 1 to 86400",
+      .allowed = "seconds, from 0.001 to 86400",
       .otherwise = "10",
       .set = set_deadline,
       .help = "How long an operation may wait and try again before it fails." },

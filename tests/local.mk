@@ -4,12 +4,14 @@ SH_LOG_DRIVER = $(LOG_DRIVER)
 SH_LOG_COMPILER = $(SHELL)
 TEST_EXTENSIONS = .sh
 AM_TESTS_ENVIRONMENT = abs_top_srcdir='$(abs_top_srcdir)' abs_top_builddir='$(abs_top_builddir)' \
-    SANITIZER='$(SANITIZER)' CC='$(CC)'; \
+    SANITIZER='$(SANITIZER)' CC='$(CC)' P11KIT_CFLAGS='$(P11KIT_CFLAGS)'; \
     ASAN_OPTIONS=allocator_may_return_null=1; \
-    export abs_top_srcdir abs_top_builddir SANITIZER CC ASAN_OPTIONS;
+    export abs_top_srcdir abs_top_builddir SANITIZER CC P11KIT_CFLAGS ASAN_OPTIONS;
 
+# A Cryptoki in front of any other, that counts and misbehaves.
+control = tests/token/control.c tests/token/control.h tests/token/counts.h tests/token/functions.h tests/token/ckr.h
 check_LTLIBRARIES += tests/token/token-counter.la
-tests_token_token_counter_la_SOURCES = tests/token/token-counter.c tests/token/counts.h
+tests_token_token_counter_la_SOURCES = tests/token/token-counter.c tests/token/misbehave.c tests/token/misbehave.h $(control)
 tests_token_token_counter_la_CFLAGS = $(AM_CFLAGS) $(P11KIT_CFLAGS)
 tests_token_token_counter_la_LDFLAGS = $(AM_LDFLAGS) -module -avoid-version -rpath /nowhere
 
@@ -19,9 +21,14 @@ tests_token_token_login_la_SOURCES = tests/token/token-login.c
 tests_token_token_login_la_CFLAGS = -std=gnu11 $(WARN_CFLAGS) $(P11KIT_CFLAGS)
 tests_token_token_login_la_LDFLAGS = -module -avoid-version -rpath /nowhere
 
-check_PROGRAMS += tests/token/show-counts
-tests_token_show_counts_SOURCES = tests/token/show-counts.c tests/token/counts.h
-tests_token_show_counts_CFLAGS = $(AM_CFLAGS) $(P11KIT_CFLAGS)
+check_PROGRAMS += tests/token/show-counts tests/token/set-faults
+tests_token_show_counts_SOURCES = tests/token/show-counts.c $(control)
+tests_token_set_faults_SOURCES = tests/token/set-faults.c $(control)
+
+check_PROGRAMS += tests/token/check-counter
+tests_token_check_counter_SOURCES = tests/token/check-counter.c $(control) tests/lib/tap.h
+tests_token_check_counter_CFLAGS = $(AM_CFLAGS) $(CRYPTO_CFLAGS) $(P11KIT_CFLAGS)
+tests_token_check_counter_LDADD = $(CRYPTO_LIBS) -ldl
 
 noinst_PROGRAMS += tests/token/ask-secret
 tests_token_ask_secret_SOURCES = tests/token/ask-secret.c
@@ -38,7 +45,8 @@ tests_tls_order_CFLAGS = $(AM_CFLAGS) $(SSL_CFLAGS)
 tests_tls_order_LDADD = $(SSL_LIBS) $(CRYPTO_LIBS)
 
 check_PROGRAMS += tests/tls/calls
-tests_tls_calls_SOURCES = tests/tls/calls.c tests/tls/pair.c tests/tls/pair.h tests/lib/tap.h tests/token/counts.h
+tests_tls_calls_SOURCES = tests/tls/calls.c tests/tls/pair.c tests/tls/pair.h tests/lib/tap.h tests/token/counts.h \
+    tests/token/functions.h
 tests_tls_calls_CFLAGS = $(AM_CFLAGS) $(SSL_CFLAGS) $(P11KIT_CFLAGS)
 tests_tls_calls_LDADD = $(SSL_LIBS) $(CRYPTO_LIBS)
 
@@ -56,6 +64,7 @@ tests_fork_forks_LDADD = $(CRYPTO_LIBS)
 shell_tests = tests/tool/keys.sh tests/tool/errors.sh tests/tool/exit.sh
 shell_tests += tests/tls/handshakes.sh tests/tls/order.sh tests/tls/calls.sh tests/tls/programs.sh tests/tls/signed.sh
 shell_tests += tests/fork/forks.sh
+shell_tests += tests/token/counter.sh
 TESTS += $(shell_tests)
 if !SANITIZED
 TESTS += tests/tls/valgrind.sh
@@ -80,3 +89,25 @@ check-matrix:
 	abs_top_srcdir='$(abs_top_srcdir)' bash $(top_srcdir)/tests/check-matrix.sh $(MATRIX)
 .PHONY: check-matrix
 EXTRA_DIST += tests/check-matrix.sh
+
+# Every function x every CKR; what `make check` runs of it takes seconds, the whole minutes.
+check_PROGRAMS += tests/faults/faults
+tests_faults_faults_SOURCES = tests/faults/faults.c tests/faults/case.c tests/faults/case.h tests/faults/app.c \
+    tests/faults/app.h $(control)
+tests_faults_faults_CFLAGS = $(AM_CFLAGS) $(CRYPTO_CFLAGS) $(P11KIT_CFLAGS)
+tests_faults_faults_LDADD = libtok.la $(CRYPTO_LIBS)
+check_PROGRAMS += tests/faults/figures
+tests_faults_figures_SOURCES = tests/faults/figures.c tests/faults/app.c tests/faults/app.h tests/lib/tap.h $(control)
+tests_faults_figures_CFLAGS = $(AM_CFLAGS) $(CRYPTO_CFLAGS)
+tests_faults_figures_LDADD = $(CRYPTO_LIBS)
+check_PROGRAMS += tests/faults/many
+tests_faults_many_SOURCES = tests/faults/many.c tests/faults/app.c tests/faults/app.h
+tests_faults_many_CFLAGS = $(AM_CFLAGS) $(CRYPTO_CFLAGS) $(P11KIT_CFLAGS)
+tests_faults_many_LDADD = $(CRYPTO_LIBS) -ldl
+TESTS += tests/faults/run.sh tests/faults/figures.sh
+EXTRA_DIST += tests/faults/run.sh tests/faults/figures.sh tests/faults/all.sh tests/faults/many.sh \
+    tests/faults/setup.sh
+
+check-faults: all $(check_PROGRAMS) $(check_LTLIBRARIES)
+	$(AM_TESTS_ENVIRONMENT) $(SHELL) $(top_srcdir)/tests/faults/all.sh
+.PHONY: check-faults

@@ -37,6 +37,24 @@ never_says() {
     if grep -q -- "$2" "$work/out"; then tap_line 1 "$1"; else tap_line 0 "$1"; fi
 }
 
+# run_tap TITLE PROGRAM [ARGUMENT...]: the lines of a program that prints TAP become lines of this test, with "TITLE: " before
+# their sentences unless it is empty. A program that ended before its plan has failed, whatever its lines say.
+run_tap() {
+    tap_title=${1:+$1: }
+    shift
+    "$@" >"$work/tap" 2>"$work/out"
+    tap_status=$?
+    awk -v number="$tap_count" -v title="$tap_title" '
+        /^(not )?ok [0-9]+ - / { sub(/ok [0-9]+ - /, "ok " ++number " - " title) }
+        /^(not )?ok |^#/' "$work/tap"
+    tap_lines=$(grep -c '^\(not \)\{0,1\}ok ' "$work/tap")
+    tap_bad=$(grep -c '^not ok ' "$work/tap")
+    tap_count=$((tap_count + tap_lines))
+    tap_failed=$((tap_failed + tap_bad))
+    [ "$tap_bad" -eq 0 ] || sed 's/^/# /' "$work/out"
+    grep -q "^1\.\.$tap_lines\$" "$work/tap" || tap_line 1 "${tap_title}the program ended early, with status $tap_status"
+}
+
 tap_done() {
     echo "1..$tap_count"
     [ "$tap_failed" -eq 0 ]

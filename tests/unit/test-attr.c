@@ -47,6 +47,22 @@ TEST(what_fits_costs_one_call)
     tok_attrs_end(&attrs);
 }
 
+TEST(where_a_module_does_not_say_what_is_missing_each_is_asked_for_alone)
+{
+    static const CK_RV codes[] = { CKR_ATTRIBUTE_TYPE_INVALID, CKR_ATTRIBUTE_SENSITIVE, CKR_BUFFER_TOO_SMALL };
+
+    for (size_t i = 0; i < sizeof(codes) / sizeof(codes[0]); i++) {
+        furnish();
+        mock->failures[MOCK_GetAttributeValue] = (struct mock_failure){ codes[i], 0, 1 };
+        OK(read_attrs(4));
+        assert_true(value_is(CKA_ID, "\x07", 1)); /* and not sixteen zeros, which is the room for it */
+        assert_true(value_is(CKA_LABEL, "name", 4));
+        assert_true(value_is(CKA_MODULUS, long_value, sizeof(long_value)));
+        assert_true(value_is(CKA_EC_POINT, NULL, 0));
+        tok_attrs_end(&attrs);
+    }
+}
+
 TEST(an_absent_attribute_is_empty_and_costs_nothing_more)
 {
     static const CK_ATTRIBUTE_TYPE some[] = { CKA_ID, CKA_EC_POINT, CKA_LABEL };
@@ -173,6 +189,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(what_fits_costs_one_call),
+        cmocka_unit_test(where_a_module_does_not_say_what_is_missing_each_is_asked_for_alone),
         cmocka_unit_test(an_absent_attribute_is_empty_and_costs_nothing_more),
         cmocka_unit_test(what_is_longer_is_asked_for_again_alone),
         cmocka_unit_test(a_token_that_tells_no_length_of_what_does_not_fit_is_asked_too),

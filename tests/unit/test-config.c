@@ -129,7 +129,12 @@ TEST(a_value_that_makes_no_sense_is_told_with_what_is_allowed)
         { "max-sessions", "9999999999999999999999", "out of range" },
         { "idle-sessions", "0", "from 1" },
         { "reinit", "yes", "auto or never" },
-        { "deadline", "10s", "whole number" },
+        { "deadline", "10s", "no number" },
+        { "deadline", ".5", "no number" },
+        { "deadline", "1.", "no number" },
+        { "deadline", "0.0005", "no number" },
+        { "deadline", "0.000", "out of range" },
+        { "deadline", "86400.001", "out of range" },
         { "deadline", "0", "out of range" },
         { "fork-wait", "", "whole number" },
         { "require", "sensitive,secret", "a word of it is unknown" },
@@ -152,6 +157,25 @@ TEST(a_value_that_makes_no_sense_is_told_with_what_is_allowed)
         if (strstr(result.message, bad[i].says) == NULL) {
             fail_msg("%s = %s: '%s' does not say '%s'", bad[i].key, bad[i].value, result.message, bad[i].says);
         }
+    }
+}
+
+TEST(a_deadline_may_be_part_of_a_second)
+{
+    static const struct {
+        const char *text;
+        uint64_t us;
+    } rows[] = {
+        { "0.3", 300000 }, { "1.05", 1050000 }, { "0.001", 1000 }, { "12", 12000000 }, { "86400", 86400000000 }
+    };
+
+    for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+        const char *const pairs[] = { "deadline", rows[i].text, NULL };
+        SCOPED(config_end) struct config config;
+        struct tok_result result = read_pairs(&config, pairs);
+
+        assert_true(tok_ok(&result));
+        assert_int_equal(config.settings.deadline_us, rows[i].us);
     }
 }
 
@@ -430,6 +454,7 @@ int main(void)
         cmocka_unit_test(nothing_said_means_the_defaults),
         cmocka_unit_test(every_setting_is_read),
         cmocka_unit_test(a_value_that_makes_no_sense_is_told_with_what_is_allowed),
+        cmocka_unit_test(a_deadline_may_be_part_of_a_second),
         cmocka_unit_test(a_secret_value_is_never_shown),
         cmocka_unit_test(names_of_other_providers_are_understood),
         cmocka_unit_test(the_configuration_comes_before_the_environment_and_ours_before_others),

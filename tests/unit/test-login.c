@@ -318,6 +318,20 @@ TEST(who_waits_for_a_login_leaves_at_the_deadline)
     assert_int_equal(mock->calls[MOCK_Login], 1);
 }
 
+TEST(a_login_in_a_session_of_a_time_that_is_gone_keeps_nobody_waiting)
+{
+    SCOPED(tok_lease_end) struct tok_lease lease = { .token = NULL };
+
+    furnish("1234");
+    OK(tok_lease_begin(&lease, token, 0, clock_us() + SECOND));
+    tok_token_lost(token, 0);
+    OK(tok_login(&lease, &credentials, clock_us() + SECOND));
+    tok_lease_end(&lease);
+    OK(tok_lease_begin(&lease, token, 0, clock_us() + SECOND));
+    OK(tok_login(&lease, &credentials, clock_us() + SECOND));
+    assert_false(tok_login_needed(token, &settings));
+}
+
 TEST(the_policy_says_when_a_login_is_needed)
 {
     furnish("1234");
@@ -427,6 +441,7 @@ int main(void)
         cmocka_unit_test(a_login_that_somebody_else_made_is_good),
         cmocka_unit_test(a_failure_that_is_not_about_the_pin_does_not_condemn_it),
         cmocka_unit_test(who_waits_for_a_login_leaves_at_the_deadline),
+        cmocka_unit_test(a_login_in_a_session_of_a_time_that_is_gone_keeps_nobody_waiting),
         cmocka_unit_test(the_policy_says_when_a_login_is_needed),
         cmocka_unit_test(a_key_that_always_authenticates_costs_one_login_and_nothing_else),
         cmocka_unit_test(a_pin_that_a_child_found_wrong_is_not_sent_by_its_parent_or_another_child),

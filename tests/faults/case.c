@@ -1,0 +1,277 @@
+#include "case.h"
+
+#include <p11-kit/pkcs11.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "../token/control.h"
+#include "app.h"
+#include "pkcs11/ckr.h"
+
+#define HANG_MS 2000
+#define TOO_LONG (DEADLINE + 1) /* for a thread whose own call does not hang */
+#define HEALED_WITHIN 2.5       /* after a failure that lasted: a token that was given up is tried again so soon */
+
+struct step_result {
+    int good;
+    double took;
+    struct trouble trouble;
+};
+
+struct life {
+    struct app app;
+    struct step_result steps[NUM_STEPS];
+};
+
+static const struct fault_case *now;
+static struct counts *counts;
+static struct life lives[NUM_THREADS];
+static int num_lives;
+static char *wrong;
+
+/* Only the first thing that is wrong is told; the others may follow from it. */
+__attribute__((format(printf, 1, 2))) static void complain(const char *format, ...)
+{
+    va_list args;
+
+    if (wrong[0] == '\0') {
+        va_start(args, format);
+        vsnprintf(wrong, REPORT_SIZE, format, args);
+        va_end(args);
+    }
+}
+
+const char *variant_name(enum variant variant)
+{
+    static const char *const names[NUM_VARIANTS] = {
+        [ONCE] = "fails once",
+        [ONCE_LEFT] = "fails once, its operation left active",
+        [ONCE_AMONG] = "fails once, among eight threads",
+        [ALWAYS] = "fails always",
+        [ALWAYS_AMONG] = "fails always, under eight threads",
+        [HANGS_AMONG] = "hangs, among eight threads",
+    };
+
+    return names[variant];
+}
+
+static int among(void)
+{
+    return now->variant == ONCE_AMONG || now->variant == ALWAYS_AMONG || now->variant == HANGS_AMONG;
+}
+
+static int lasts(void)
+{
+    return now->variant == ALWAYS || now->variant == ALWAYS_AMONG;
+}
+
+/* --- what is right -------------------------------------------------------------------------------------------------
+ */
+
+static int about_pin(unsigned long rv)
+{
+    return rv == CKR_PIN_INCORRECT || rv == CKR_PIN_INVALID || rv == CKR_PIN_LEN_RANGE || rv == CKR_PIN_EXPIRED ||
+           rv == CKR_PIN_LOCKED;
+}
+
+/* A PIN that was refused stays refused: no later step can go well, and no second C_Login may be made. */
+static int pin_refused(void)
+{
+    return now->function == COUNT_Login && about_pin(now->rv) && now->variant != HANGS_AMONG;
+}
+
+/* Codes that are answers: the specification has them for calls that went well but for a part. */
+static int is_answer(void)
+{
+    switch (now->function) {
+    case COUNT_GetAttributeValue:
+        return now->rv == CKR_ATTRIBUTE_SENSITIVE || now->rv == CKR_ATTRIBUTE_TYPE_INVALID ||
+               now->rv == CKR_BUFFER_TOO_SMALL;
+    case COUNT_GetSlotList:
+        return now->rv == CKR_BUFFER_TOO_SMALL;
+    case COUNT_Initialize: /* that, and the next, are lies here; what the next call says is true */
+        return now->rv == CKR_CRYPTOKI_ALREADY_INITIALIZED;
+    case COUNT_Login:
+        return now->rv == CKR_USER_ALREADY_LOGGED_IN;
+    default:
+        return 0;
+    }
+}
+
+/* Whether no step may fail. */
+static int promised(void)
+{
+    if (lasts() || now->variant == HANGS_AMONG || now->function == COUNT_GetFunctionList) {
+        return 0; /* without its list there is no module yet that could be recovered */
+    }
+    if (now->function == COUNT_Decrypt &&
+        (now->rv == CKR_GENERAL_ERROR || now->rv == CKR_FUNCTION_FAILED || now->rv == CKR_DEVICE_ERROR)) {
+        return 0; /* may be about the data, of which the time of a recovery would tell something */
+    }
+    return tok_ckr(now->rv)->recovery != TOK_GIVE_UP;
+}
+
+/* A person must see which function, and what it answered. */
+static int is_clear(const struct trouble *trouble)
+{
+    char function[64];
+    char name[64];
+
+    snprintf(function, sizeof(function), "C_%s", count_name(now->function));
+    snprintf(name, sizeof(name), "CKR_%s", ckr_name(now->rv) == NULL ? "?" : ckr_name(now->rv));
+    if (trouble->errors == 0 || strstr(trouble->text, "24680") != NULL) {
+        return 0;
+    }
+    if (pin_refused() && strstr(trouble->first, "not tried again") != NULL) {
+        return 1;
+    }
+    if (now->variant == HANGS_AMONG) { /* a hung call may cost its own operation's time after another failure */
+        return strstr(trouble->first, "C_") != NULL;
+    }
+    return is_answer() || (strstr(trouble->first, function) != NULL && strstr(trouble->first, name) != NULL);
+}
+
+/* --- judgement -----------------------------------------------------------------------------------------------------
+ */
+
+static void judge_step(enum step step, const struct step_result *result)
+{
+    if (result->good && result->trouble.errors > 0) {
+        complain("%s went well and left on the queue: %s", app_step_name(step), result->trouble.text);
+    }
+    if (!result->good && promised()) {
+        complain("%s failed where a recovery is promised: %s", app_step_name(step), result->trouble.text);
+    }
+    if (!result->good && !is_clear(&result->trouble)) {
+        complain("%s failed without a clear error: %s", app_step_name(step),
+                 result->trouble.errors > 0 ? result->trouble.text : "the queue is empty, or the result is wrong");
+    }
+}
+
+static void judge_lives(void)
+{
+    unsigned failures = 0;
+    unsigned slow = 0;
+
+    for (int i = 0; i < num_lives; i++) {
+        for (int step = 0; step < NUM_STEPS; step++) {
+            const struct step_result *result = &lives[i].steps[step];
+
+            failures += !result->good;
+            slow += result->took > TOO_LONG;
+            judge_step((enum step)step, result);
+        }
+    }
+    if (slow > (now->variant == HANGS_AMONG)) {
+        complain("%u steps took longer than the deadline and a second", slow);
+    }
+    if (!lasts() && now->variant != HANGS_AMONG && !pin_refused() && failures > 1) {
+        complain("one call failed, and %u steps with it", failures);
+    }
+    if (counts->faults[now->function].struck == 0) {
+        complain("no call was struck");
+    }
+}
+
+/* The token is well again. A failure that lasted, or a hang, may have shut it out for a while. */
+static void judge_healed(struct life *life)
+{
+    static const enum step steps[] = { STEP_SIGN_EC, STEP_DECRYPT_RSA, STEP_SIGN_RSA, STEP_LOAD_EC, STEP_SIGN_EC };
+    double until = seconds_now() + (lasts() || now->variant == HANGS_AMONG ? HEALED_WITHIN : 0);
+    struct trouble trouble;
+
+    for (size_t i = 0; i < sizeof(steps) / sizeof(steps[0]); i++) {
+        int good = app_step(&life->app, steps[i], &trouble);
+
+        while (!good && seconds_now() < until) {
+            usleep(20000);
+            good = app_step(&life->app, steps[i], &trouble);
+        }
+        if (!good && !pin_refused()) {
+            complain("the token is well, but %s fails: %s", app_step_name(steps[i]), trouble.text);
+        }
+    }
+}
+
+/* --- the child -----------------------------------------------------------------------------------------------------
+ */
+
+static pthread_barrier_t start;
+
+static void *live(void *arg)
+{
+    struct life *life = arg;
+
+    pthread_barrier_wait(&start);
+    for (int step = 0; step < NUM_STEPS; step++) {
+        struct step_result *result = &life->steps[step];
+        double from = seconds_now();
+
+        result->good = app_step(&life->app, (enum step)step, &result->trouble);
+        result->took = seconds_now() - from;
+    }
+    return NULL;
+}
+
+static void lives_run(void)
+{
+    pthread_t threads[NUM_THREADS];
+
+    num_lives = among() ? NUM_THREADS : 1;
+    pthread_barrier_init(&start, NULL, (unsigned)num_lives);
+    for (int i = 1; i < num_lives; i++) {
+        pthread_create(&threads[i], NULL, live, &lives[i]);
+    }
+    live(&lives[0]);
+    for (int i = 1; i < num_lives; i++) {
+        pthread_join(threads[i], NULL);
+    }
+}
+
+static void fault_set(void)
+{
+    struct fault *fault = &counts->faults[now->function];
+
+    fault->left = now->variant == ONCE_LEFT;
+    fault->hang_ms = now->variant == HANGS_AMONG ? HANG_MS : 0;
+    fault->with = now->variant == HANGS_AMONG ? CKR_OK : now->rv;
+    fault->times = lasts() ? FOREVER : 1;
+}
+
+void case_run(const struct fault_case *what, struct counts *page, const char *folder, char report[REPORT_SIZE])
+{
+    char word[256];
+
+    now = what;
+    counts = page;
+    wrong = report;
+    if (!counts_obey(counts, what->before, word) || !app_files(folder)) {
+        complain("the case can't be set up");
+        _exit(0);
+    }
+    if (what->rv == NO_FAULT) {
+        lives_run();
+        for (int step = 0; step < NUM_STEPS; step++) {
+            if (!lives[0].steps[step].good) {
+                complain("without a fault, %s fails: %s", app_step_name((enum step)step),
+                         lives[0].steps[step].trouble.text);
+            }
+        }
+        _exit(0);
+    }
+    fault_set();
+    lives_run();
+    judge_lives();
+    counts_calm(counts);
+    judge_healed(&lives[0]);
+    if (pin_refused() && counts->calls[COUNT_Login] != 1) {
+        complain("a refused PIN was tried %u times", counts->calls[COUNT_Login]);
+    }
+    for (int i = 0; i < num_lives; i++) {
+        app_end(&lives[i].app);
+    }
+    exit(0); /* with the exit handlers of everybody: a crash there counts */
+}

@@ -1,0 +1,35 @@
+/* One case of the fault tests: a fault, the application that meets it in a process of its own, and the judgement. */
+#ifndef SIGNET_TESTS_CASE_H
+#define SIGNET_TESTS_CASE_H
+
+#include "../token/counts.h"
+
+#define DEADLINE 0.3 /* seconds, as the configuration has it */
+#define NUM_THREADS 8
+#define NO_FAULT ULONG_MAX
+#define REPORT_SIZE 1024
+
+enum variant {
+    ONCE,       /* the first call fails, in the only thread */
+    ONCE_LEFT,  /* the same, and what the call was to begin or to end is left active */
+    ONCE_AMONG, /* the first call fails, eight threads at work */
+    ALWAYS,     /* every call fails */
+    ALWAYS_AMONG,
+    HANGS_AMONG, /* the first call hangs, eight threads at work */
+    NUM_VARIANTS
+};
+
+struct fault_case {
+    enum count function;
+    unsigned long rv; /* NO_FAULT: just run, to learn what is called */
+    enum variant variant;
+    const char *before; /* words of control.h that make the engine call the function at all */
+};
+
+/* case_run is the life of a child: it does not return. What was wrong goes to `report`; nothing, if all was well. */
+void case_run(const struct fault_case *what, struct counts *counts, const char *folder, char report[REPORT_SIZE])
+    __attribute__((noreturn));
+
+const char *variant_name(enum variant variant);
+
+#endif
