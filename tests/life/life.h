@@ -11,6 +11,9 @@ enum outcome { SIGNED, REFUSED, WRONG };
  * OpenSSL's queue; WRONG is a signature that does not verify, which nothing excuses. */
 enum outcome sign_with(EVP_PKEY *key);
 
+/* A test that breaks things for the signature alone mends them here. */
+extern void (*before_verifying)(void);
+
 /* first_reason empties OpenSSL's queue into `out`: its first error, which is the one that users read. */
 const char *first_reason(char *out, size_t size);
 
