@@ -11,7 +11,7 @@ tests_life_contexts_SOURCES = tests/life/contexts.c tests/lib/tap.h $(life_commo
 tests_life_contexts_CFLAGS = $(life_cflags)
 tests_life_contexts_LDADD = $(life_ldadd)
 
-life_tests = tests/life/contexts.sh tests/life/keys.sh tests/life/memory.sh
+life_tests = tests/life/contexts.sh tests/life/keys.sh tests/life/memory.sh tests/life/limits.sh
 TESTS += $(life_tests)
 EXTRA_DIST += $(life_tests) tests/life/drive.sh
 
@@ -36,3 +36,8 @@ tests_life_memory_SOURCES = tests/life/memory.c tests/life/frail.h tests/tls/pai
     $(life_common)
 tests_life_memory_CFLAGS = $(life_cflags)
 tests_life_memory_LDADD = $(life_ldadd) -ldl
+
+check_PROGRAMS += tests/life/threads
+tests_life_threads_SOURCES = tests/life/threads.c tests/tls/pair.c tests/tls/pair.h $(life_common)
+tests_life_threads_CFLAGS = $(life_cflags)
+tests_life_threads_LDADD = $(life_ldadd)
