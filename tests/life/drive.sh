@@ -11,7 +11,7 @@ driver_start() {
 
 # tell COMMAND...: the answer is in $answer, and in $work/out for says
 tell() {
-    echo "$*" >&8
+    (trap '' PIPE; echo "$*" >&8) 2>/dev/null # it may have died
     answer=
     IFS= read -r answer <&9 || answer="the process has ended"
     echo "$answer" >"$work/out"
@@ -31,7 +31,7 @@ expect() {
 
 # driver_end "sentence": it ends by itself, with status 0
 driver_end() {
-    echo quit >&8
+    (trap '' PIPE; echo quit >&8) 2>/dev/null
     exec 8>&- 9<&-
     wait "$driver"
     driver_status=$?

@@ -1,13 +1,18 @@
 /* A process that holds keys and does as it is told, one line a command and one line an answer, so that a script can
  * change the world around it between two signatures.
  *
- *     load NAME URI-OR-FILE    sign NAME [TIMES]    free NAME    fds    rss    files full|free    threads    quit
+ *     load NAME URI-OR-FILE    sign NAME [TIMES]    free NAME    begin NAME    end NAME    files full|free
+ *     fds    rss    threads    quit
+ *
+ * begin signs in a thread of its own, whose answer is that of end.
  *
  * Answers: "done", "signed", "error REASON in N ms", "WRONG SIGNATURE", or a number. A command that takes a minute ends
  * the process. */
 #include <fcntl.h>
 #include <openssl/err.h>
+#include <pthread.h>
 #include <stdio.h>
+#include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>
@@ -22,6 +27,8 @@
 static struct {
     char name[32];
     EVP_PKEY *key;
+    pthread_t thread;
+    char answer[2200];
 } keys[16];
 
 static size_t place_of(const char *name)
@@ -42,11 +49,11 @@ static unsigned long now_ms(void)
     return (unsigned long)now.tv_sec * 1000 + (unsigned long)now.tv_nsec / 1000000;
 }
 
-static void error_told(unsigned long began)
+static void error_into(char *out, size_t size, unsigned long began)
 {
     char why[2048];
 
-    printf("error %s in %lu ms\n", first_reason(why, sizeof(why)), now_ms() - began);
+    snprintf(out, size, "error %s in %lu ms", first_reason(why, sizeof(why)), now_ms() - began);
 }
 
 static void do_load(const char *name, const char *what)
@@ -58,7 +65,8 @@ static void do_load(const char *name, const char *what)
     ERR_clear_error();
     key = key_by_name(what);
     if (key == NULL) {
-        error_told(began);
+        error_into(keys[i].answer, sizeof(keys[i].answer), began);
+        puts(keys[i].answer);
         return;
     }
     EVP_PKEY_free(keys[i].key);
@@ -67,30 +75,62 @@ static void do_load(const char *name, const char *what)
     puts("done");
 }
 
-static void do_sign(const char *name, const char *times)
+static void sign_times(char *out, size_t size, EVP_PKEY *key, int times)
 {
-    EVP_PKEY *key = keys[place_of(name)].key;
     unsigned long began = now_ms();
 
     ERR_clear_error();
-    if (key == NULL) {
-        puts("error no such key");
-        return;
-    }
-    for (int i = times == NULL ? 1 : atoi(times); i > 0; i--) {
+    while (times-- > 0) {
         enum outcome outcome = sign_with(key);
 
-        if (outcome != SIGNED) {
-            if (outcome == WRONG) {
-                puts("WRONG SIGNATURE");
-            } else {
-                error_told(began);
-            }
+        if (outcome == WRONG) {
+            snprintf(out, size, "WRONG SIGNATURE");
+            return;
+        }
+        if (outcome == REFUSED) {
+            error_into(out, size, began);
             return;
         }
     }
     /* A recovered error leaves nothing behind. */
-    puts(ERR_peek_error() == 0 ? "signed" : "signed, with errors on the queue");
+    snprintf(out, size, ERR_peek_error() == 0 ? "signed" : "signed, with errors on the queue");
+}
+
+static void do_sign(const char *name, const char *times)
+{
+    size_t i = place_of(name);
+
+    if (keys[i].key == NULL) {
+        puts("error no such key");
+        return;
+    }
+    sign_times(keys[i].answer, sizeof(keys[i].answer), keys[i].key, times == NULL ? 1 : atoi(times));
+    puts(keys[i].answer);
+}
+
+static void *sign_aside(void *place)
+{
+    size_t i = (size_t)(uintptr_t)place;
+
+    sign_times(keys[i].answer, sizeof(keys[i].answer), keys[i].key, 1);
+    return NULL;
+}
+
+static void do_begin(const char *name)
+{
+    size_t i = place_of(name);
+
+    puts(keys[i].key != NULL && pthread_create(&keys[i].thread, NULL, sign_aside, (void *)(uintptr_t)i) == 0
+             ? "done"
+             : "error no thread");
+}
+
+static void do_end(const char *name)
+{
+    size_t i = place_of(name);
+
+    pthread_join(keys[i].thread, NULL);
+    puts(keys[i].answer);
 }
 
 /* The first key of that name goes; the last one takes its place, so that no hole is left. */
@@ -157,6 +197,10 @@ static int obey(char *line)
         do_sign(first, second);
     } else if (strcmp(command, "free") == 0 && first != NULL) {
         do_free(first);
+    } else if (strcmp(command, "begin") == 0 && first != NULL) {
+        do_begin(first);
+    } else if (strcmp(command, "end") == 0 && first != NULL) {
+        do_end(first);
     } else if (strcmp(command, "files") == 0 && first != NULL) {
         do_files(first);
     } else if (strcmp(command, "fds") == 0) {

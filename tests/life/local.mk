@@ -11,7 +11,10 @@ tests_life_contexts_SOURCES = tests/life/contexts.c tests/lib/tap.h $(life_commo
 tests_life_contexts_CFLAGS = $(life_cflags)
 tests_life_contexts_LDADD = $(life_ldadd)
 
-life_tests = tests/life/contexts.sh tests/life/keys.sh tests/life/memory.sh tests/life/limits.sh
+life_tests = tests/life/contexts.sh \
+    tests/life/keys.sh \
+    tests/life/limits.sh \
+    tests/life/memory.sh
 TESTS += $(life_tests)
 EXTRA_DIST += $(life_tests) tests/life/drive.sh
 
