@@ -37,8 +37,14 @@ in_root() {
 
 # A root with what building and testing needs; kept for the next time once it is whole.
 make_root() {
-    packages="$BUILD_PACKAGES $RUN_PACKAGES $TEST_PACKAGES"
+    packages="$BUILD_PACKAGES $RUN_PACKAGES $TEST_PACKAGES $(later_packages "$1")"
     [ "$(cat "$2/.signet-ready" 2>/dev/null)" = "$packages" ] && return 0
+    if [ -e "$2/.signet-ready" ]; then # an older list of packages: the rest is added
+        mount_into "$2"
+        in_root "$2" "apt-get update -q && apt-get install -q -y --no-install-recommends $packages" \
+            >"$roots/$1-packages.log" 2>&1 && echo "$packages" >"$2/.signet-ready" && return 0
+        unmount_from "$2"
+    fi
     rm -rf --one-file-system "$2"
     debootstrap --variant=minbase "$1" "$2" "$(mirror)" >"$roots/$1-bootstrap.log" 2>&1 || return 1
     cp /etc/resolv.conf "$2/etc/" 2>/dev/null
