@@ -43,9 +43,11 @@ static void *asym_newctx(void *vprov)
 {
     struct asym_ctx *ctx = calloc(1, sizeof(*ctx));
 
-    if (ctx != NULL) {
-        ctx->prov = vprov;
+    if (ctx == NULL) {
+        prov_raise(vprov, PROV_R_NO_MEMORY, "a decryption");
+        return NULL;
     }
+    ctx->prov = vprov;
     return ctx;
 }
 

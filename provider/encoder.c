@@ -30,9 +30,11 @@ static void *encoder_newctx(void *vprov)
 {
     struct encoder *encoder = calloc(1, sizeof(*encoder));
 
-    if (encoder != NULL) {
-        encoder->prov = vprov;
+    if (encoder == NULL) {
+        prov_raise(vprov, PROV_R_NO_MEMORY, "an encoder");
+        return NULL;
     }
+    encoder->prov = vprov;
     return encoder;
 }
 

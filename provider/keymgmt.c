@@ -302,6 +302,7 @@ static void *gen_new(void *vprov, const struct prov_variant *variant, int select
     struct generation *gen = calloc(1, sizeof(*gen));
 
     if (gen == NULL) {
+        prov_raise(vprov, PROV_R_NO_MEMORY, "a generation");
         return NULL;
     }
     gen->prov = vprov;

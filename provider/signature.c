@@ -51,9 +51,11 @@ static void *signature_newctx(void *vprov, const char *properties)
     struct signature_ctx *ctx = calloc(1, sizeof(*ctx));
 
     (void)properties; /* ours steer to a token; what is delegated follows the instance's own query */
-    if (ctx != NULL) {
-        ctx->prov = vprov;
+    if (ctx == NULL) {
+        prov_raise(vprov, PROV_R_NO_MEMORY, "a signature");
+        return NULL;
     }
+    ctx->prov = vprov;
     return ctx;
 }
 

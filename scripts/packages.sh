@@ -6,7 +6,19 @@ RUN_PACKAGES="openssl softhsm2 opensc p11-kit p11-kit-modules"
 BROWSER_PACKAGES="libnss3-tools"
 TEST_PACKAGES="valgrind libnss3-tools binutils chromium fonts-dejavu-core libpcsclite1" # opensc opens the last, and
 # does not depend on it; a browser without fonts draws empty pages
+# Not in every release: what later_packages adds to the tests' list.
+LATER_PACKAGES="pkcs11-daemon libpkcs11-proxy0" # a token behind a network
 MATRIX_PACKAGES="clang debootstrap" # for other compilers and other releases: .ci/run
+
+# codename: of the release that this machine runs
+codename() {
+    sed -n 's/^VERSION_CODENAME=//p' /etc/os-release
+}
+
+# later_packages CODENAME: what the tests need beside TEST_PACKAGES in that release of Debian
+later_packages() {
+    [ "$1" = bookworm ] || echo "$LATER_PACKAGES"
+}
 
 # as_root COMMAND...: through sudo where we are not root
 as_root() {

@@ -38,7 +38,7 @@ in_root() {
 # A root with what building and testing needs; kept for the next time once it is whole. A package more is installed into
 # it.
 make_root() {
-    packages="$BUILD_PACKAGES $RUN_PACKAGES $TEST_PACKAGES"
+    packages="$BUILD_PACKAGES $RUN_PACKAGES $TEST_PACKAGES $(later_packages "$1")"
     [ "$(cat "$2/.signet-ready" 2>/dev/null)" = "$packages" ] && return 0
     if ! [ -e "$2/.signet-ready" ]; then
         rm -rf --one-file-system "$2"

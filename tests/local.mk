@@ -82,6 +82,7 @@ bench: all tests/bench/overhead
 	$(AM_TESTS_ENVIRONMENT) $(SHELL) $(top_srcdir)/tests/bench/overhead.sh
 .PHONY: bench
 
+include tests/life/local.mk
 include tests/unit/local.mk
 
 # The same suite under the OpenSSL of other Debian releases; needs root.
