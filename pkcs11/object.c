@@ -33,7 +33,7 @@ void tok_handles_end(struct tok_handles *handles)
 bool tok_public_known(const struct tok_public *half)
 {
     return half->spki.len > 0 || half->certificate.len > 0 || (half->modulus.len > 0 && half->exponent.len > 0) ||
-           (half->params.len > 0 && half->point.len > 0);
+           ((half->params.len > 0 || half->type == CKK_EC_EDWARDS) && half->point.len > 0);
 }
 
 /* Big numbers may carry leading zeros. */
@@ -85,15 +85,29 @@ void tok_public_complete(struct tok_public *to, struct tok_public *from)
     complete(&to->certificate, &from->certificate);
 }
 
+/* Whether so many bytes may be a point: on Edwards and Montgomery curves one coordinate, perhaps with a sign; else a
+ * byte and two coordinates, of whole 32-bit words but for P-521's. */
+static bool is_point_length(CK_KEY_TYPE type, size_t len)
+{
+    size_t coordinate = len / 2;
+
+    if (type == CKK_EC_EDWARDS || type == CKK_EC_MONTGOMERY) {
+        return len == 32 || len == 56 || len == 57;
+    }
+    return len % 2 == 1 && coordinate >= 20 && (coordinate % 4 == 0 || coordinate == 66);
+}
+
 /* Tokens differ in whether CKA_EC_POINT is the point or a DER OCTET STRING around it (PKCS#11 2.30 was vague). A point
- * starts with 2, 3 or 4, which is the tag of an OCTET STRING too: it is one only if its length fits to the byte. */
-static struct tok_result point_copy(struct bytes *out, const struct tok_attrs *attrs)
+ * itself may start with 4, the tag of an OCTET STRING, and with what looks like its length (that of one P-256 key in
+ * 256 does): then the lengths that points have tell. */
+static struct tok_result point_copy(struct bytes *out, const struct tok_attrs *attrs, CK_KEY_TYPE type)
 {
     struct cursor value = tok_attrs_value(attrs, CKA_EC_POINT);
     struct cursor outer = value;
     struct cursor inner = cursor_der(&outer, 0x04);
+    bool wrapped = value.left > 0 && cursor_done(&outer) && !inner.failed && inner.left > 0;
 
-    if (value.left > 0 && cursor_done(&outer) && !inner.failed && inner.left > 0) {
+    if (wrapped && (is_point_length(type, inner.left) || !is_point_length(type, value.left))) {
         value = inner;
     }
     return bytes_set(out, value.at, value.left) ? tok_good() : tok_fail(TOK_CODE_NO_MEMORY, "reading a public key");
@@ -106,7 +120,7 @@ static struct tok_result half_copy(struct tok_public *out_half, const struct tok
     TOK_TRY(tok_attrs_copy(&out_half->exponent, attrs, CKA_PUBLIC_EXPONENT));
     TOK_TRY(tok_attrs_copy(&out_half->params, attrs, CKA_EC_PARAMS));
     TOK_TRY(tok_attrs_copy(&out_half->spki, attrs, CKA_PUBLIC_KEY_INFO));
-    return point_copy(&out_half->point, attrs);
+    return point_copy(&out_half->point, attrs, out_half->type);
 }
 
 static struct tok_result names_copy(struct bytes *out_id, struct bytes *out_label, const struct tok_attrs *attrs)

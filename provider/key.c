@@ -9,10 +9,8 @@
 #include "provider/software.h"
 
 const struct prov_variant *const prov_variants[] = {
-    &prov_rsa_variant,
-    &prov_rsa_pss_variant,
-    &prov_ec_variant,
-    NULL,
+#define VARIANT(id, names) &prov_##id##_variant,
+    PROV_VARIANTS(VARIANT) NULL,
 };
 
 struct prov_key *prov_key_new(struct prov_ctx *prov, const struct prov_variant *variant)

@@ -21,6 +21,11 @@ noinst_PROGRAMS += tests/token/ask-secret
 tests_token_ask_secret_SOURCES = tests/token/ask-secret.c
 tests_token_ask_secret_CFLAGS = $(AM_CFLAGS) $(P11KIT_CFLAGS)
 
+check_PROGRAMS += tests/token/make-key
+tests_token_make_key_SOURCES = tests/token/make-key.c
+tests_token_make_key_CFLAGS = $(AM_CFLAGS) $(P11KIT_CFLAGS)
+tests_token_make_key_LDADD = -ldl
+
 check_PROGRAMS += tests/tls/handshakes
 tests_tls_handshakes_SOURCES = tests/tls/handshakes.c tests/tls/pair.c tests/tls/pair.h tests/lib/tap.h
 tests_tls_handshakes_CFLAGS = $(AM_CFLAGS) $(SSL_CFLAGS)
