@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "pkcs11/attr.h"
+#include "pkcs11/mech.h"
 
 #define HANDLES_AT_ONCE 128
 
@@ -20,6 +21,7 @@ void tok_private_end(struct tok_private *key)
 {
     bytes_end(&key->id);
     bytes_end(&key->label);
+    bytes_end(&key->allowed);
     tok_public_end(&key->half);
 }
 
@@ -143,8 +145,11 @@ static const CK_ATTRIBUTE_TYPE key_types[] = {
     CKA_EXTRACTABLE,
     CKA_ALWAYS_AUTHENTICATE,
     CKA_LOCAL,
+    CKA_ALLOWED_MECHANISMS,
 };
-static const size_t key_rooms[] = { sizeof(CK_ULONG), 256, 256, 1024, 64, 64, 160, 2200, 1, 1, 1, 1 };
+static const size_t key_rooms[] = {
+    sizeof(CK_ULONG), 256, 256, 1024, 64, 64, 160, 2200, 1, 1, 1, 1, 64 * sizeof(CK_MECHANISM_TYPE)
+};
 #define NUM_PUBLIC_TYPES 8 /* of the list above: what a public key object may have */
 
 _Static_assert(COUNT_OF(key_types) == COUNT_OF(key_rooms), "each attribute needs its room");
@@ -157,6 +162,8 @@ struct tok_result tok_private_read(struct tok_private *out_key, struct tok_lease
     TOK_TRY(tok_attrs_read(&attrs, lease, object, key_types, key_rooms, COUNT_OF(key_types)));
     TOK_TRY(names_copy(&key.id, &key.label, &attrs));
     TOK_TRY(half_copy(&key.half, &attrs));
+    TOK_TRY(tok_attrs_copy(&key.allowed, &attrs, CKA_ALLOWED_MECHANISMS));
+    key.half.pss_only = key.half.type == CKK_RSA && tok_mech_pss_only(&key.allowed);
     key.half.by_key_itself = tok_public_known(&key.half);
     key.always_authenticate = tok_attrs_bool(&attrs, CKA_ALWAYS_AUTHENTICATE, false);
     key.sensitive = tok_attrs_bool(&attrs, CKA_SENSITIVE, false);
@@ -275,9 +282,11 @@ static struct tok_result resolve_by_certificate(struct tok_private *key, struct 
 
 struct tok_result tok_public_resolve(struct tok_private *key, struct tok_lease *lease)
 {
-    if (tok_public_known(&key->half) || key->id.len == 0) {
-        return tok_good();
+    if (key->id.len > 0 && !tok_public_known(&key->half)) {
+        TOK_TRY(resolve_by_public_object(key, lease));
     }
-    TOK_TRY(resolve_by_public_object(key, lease));
-    return tok_public_known(&key->half) ? tok_good() : resolve_by_certificate(key, lease);
+    if (key->id.len > 0 && (!tok_public_known(&key->half) || key->half.pss_only)) {
+        TOK_TRY(resolve_by_certificate(key, lease));
+    }
+    return tok_good();
 }

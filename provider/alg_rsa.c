@@ -193,6 +193,42 @@ static EVP_PKEY *rsa_public_key(const struct prov_ctx *prov, const struct tok_pu
     return params == NULL ? NULL : software_key(prov, "RSA", EVP_PKEY_PUBLIC_KEY, params);
 }
 
+static void key_end(EVP_PKEY **key)
+{
+    EVP_PKEY_free(*key);
+}
+
+static bool same_modulus(EVP_PKEY *a, EVP_PKEY *b)
+{
+    SCOPED(number_end) BIGNUM *of_a = NULL;
+    SCOPED(number_end) BIGNUM *of_b = NULL;
+
+    return EVP_PKEY_get_bn_param(a, OSSL_PKEY_PARAM_RSA_N, &of_a) &&
+           EVP_PKEY_get_bn_param(b, OSSL_PKEY_PARAM_RSA_N, &of_b) && BN_cmp(of_a, of_b) == 0;
+}
+
+/* Tokens have one type for both. A key that allows PSS and nothing else is of RSA-PSS, unless its certificate says that
+ * it is not, which libssl would not let pass beside it. */
+static EVP_PKEY *rsa_settle(const struct prov_ctx *prov, const struct tok_public *half, EVP_PKEY *key)
+{
+    SCOPED(key_end) EVP_PKEY *shown = key;
+    SCOPED(key_end) EVP_PKEY *certified = NULL;
+    SCOPED(params_end) OSSL_PARAM *params = NULL;
+
+    if (!half->pss_only || !EVP_PKEY_is_a(key, "RSA")) {
+        return STEAL(shown);
+    }
+    if (half->certificate.len > 0) {
+        certified = software_key_from_certificate(prov, half->certificate.data, half->certificate.len);
+    }
+    if (certified != NULL && same_modulus(certified, shown)) {
+        return STEAL(certified);
+    }
+    return EVP_PKEY_todata(shown, EVP_PKEY_PUBLIC_KEY, &params) > 0
+               ? software_key(prov, "RSA-PSS", EVP_PKEY_PUBLIC_KEY, params)
+               : NULL;
+}
+
 static bool number_bytes(struct bytes *out, EVP_PKEY *key, const char *name)
 {
     SCOPED(number_end) BIGNUM *number = NULL;
@@ -290,6 +326,7 @@ const struct prov_family prov_rsa = {
     .writable = rsa_writable,
     .generation = rsa_generation,
     .public_key = rsa_public_key,
+    .settle = rsa_settle,
     .describe = rsa_describe,
     .prepare = rsa_prepare,
     .shape = rsa_shape,

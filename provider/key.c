@@ -142,6 +142,9 @@ static EVP_PKEY *public_half(struct prov_ctx *prov, const struct tok_public *hal
     if (key == NULL && half->certificate.len > 0) {
         key = software_key_from_certificate(prov, half->certificate.data, half->certificate.len);
     }
+    if (key != NULL && family->settle != NULL) {
+        key = family->settle(prov, half, key);
+    }
     prov_err_forget(prov);
     if (key == NULL) {
         prov_raise(prov, PROV_R_KEY_TYPE, "the public half that the token shows makes no key that OpenSSL knows");

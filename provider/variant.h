@@ -57,6 +57,9 @@ struct prov_family {
     /* public_key makes the public half, as an OpenSSL key of the child context, of what the token shows. NULL if that
      * is not enough, or malformed (errors of libcrypto may be on the queue). */
     EVP_PKEY *(*public_key)(const struct prov_ctx *prov, const struct tok_public *half);
+    /* settle tells keys apart that a token has under one type, by what else it shows (RSA, RSA-PSS): `key`, the public
+     * half as it was made, is returned, or freed and replaced. NULL: nothing to settle. */
+    EVP_PKEY *(*settle)(const struct prov_ctx *prov, const struct tok_public *half, EVP_PKEY *key);
     /* describe does the reverse, filling what identifies the key on a token: of a key file's public half. */
     bool (*describe)(struct tok_public *out_half, EVP_PKEY *key);
     /* prepare fills the mechanism for signing `tbs`, a ready digest (or raw data). TOK_CODE_UNSUPPORTED says why not.

@@ -41,7 +41,7 @@ tests_tls_calls_SOURCES = tests/tls/calls.c tests/tls/pair.c tests/tls/pair.h te
 tests_tls_calls_CFLAGS = $(AM_CFLAGS) $(SSL_CFLAGS) $(P11KIT_CFLAGS)
 tests_tls_calls_LDADD = $(SSL_LIBS) $(CRYPTO_LIBS)
 
-shell_tests = tests/tool/keys.sh tests/tool/errors.sh tests/tls/handshakes.sh tests/tls/order.sh tests/tls/calls.sh \
+shell_tests = tests/tool/keys.sh tests/tool/types.sh tests/tool/errors.sh tests/tls/handshakes.sh tests/tls/order.sh tests/tls/calls.sh \
     tests/tool/exit.sh tests/tls/programs.sh
 TESTS += $(shell_tests)
 if !SANITIZED

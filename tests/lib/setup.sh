@@ -33,6 +33,7 @@ odd_key() {
 }
 ED25519=ed:06032b6570
 ED448=ed:06032b6571
+RSA_PSS="rsa 0x0d 0x43 0x44 0x45" # CKM_RSA_PKCS_PSS, and by hashing mechanisms
 
 # conf [ORDER [SETTING...]]: the configuration from here on
 conf() {

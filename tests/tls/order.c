@@ -428,11 +428,13 @@ int main(int argc, char **argv)
     token_keys_are_themselves("rsa");
     token_keys_are_themselves("ed25519");
     token_keys_are_themselves("ed448");
+    token_keys_are_themselves("rsa-pss");
     software_works("after it");
     encrypted_stays_encrypted();
     readers("ec.key", "an EC key file");
     readers("rsa.key", "an RSA key file");
     readers("ed25519.key", "an Ed25519 key file");
+    readers("rsa-pss.key", "an RSA-PSS key file");
     readers("before.pem", "a key before certificates");
     readers("after.pem", "a key after certificates");
     peers_form();

@@ -2,8 +2,6 @@
 # Keys on a token in the hands of the openssl command, as a user has it.
 . "$(dirname "$0")/../lib/setup.sh"
 setup_token
-odd_key ed25519 03 $ED25519
-odd_key ed448 04 $ED448
 conf
 cd "$work" || exit 99
 echo "the message" >message
@@ -37,61 +35,6 @@ for type in ec rsa; do
     not_ok "$type: another message does not" openssl dgst -sha256 -verify $type.pub -signature sig digest
 done
 
-# as_software SENTENCE COMMAND...: whether the command does with a token's key what it does with a software key.
-# What it can't, it refuses for both: OpenSSL 3.0 makes no CMS of EdDSA, whoever has the key.
-as_software() {
-    what=$1
-    shift
-    if "$@" $type-soft.key >/dev/null 2>&1; then
-        ok "$what, as with a software key" "$@" "$uri"
-    else
-        not_ok "$what: refused, as with a software key" "$@" "$uri"
-    fi
-}
-cms_signs() {
-    openssl cms -sign -nodetach -md sha512 -in message -signer $type.crt -inkey "$1" -outform DER -out cms &&
-        openssl cms -verify -inform DER -in cms -CAfile $type.crt -out cms.out
-}
-cms_soft_signs() {
-    openssl req -new -x509 -key $type-soft.key -subj /CN=soft -out $type.crt && cms_signs $type-soft.key
-}
-
-for type in ed25519 ed448; do
-    uri="pkcs11:token=test;object=$type;type=private"
-    openssl genpkey -algorithm $type -out $type-soft.key
-    ok "$type: the public half comes as SubjectPublicKeyInfo" openssl pkey -in "$uri" -pubout -out $type.pub
-    ok "$type: the text shows where the key is" openssl pkey -in "$uri" -noout -text
-    says "$type: on a token" 'on a PKCS#11 token'
-    never_says "$type: no private part is printed" '^priv'
-    ok "$type: the key checks" openssl pkey -in "$uri" -noout -check
-    ok "$type: pkeyutl signs the message" openssl pkeyutl -sign -rawin -inkey "$uri" -in message -out sig
-    ok "$type: and libcrypto verifies" openssl pkeyutl -verify -rawin -pubin -inkey $type.pub -in message -sigfile sig
-    not_ok "$type: another message does not" openssl pkeyutl -verify -rawin -pubin -inkey $type.pub -in digest -sigfile sig
-    head -c 300000 /dev/zero >long
-    ok "$type: a long message is signed" openssl pkeyutl -sign -rawin -inkey "$uri" -in long -out sig
-    ok "$type: which verifies" openssl pkeyutl -verify -rawin -pubin -inkey $type.pub -in long -sigfile sig
-    not_ok "$type: no digest can be named" openssl dgst -sha256 -sign "$uri" -out sig message
-    as_software "$type: dgst without a digest" openssl dgst -out sig message -sign
-    as_software "$type: a bare digest" openssl pkeyutl -sign -in digest -out sig -inkey
-    ok "$type: req makes a self-signed certificate" openssl req -new -x509 -key "$uri" -subj "/CN=$type" -addext basicConstraints=critical,CA:TRUE -days 30 -out $type.crt
-    ok "$type: which verifies" openssl verify -CAfile $type.crt $type.crt
-    ok "$type: req makes a request" openssl req -new -key "$uri" -subj "/CN=$type leaf" -out $type.csr
-    ok "$type: whose signature is good" openssl req -in $type.csr -noout -verify
-    ok "$type: x509 signs it with the token's key" openssl x509 -req -in $type.csr -CA $type.crt -CAkey "$uri" -CAcreateserial -out leaf.crt
-    ok "$type: and the chain verifies" openssl verify -CAfile $type.crt leaf.crt
-    ok "$type: the key file is written" openssl pkey -in "$uri" -out $type.key
-    ok "$type: the key file signs" openssl pkeyutl -sign -rawin -inkey $type.key -in message -out sig
-    ok "$type: and that verifies" openssl pkeyutl -verify -rawin -pubin -inkey $type.pub -in message -sigfile sig
-    cp $type.crt token.crt
-    if cms_soft_signs >/dev/null 2>&1; then
-        cp token.crt $type.crt
-        ok "$type: cms signs, as with a software key" cms_signs "$uri"
-    else
-        cp token.crt $type.crt
-        not_ok "$type: cms does not sign, with a software key neither" cms_signs "$uri"
-    fi
-done
-
 uri="pkcs11:token=test;object=rsa;type=private"
 for salt in digest auto max 0 20; do
     ok "PSS with salt length $salt" openssl dgst -sha256 -sigopt rsa_padding_mode:pss -sigopt rsa_pss_saltlen:$salt -sign "$uri" -out sig message
@@ -122,9 +65,9 @@ ok "nor does OAEP need raw RSA" env SIGNET_TEST_WITHOUT=3 openssl pkeyutl -decry
 conf
 ok "cms decrypts" openssl cms -decrypt -in enveloped -inkey "$uri" -recip rsa.crt -out clear
 ok "storeutl lists the token" openssl storeutl -noout pkcs11:token=test
-says "four private and four public keys" 'Total found: 8'
+says "two private and two public keys" 'Total found: 4'
 ok "storeutl lists private keys alone" openssl storeutl -noout -keys pkcs11:token=test
-says "all of them" 'Total found: 4'
+says "both of them" 'Total found: 2'
 ok "the scheme may be in any case" openssl pkey -in "PKCS11:token=test;object=ec;type=private" -noout
 
 cat >ca.cnf <<CA
