@@ -10,4 +10,16 @@
 #define CK_UNAVAILABLE_INFORMATION ((CK_ULONG)-1)
 #endif
 
+/* Names of PKCS#11 v3.0 that older headers lack. */
+#ifndef CKK_EC_MONTGOMERY
+#define CKK_EC_MONTGOMERY 0x41UL
+#endif
+
+/* CK_EDDSA_PARAMS of PKCS#11 v3.0, which older headers lack. */
+struct tok_eddsa_params {
+    CK_BBOOL prehash;
+    CK_ULONG context_len;
+    CK_BYTE *context;
+};
+
 #endif

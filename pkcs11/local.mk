@@ -18,6 +18,7 @@ libtok_la_SOURCES = \
     pkcs11/login.h pkcs11/login.c \
     pkcs11/session.h pkcs11/session.c \
     pkcs11/call.h pkcs11/call.c \
+    pkcs11/mech.h pkcs11/mech.c \
     pkcs11/attr.h pkcs11/attr.c \
     pkcs11/object.h pkcs11/object.c \
     pkcs11/recover.h pkcs11/recover.c \

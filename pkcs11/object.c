@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "pkcs11/attr.h"
+#include "pkcs11/mech.h"
 
 #define HANDLES_AT_ONCE 128
 
@@ -20,6 +21,7 @@ void tok_private_end(struct tok_private *key)
 {
     bytes_end(&key->id);
     bytes_end(&key->label);
+    bytes_end(&key->allowed);
     tok_public_end(&key->half);
 }
 
@@ -33,7 +35,7 @@ void tok_handles_end(struct tok_handles *handles)
 bool tok_public_known(const struct tok_public *half)
 {
     return half->spki.len > 0 || half->certificate.len > 0 || (half->modulus.len > 0 && half->exponent.len > 0) ||
-           (half->params.len > 0 && half->point.len > 0);
+           ((half->params.len > 0 || half->type == CKK_EC_EDWARDS) && half->point.len > 0);
 }
 
 /* Big numbers may carry leading zeros. */
@@ -85,15 +87,29 @@ void tok_public_complete(struct tok_public *to, struct tok_public *from)
     complete(&to->certificate, &from->certificate);
 }
 
+/* Whether so many bytes may be a point: on Edwards and Montgomery curves one coordinate, perhaps with a sign; else a
+ * byte and two coordinates, of whole 32-bit words but for P-521's. */
+static bool is_point_length(CK_KEY_TYPE type, size_t len)
+{
+    size_t coordinate = len / 2;
+
+    if (type == CKK_EC_EDWARDS || type == CKK_EC_MONTGOMERY) {
+        return len == 32 || len == 56 || len == 57;
+    }
+    return len % 2 == 1 && coordinate >= 20 && (coordinate % 4 == 0 || coordinate == 66);
+}
+
 /* Tokens differ in whether CKA_EC_POINT is the point or a DER OCTET STRING around it (PKCS#11 2.30 was vague). A point
- * starts with 2, 3 or 4, which is the tag of an OCTET STRING too: it is one only if its length fits to the byte. */
-static struct tok_result point_copy(struct bytes *out, const struct tok_attrs *attrs)
+ * itself may start with 4, the tag of an OCTET STRING, and with what looks like its length (that of one P-256 key in
+ * 256 does): then the lengths that points have tell. */
+static struct tok_result point_copy(struct bytes *out, const struct tok_attrs *attrs, CK_KEY_TYPE type)
 {
     struct cursor value = tok_attrs_value(attrs, CKA_EC_POINT);
     struct cursor outer = value;
     struct cursor inner = cursor_der(&outer, 0x04);
+    bool wrapped = value.left > 0 && cursor_done(&outer) && !inner.failed && inner.left > 0;
 
-    if (value.left > 0 && cursor_done(&outer) && !inner.failed && inner.left > 0) {
+    if (wrapped && (is_point_length(type, inner.left) || !is_point_length(type, value.left))) {
         value = inner;
     }
     return bytes_set(out, value.at, value.left) ? tok_good() : tok_fail(TOK_CODE_NO_MEMORY, "reading a public key");
@@ -106,7 +122,7 @@ static struct tok_result half_copy(struct tok_public *out_half, const struct tok
     TOK_TRY(tok_attrs_copy(&out_half->exponent, attrs, CKA_PUBLIC_EXPONENT));
     TOK_TRY(tok_attrs_copy(&out_half->params, attrs, CKA_EC_PARAMS));
     TOK_TRY(tok_attrs_copy(&out_half->spki, attrs, CKA_PUBLIC_KEY_INFO));
-    return point_copy(&out_half->point, attrs);
+    return point_copy(&out_half->point, attrs, out_half->type);
 }
 
 static struct tok_result names_copy(struct bytes *out_id, struct bytes *out_label, const struct tok_attrs *attrs)
@@ -129,8 +145,11 @@ static const CK_ATTRIBUTE_TYPE key_types[] = {
     CKA_EXTRACTABLE,
     CKA_ALWAYS_AUTHENTICATE,
     CKA_LOCAL,
+    CKA_ALLOWED_MECHANISMS,
 };
-static const size_t key_rooms[] = { sizeof(CK_ULONG), 256, 256, 1024, 64, 64, 160, 2200, 1, 1, 1, 1 };
+static const size_t key_rooms[] = {
+    sizeof(CK_ULONG), 256, 256, 1024, 64, 64, 160, 2200, 1, 1, 1, 1, 64 * sizeof(CK_MECHANISM_TYPE)
+};
 #define NUM_PUBLIC_TYPES 8 /* of the list above: what a public key object may have */
 
 _Static_assert(COUNT_OF(key_types) == COUNT_OF(key_rooms), "each attribute needs its room");
@@ -143,6 +162,8 @@ struct tok_result tok_private_read(struct tok_private *out_key, struct tok_lease
     TOK_TRY(tok_attrs_read(&attrs, lease, object, key_types, key_rooms, COUNT_OF(key_types)));
     TOK_TRY(names_copy(&key.id, &key.label, &attrs));
     TOK_TRY(half_copy(&key.half, &attrs));
+    TOK_TRY(tok_attrs_copy(&key.allowed, &attrs, CKA_ALLOWED_MECHANISMS));
+    key.half.pss_only = key.half.type == CKK_RSA && tok_mech_pss_only(&key.allowed);
     key.half.by_key_itself = tok_public_known(&key.half);
     key.always_authenticate = tok_attrs_bool(&attrs, CKA_ALWAYS_AUTHENTICATE, false);
     key.sensitive = tok_attrs_bool(&attrs, CKA_SENSITIVE, false);
@@ -261,9 +282,11 @@ static struct tok_result resolve_by_certificate(struct tok_private *key, struct 
 
 struct tok_result tok_public_resolve(struct tok_private *key, struct tok_lease *lease)
 {
-    if (tok_public_known(&key->half) || key->id.len == 0) {
-        return tok_good();
+    if (key->id.len > 0 && !tok_public_known(&key->half)) {
+        TOK_TRY(resolve_by_public_object(key, lease));
     }
-    TOK_TRY(resolve_by_public_object(key, lease));
-    return tok_public_known(&key->half) ? tok_good() : resolve_by_certificate(key, lease);
+    if (key->id.len > 0 && (!tok_public_known(&key->half) || key->half.pss_only)) {
+        TOK_TRY(resolve_by_certificate(key, lease));
+    }
+    return tok_good();
 }

@@ -17,6 +17,7 @@ struct tok_public {
     struct bytes point;       /* EC: the point itself, without the OCTET STRING around it */
     struct bytes spki;        /* SubjectPublicKeyInfo, where the token has it */
     struct bytes certificate; /* DER, where only a certificate shows the key */
+    bool pss_only;            /* RSA: the private object allows PSS and nothing else */
     bool by_key_itself;       /* the private object shows it, so that it can't belong to another key */
 };
 
@@ -35,6 +36,7 @@ struct tok_private {
     CK_OBJECT_HANDLE handle;
     struct bytes id;
     struct bytes label;
+    struct bytes allowed; /* CKA_ALLOWED_MECHANISMS; empty: any */
     struct tok_public half;
     bool always_authenticate;
     bool sensitive;
@@ -64,7 +66,8 @@ TOK_RESULT tok_certificate_read(struct bytes *out_der, struct bytes *out_id, str
                                 struct tok_lease *lease, CK_OBJECT_HANDLE object);
 
 /* tok_public_resolve fills what the private object does not show from the public key object, else the certificate, that
- * has the same CKA_ID. Finding neither is good; then the half stays unknown. */
+ * has the same CKA_ID. Finding neither is good; then the half stays unknown. The certificate of a key that allows only
+ * PSS is looked for in any case: it says whether the key is one of RSA or of RSA-PSS. */
 TOK_RESULT tok_public_resolve(struct tok_private *key, struct tok_lease *lease);
 
 #endif

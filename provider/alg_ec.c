@@ -20,12 +20,12 @@ static struct tok_result ec_prepare(struct prov_mechanism *out, const struct pro
     if (scheme->digest != NULL && (size_t)EVP_MD_get_size(scheme->digest) != tbs_len) {
         return tok_fail(TOK_CODE_BAD_ARGUMENT, "%zu bytes are no %s digest", tbs_len, EVP_MD_get0_name(scheme->digest));
     }
-    if (len == 0 || len > sizeof(out->input)) {
+    if (len == 0) {
         return tok_fail(TOK_CODE_BAD_ARGUMENT, "%zu bytes are no digest", tbs_len);
     }
     out->mechanism = (CK_MECHANISM){ CKM_ECDSA, NULL, 0 };
-    memcpy(out->input, tbs, len);
-    out->input_len = len;
+    out->in = tbs;
+    out->in_len = len;
     return tok_good();
 }
 
@@ -126,12 +126,8 @@ static EVP_PKEY *ec_public_key(const struct prov_ctx *prov, const struct tok_pub
 
 static bool ec_describe(struct tok_public *out_half, EVP_PKEY *key)
 {
-    size_t len = 0;
-
     out_half->type = CKK_EC;
-    return EVP_PKEY_get_octet_string_param(key, OSSL_PKEY_PARAM_PUB_KEY, NULL, 0, &len) && len > 0 &&
-           bytes_new(&out_half->point, len) &&
-           EVP_PKEY_get_octet_string_param(key, OSSL_PKEY_PARAM_PUB_KEY, out_half->point.data, len, &len);
+    return software_public_bytes(&out_half->point, key);
 }
 
 #define NUMBER(name) OSSL_PARAM_BN(name, NULL, 0)

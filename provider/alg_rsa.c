@@ -75,7 +75,7 @@ static void signature_info_end(X509_SIG **info)
 static bool digest_info(struct prov_mechanism *out, const EVP_MD *digest, const uint8_t *tbs, size_t tbs_len)
 {
     SCOPED(signature_info_end) X509_SIG *info = X509_SIG_new();
-    unsigned char *at = out->input;
+    unsigned char *at = out->made;
     X509_ALGOR *algorithm;
     ASN1_OCTET_STRING *octets;
     int len;
@@ -89,20 +89,18 @@ static bool digest_info(struct prov_mechanism *out, const EVP_MD *digest, const 
         return false;
     }
     len = i2d_X509_SIG(info, NULL);
-    if (len <= 0 || (size_t)len > sizeof(out->input) || i2d_X509_SIG(info, &at) != len) {
+    if (len <= 0 || (size_t)len > sizeof(out->made) || i2d_X509_SIG(info, &at) != len) {
         return false;
     }
-    out->input_len = (size_t)len;
+    out->in = out->made;
+    out->in_len = (size_t)len;
     return true;
 }
 
-static struct tok_result input_copy(struct prov_mechanism *out, const uint8_t *tbs, size_t tbs_len)
+static struct tok_result input_is(struct prov_mechanism *out, const uint8_t *tbs, size_t tbs_len)
 {
-    if (tbs_len > sizeof(out->input)) {
-        return tok_fail(TOK_CODE_UNSUPPORTED, "%zu bytes are more than is signed at once", tbs_len);
-    }
-    memcpy(out->input, tbs, tbs_len);
-    out->input_len = tbs_len;
+    out->in = tbs;
+    out->in_len = tbs_len;
     return tok_good();
 }
 
@@ -110,12 +108,12 @@ static struct tok_result prepare_pss(struct prov_mechanism *out, const struct pr
                                      size_t tbs_len)
 {
     if (scheme->digest == NULL || (size_t)EVP_MD_get_size(scheme->digest) != tbs_len ||
-        !pss_params(&out->pss, scheme)) {
+        !pss_params(&out->params.pss, scheme)) {
         return tok_fail(TOK_CODE_UNSUPPORTED, "PSS needs a digest of the SHA-1 or SHA-2 family, and %zu bytes are none",
                         tbs_len);
     }
-    out->mechanism = (CK_MECHANISM){ CKM_RSA_PKCS_PSS, &out->pss, sizeof(out->pss) };
-    return input_copy(out, tbs, tbs_len);
+    out->mechanism = (CK_MECHANISM){ CKM_RSA_PKCS_PSS, &out->params.pss, sizeof(out->params.pss) };
+    return input_is(out, tbs, tbs_len);
 }
 
 static struct tok_result prepare_pkcs1(struct prov_mechanism *out, const struct prov_scheme *scheme, const uint8_t *tbs,
@@ -123,7 +121,7 @@ static struct tok_result prepare_pkcs1(struct prov_mechanism *out, const struct 
 {
     out->mechanism = (CK_MECHANISM){ CKM_RSA_PKCS, NULL, 0 };
     if (scheme->digest == NULL || EVP_MD_get_type(scheme->digest) == NID_md5_sha1) {
-        return input_copy(out, tbs, tbs_len);
+        return input_is(out, tbs, tbs_len);
     }
     if ((size_t)EVP_MD_get_size(scheme->digest) != tbs_len) {
         return tok_fail(TOK_CODE_BAD_ARGUMENT, "%zu bytes are no %s digest", tbs_len, EVP_MD_get0_name(scheme->digest));
@@ -140,7 +138,7 @@ static struct tok_result prepare_raw(struct prov_mechanism *out, const struct pr
         return tok_fail(TOK_CODE_BAD_ARGUMENT, "without padding, the data must have the length of the modulus");
     }
     out->mechanism = (CK_MECHANISM){ CKM_RSA_X_509, NULL, 0 };
-    return input_copy(out, tbs, tbs_len);
+    return input_is(out, tbs, tbs_len);
 }
 
 static struct tok_result rsa_prepare(struct prov_mechanism *out, const struct prov_scheme *scheme, const uint8_t *tbs,
@@ -193,6 +191,42 @@ static EVP_PKEY *rsa_public_key(const struct prov_ctx *prov, const struct tok_pu
     }
     params = OSSL_PARAM_BLD_to_param(builder);
     return params == NULL ? NULL : software_key(prov, "RSA", EVP_PKEY_PUBLIC_KEY, params);
+}
+
+static void key_end(EVP_PKEY **key)
+{
+    EVP_PKEY_free(*key);
+}
+
+static bool same_modulus(EVP_PKEY *a, EVP_PKEY *b)
+{
+    SCOPED(number_end) BIGNUM *of_a = NULL;
+    SCOPED(number_end) BIGNUM *of_b = NULL;
+
+    return EVP_PKEY_get_bn_param(a, OSSL_PKEY_PARAM_RSA_N, &of_a) &&
+           EVP_PKEY_get_bn_param(b, OSSL_PKEY_PARAM_RSA_N, &of_b) && BN_cmp(of_a, of_b) == 0;
+}
+
+/* Tokens have one type for both. A key that allows PSS and nothing else is of RSA-PSS, unless its certificate says that
+ * it is not, which libssl would not let pass beside it. */
+static EVP_PKEY *rsa_settle(const struct prov_ctx *prov, const struct tok_public *half, EVP_PKEY *key)
+{
+    SCOPED(key_end) EVP_PKEY *shown = key;
+    SCOPED(key_end) EVP_PKEY *certified = NULL;
+    SCOPED(params_end) OSSL_PARAM *params = NULL;
+
+    if (!half->pss_only || !EVP_PKEY_is_a(key, "RSA")) {
+        return STEAL(shown);
+    }
+    if (half->certificate.len > 0) {
+        certified = software_key_from_certificate(prov, half->certificate.data, half->certificate.len);
+    }
+    if (certified != NULL && same_modulus(certified, shown)) {
+        return STEAL(certified);
+    }
+    return EVP_PKEY_todata(shown, EVP_PKEY_PUBLIC_KEY, &params) > 0
+               ? software_key(prov, "RSA-PSS", EVP_PKEY_PUBLIC_KEY, params)
+               : NULL;
 }
 
 static bool number_bytes(struct bytes *out, EVP_PKEY *key, const char *name)
@@ -292,6 +326,7 @@ const struct prov_family prov_rsa = {
     .writable = rsa_writable,
     .generation = rsa_generation,
     .public_key = rsa_public_key,
+    .settle = rsa_settle,
     .describe = rsa_describe,
     .prepare = rsa_prepare,
     .shape = rsa_shape,

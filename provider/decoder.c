@@ -427,24 +427,16 @@ static int decode_pem(void *vdecoder, OSSL_CORE_BIO *input, int selection, OSSL_
         { 0, NULL },                                                                                                   \
     };
 
-DECODER(rsa_ours, &our_form, &prov_rsa_variant, decode_der)
-DECODER(rsa_pss_ours, &our_form, &prov_rsa_pss_variant, decode_der)
-DECODER(ec_ours, &our_form, &prov_ec_variant, decode_der)
-DECODER(rsa_peers, &peers_form, &prov_rsa_variant, decode_der)
-DECODER(rsa_pss_peers, &peers_form, &prov_rsa_pss_variant, decode_der)
-DECODER(ec_peers, &peers_form, &prov_ec_variant, decode_der)
+#define DECODERS(id, names)                                                                                            \
+    DECODER(id##_ours, &our_form, &prov_##id##_variant, decode_der)                                                    \
+    DECODER(id##_peers, &peers_form, &prov_##id##_variant, decode_der)
+PROV_VARIANTS(DECODERS)
 DECODER(pem, NULL, NULL, decode_pem)
 
-#define OURS "input=der,structure=PrivateKeyInfo"
-#define PEERS "input=der,structure=pk11-uri"
+#define OURS_ROW(id, names) { names, "input=der,structure=PrivateKeyInfo", id##_ours },
+#define PEERS_ROW(id, names) { names, "input=der,structure=pk11-uri", id##_peers },
 
 const struct prov_coder_row prov_decoders[] = {
-    { PROV_NAMES_RSA, OURS, rsa_ours },
-    { PROV_NAMES_RSA_PSS, OURS, rsa_pss_ours },
-    { PROV_NAMES_EC, OURS, ec_ours },
-    { PROV_NAMES_RSA, PEERS, rsa_peers },
-    { PROV_NAMES_RSA_PSS, PEERS, rsa_pss_peers },
-    { PROV_NAMES_EC, PEERS, ec_peers },
-    { "DER", "input=pem", pem },
+    PROV_VARIANTS(OURS_ROW) PROV_VARIANTS(PEERS_ROW){ "DER", "input=pem", pem },
     { NULL, NULL, NULL },
 };

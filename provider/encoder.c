@@ -220,15 +220,10 @@ ENCODER(der)
 ENCODER(pem)
 ENCODER(text)
 
+#define ENCODER_ROWS(id, names)                                                                                        \
+    { names, "output=der,structure=PrivateKeyInfo", der }, { names, "output=pem,structure=PrivateKeyInfo", pem },      \
+        { names, "output=text", text },
+
 const struct prov_coder_row prov_encoders[] = {
-    { PROV_NAMES_RSA, "output=der,structure=PrivateKeyInfo", der },
-    { PROV_NAMES_RSA, "output=pem,structure=PrivateKeyInfo", pem },
-    { PROV_NAMES_RSA, "output=text", text },
-    { PROV_NAMES_RSA_PSS, "output=der,structure=PrivateKeyInfo", der },
-    { PROV_NAMES_RSA_PSS, "output=pem,structure=PrivateKeyInfo", pem },
-    { PROV_NAMES_RSA_PSS, "output=text", text },
-    { PROV_NAMES_EC, "output=der,structure=PrivateKeyInfo", der },
-    { PROV_NAMES_EC, "output=pem,structure=PrivateKeyInfo", pem },
-    { PROV_NAMES_EC, "output=text", text },
-    { NULL, NULL, NULL },
+    PROV_VARIANTS(ENCODER_ROWS){ NULL, NULL, NULL },
 };

@@ -9,10 +9,8 @@
 #include "provider/software.h"
 
 const struct prov_variant *const prov_variants[] = {
-    &prov_rsa_variant,
-    &prov_rsa_pss_variant,
-    &prov_ec_variant,
-    NULL,
+#define VARIANT(id, names) &prov_##id##_variant,
+    PROV_VARIANTS(VARIANT) NULL,
 };
 
 struct prov_key *prov_key_new(struct prov_ctx *prov, const struct prov_variant *variant)
@@ -143,6 +141,9 @@ static EVP_PKEY *public_half(struct prov_ctx *prov, const struct tok_public *hal
     }
     if (key == NULL && half->certificate.len > 0) {
         key = software_key_from_certificate(prov, half->certificate.data, half->certificate.len);
+    }
+    if (key != NULL && family->settle != NULL) {
+        key = family->settle(prov, half, key);
     }
     prov_err_forget(prov);
     if (key == NULL) {

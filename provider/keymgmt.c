@@ -93,6 +93,9 @@ static int parts_of(const struct prov_family *family, int selection, const OSSL_
     if ((selection & PUBLIC) != 0 && OSSL_PARAM_locate_const(params, family->public_param) != NULL) {
         parts |= PUBLIC;
     }
+    if ((parts & PRIVATE) != 0 && family->private_tells_public) {
+        parts |= PUBLIC;
+    }
     return parts;
 }
 
@@ -438,18 +441,15 @@ static void *gen_run(void *vgen, OSSL_CALLBACK *callback, void *arg)
         { 0, NULL },                                                                                                   \
     };
 
-KEYMGMT_TABLE(rsa, prov_rsa_variant)
-KEYMGMT_TABLE(rsa_pss, prov_rsa_pss_variant)
-KEYMGMT_TABLE(ec, prov_ec_variant)
+#define KEYMGMT_ROW(id, names) KEYMGMT_TABLE(id, prov_##id##_variant)
+PROV_VARIANTS(KEYMGMT_ROW)
+
+#define TABLE_ROW(id, names) { &prov_##id##_variant, id##_functions },
 
 static const struct {
     const struct prov_variant *variant;
     const OSSL_DISPATCH *functions;
-} tables[] = {
-    { &prov_rsa_variant, rsa_functions },
-    { &prov_rsa_pss_variant, rsa_pss_functions },
-    { &prov_ec_variant, ec_functions },
-};
+} tables[] = { PROV_VARIANTS(TABLE_ROW) };
 
 const OSSL_DISPATCH *prov_keymgmt_functions(const struct prov_variant *variant)
 {

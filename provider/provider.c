@@ -63,6 +63,24 @@ static void table_free(OSSL_ALGORITHM *table)
     free(table);
 }
 
+/* One for each family, however many rows it has. */
+static bool signatures_make(struct prov_ctx *prov)
+{
+    const struct prov_family *before = NULL;
+    bool good = true;
+
+    for (size_t i = 0; prov_variants[i] != NULL; i++) {
+        const struct prov_family *family = prov_variants[i]->family;
+
+        if (family != before) {
+            good = good && table_add(&prov->signature, family->operation, prov->properties, NULL,
+                                     prov_signature_functions, NULL);
+        }
+        before = family;
+    }
+    return good;
+}
+
 static bool tables_make(struct prov_ctx *prov)
 {
     const char *properties = prov->properties;
@@ -82,8 +100,7 @@ static bool tables_make(struct prov_ctx *prov)
         good = good && table_add(&prov->encoder, prov_encoders[i].names, properties, prov_encoders[i].properties_suffix,
                                  prov_encoders[i].functions, NULL);
     }
-    return good && table_add(&prov->signature, prov_rsa.operation, properties, NULL, prov_signature_functions, NULL) &&
-           table_add(&prov->signature, prov_ec.operation, properties, NULL, prov_signature_functions, NULL) &&
+    return good && signatures_make(prov) &&
            table_add(&prov->asym_cipher, prov_rsa.asym_cipher, properties, NULL, prov_asym_cipher_functions, NULL) &&
            table_add(&prov->store, "pkcs11", properties, NULL, prov_store_functions, "PKCS#11 URIs (RFC 7512)");
 }

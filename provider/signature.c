@@ -5,6 +5,7 @@
 #include <openssl/params.h>
 #include <openssl/rsa.h>
 #include <string.h>
+#include <strings.h>
 
 #include "base/lock.h"
 #include "provider/key.h"
@@ -143,6 +144,12 @@ static int signature_begin(struct signature_ctx *ctx, struct prov_key *key, int 
 
 /* --- the delegate ------------------------------------------------------------------------------------------------- */
 
+/* Whether the key hashes for itself, so that no digest is named and the message is given at once. */
+static bool whole(const struct signature_ctx *ctx)
+{
+    return ctx->key->variant->family->default_digest == NULL;
+}
+
 static bool on_token(const struct signature_ctx *ctx)
 {
     return ctx->key->token != NULL && (ctx->operation == EVP_PKEY_OP_SIGN || ctx->operation == EVP_PKEY_OP_SIGNCTX);
@@ -190,7 +197,7 @@ static int delegate_for_params(struct signature_ctx *ctx)
         return 1;
     }
     return ctx->operation == EVP_PKEY_OP_SIGNCTX
-               ? delegate_digest(ctx, EVP_PKEY_OP_VERIFYCTX, EVP_MD_get0_name(ctx->digest))
+               ? delegate_digest(ctx, EVP_PKEY_OP_VERIFYCTX, whole(ctx) ? NULL : EVP_MD_get0_name(ctx->digest))
                : delegate_plain(ctx, EVP_PKEY_OP_VERIFY);
 }
 
@@ -210,12 +217,34 @@ static bool nothing_to_set(const struct signature_ctx *ctx, const OSSL_PARAM par
     return true;
 }
 
+/* Variants of a scheme (Ed25519ph, a context string) are not told to tokens; TLS and X.509 use none. Refused, rather
+ * than signed without. */
+static int is_plain(const struct signature_ctx *ctx, const OSSL_PARAM params[])
+{
+    const OSSL_PARAM *instance = OSSL_PARAM_locate_const(params, "instance");
+    const OSSL_PARAM *context = OSSL_PARAM_locate_const(params, "context-string");
+    const char *name = ctx->key->variant->type;
+
+    if (instance != NULL && (!OSSL_PARAM_get_utf8_string_ptr(instance, &name) || name == NULL ||
+                             strcasecmp(name, ctx->key->variant->type) != 0)) {
+        return prov_raise(ctx->prov, PROV_R_PARAMETER, "keys on a token sign as %s, not as the variant '%s'",
+                          ctx->key->variant->type, name != NULL ? name : "");
+    }
+    if (context != NULL && context->data_size > 0) {
+        return prov_raise(ctx->prov, PROV_R_PARAMETER, "keys on a token sign without a context string");
+    }
+    return 1;
+}
+
 static int set_ctx_params(void *vctx, const OSSL_PARAM params[])
 {
     struct signature_ctx *ctx = vctx;
 
     if (ctx->key == NULL || nothing_to_set(ctx, params)) {
         return 1;
+    }
+    if (on_token(ctx) && whole(ctx) && !is_plain(ctx, params)) {
+        return 0;
     }
     return delegate_for_params(ctx) && EVP_PKEY_CTX_set_params(ctx->delegate, params) > 0;
 }
@@ -242,6 +271,8 @@ static const OSSL_PARAM *settable_ctx_params(void *vctx, void *vprov)
         OSSL_PARAM_utf8_string(OSSL_SIGNATURE_PARAM_PSS_SALTLEN, NULL, 0),
         OSSL_PARAM_size_t(OSSL_SIGNATURE_PARAM_DIGEST_SIZE, NULL),
         OSSL_PARAM_uint("nonce-type", NULL),
+        OSSL_PARAM_utf8_string("instance", NULL, 0),
+        OSSL_PARAM_octet_string("context-string", NULL, 0),
         OSSL_PARAM_END,
     };
 
@@ -310,6 +341,7 @@ static int scheme_read(struct signature_ctx *ctx, struct prov_scheme *scheme)
     bool rsa = ctx->key->variant->family == &prov_rsa;
 
     scheme->digest = ctx->digest;
+    scheme->whole = whole(ctx);
     scheme->key_bits = (size_t)EVP_PKEY_get_bits(ctx->key->software);
     scheme->padding = rsa ? RSA_PKCS1_PADDING : 0;
     if (ctx->delegate == NULL && !ctx->key->variant->restricted) {
@@ -332,9 +364,10 @@ static int scheme_read(struct signature_ctx *ctx, struct prov_scheme *scheme)
 struct signing {
     struct prov_scheme scheme;
     struct prov_mechanism mechanism;
-    uint8_t sig[MAX_RSA_BYTES + 64];
+    uint8_t *sig; /* `made`, or the application's buffer, where the token's signature is OpenSSL's */
     size_t sig_len;
     uint64_t unproved;
+    uint8_t made[MAX_RSA_BYTES + 64];
 };
 
 /* Where the token does not show which key it used, its signature does. */
@@ -359,7 +392,9 @@ static int signing_prove(struct signature_ctx *ctx, const struct signing *signin
     return 1;
 }
 
-static int signing_run(struct signature_ctx *ctx, struct signing *signing, const uint8_t *tbs, size_t tbs_len)
+/* `room` is what `signing->sig` has, as the token is told; the shape may need 64 bytes more. */
+static int signing_run(struct signature_ctx *ctx, struct signing *signing, size_t room, const uint8_t *tbs,
+                       size_t tbs_len)
 {
     const struct prov_family *family = ctx->key->variant->family;
     uint64_t began = clock_us();
@@ -367,17 +402,17 @@ static int signing_run(struct signature_ctx *ctx, struct signing *signing, const
 
     result = family->prepare(&signing->mechanism, &signing->scheme, tbs, tbs_len);
     if (tok_ok(&result)) {
-        signing->sig_len = MAX_RSA_BYTES;
+        signing->sig_len = room;
         prov_err_mark(ctx->prov);
-        result = tok_key_sign(ctx->key->token, &signing->mechanism.mechanism, signing->mechanism.input,
-                              signing->mechanism.input_len, signing->sig, &signing->sig_len, &signing->unproved);
+        result = tok_key_sign(ctx->key->token, &signing->mechanism.mechanism, signing->mechanism.in,
+                              signing->mechanism.in_len, signing->sig, &signing->sig_len, &signing->unproved);
         prov_err_forget(ctx->prov);
     }
     if (!tok_ok(&result)) {
         return prov_fail(ctx->prov, &result);
     }
     ctx->key->last_sign_us = clock_us() - began;
-    if (!family->shape(signing->sig, &signing->sig_len, sizeof(signing->sig))) {
+    if (!family->shape(signing->sig, &signing->sig_len, signing->sig == signing->made ? sizeof(signing->made) : room)) {
         return prov_raise(ctx->prov, PROV_R_WRONG_RESULT, "the token's signature has an impossible length (%zu)",
                           signing->sig_len);
     }
@@ -389,24 +424,31 @@ static size_t signature_size(const struct signature_ctx *ctx)
     return (size_t)EVP_PKEY_get_size(ctx->key->software);
 }
 
-/* Signs a ready digest into the application's buffer, whose size must be enough for any signature of the key. */
+/* Signs a ready digest (or the whole message) into the application's buffer, whose size must be enough for any
+ * signature of the key. Where the token hashes, its signature has one length, and some tokens want just that much room
+ * (NSS). */
 static int token_sign(struct signature_ctx *ctx, unsigned char *sig, size_t *out_len, size_t room, const uint8_t *tbs,
                       size_t tbs_len)
 {
     struct signing signing;
+    size_t size = signature_size(ctx);
 
-    if (room < signature_size(ctx)) {
+    if (room < size) {
         return prov_raise(ctx->prov, PROV_R_PARAMETER, "a buffer of %zu bytes is too small for a signature of %zu",
-                          room, signature_size(ctx));
+                          room, size);
     }
     memset(&signing.scheme, 0, sizeof(signing.scheme));
-    if (!prov_ready(ctx->prov) || !scheme_read(ctx, &signing.scheme) || !signing_run(ctx, &signing, tbs, tbs_len)) {
+    signing.sig = whole(ctx) ? sig : signing.made;
+    if (!prov_ready(ctx->prov) || !scheme_read(ctx, &signing.scheme) ||
+        !signing_run(ctx, &signing, whole(ctx) ? size : MAX_RSA_BYTES, tbs, tbs_len)) {
         return 0;
     }
     if (signing.sig_len > room) {
         return prov_raise(ctx->prov, PROV_R_WRONG_RESULT, "the token's signature is longer than its key allows");
     }
-    memcpy(sig, signing.sig, signing.sig_len);
+    if (signing.sig != sig) {
+        memcpy(sig, signing.sig, signing.sig_len);
+    }
     *out_len = signing.sig_len;
     return 1;
 }
@@ -417,8 +459,14 @@ static int sign_init(void *vctx, void *vkey, const OSSL_PARAM params[])
 {
     struct signature_ctx *ctx = vctx;
 
-    return signature_begin(ctx, vkey, EVP_PKEY_OP_SIGN) && (on_token(ctx) || delegate_plain(ctx, EVP_PKEY_OP_SIGN)) &&
-           set_ctx_params(ctx, params);
+    if (!signature_begin(ctx, vkey, EVP_PKEY_OP_SIGN)) {
+        return 0;
+    }
+    if (on_token(ctx) && whole(ctx)) {
+        return prov_raise(ctx->prov, PROV_R_PARAMETER, "%s signs messages, not digests: use EVP_DigestSign",
+                          ctx->key->variant->type);
+    }
+    return (on_token(ctx) || delegate_plain(ctx, EVP_PKEY_OP_SIGN)) && set_ctx_params(ctx, params);
 }
 
 static int sign_run(void *vctx, unsigned char *sig, size_t *siglen, size_t sigsize, const unsigned char *tbs,
@@ -471,6 +519,13 @@ static int verify_recover_run(void *vctx, unsigned char *rout, size_t *routlen, 
 
 /* --- a digest made here ------------------------------------------------------------------------------------------- */
 
+static int digest_is_none(const struct signature_ctx *ctx, const char *mdname)
+{
+    return mdname == NULL || mdname[0] == '\0' ||
+           prov_raise(ctx->prov, PROV_R_PARAMETER, "%s hashes for itself, so that no digest is named ('%s')",
+                      ctx->key->variant->type, mdname);
+}
+
 /* libssl asks this of every scheme that it considers: it must not touch the token. */
 static int digest_sign_init(void *vctx, const char *mdname, void *vkey, const OSSL_PARAM params[])
 {
@@ -481,6 +536,9 @@ static int digest_sign_init(void *vctx, const char *mdname, void *vkey, const OS
     }
     if (!on_token(ctx)) {
         return delegate_digest(ctx, EVP_PKEY_OP_SIGNCTX, mdname) && set_ctx_params(ctx, params);
+    }
+    if (whole(ctx)) {
+        return digest_is_none(ctx, mdname) && set_ctx_params(ctx, params);
     }
     if (mdname == NULL || mdname[0] == '\0') {
         mdname = ctx->key->variant->family->default_digest;
@@ -495,6 +553,10 @@ static int digest_sign_update(void *vctx, const unsigned char *data, size_t data
 
     if (!on_token(ctx)) {
         return EVP_DigestSignUpdate(ctx->delegate_md, data, datalen);
+    }
+    if (whole(ctx)) {
+        return prov_raise(ctx->prov, PROV_R_PARAMETER, "%s signs a message at once: use EVP_DigestSign",
+                          ctx->key->variant->type);
     }
     if (ctx->hash == NULL) {
         ctx->hash = EVP_MD_CTX_new();
@@ -541,6 +603,9 @@ static int digest_sign(void *vctx, unsigned char *sig, size_t *siglen, size_t si
     if (!on_token(ctx)) {
         *siglen = sigsize;
         return EVP_DigestSign(ctx->delegate_md, sig, siglen, tbs, tbslen) > 0;
+    }
+    if (whole(ctx)) {
+        return token_sign(ctx, sig, siglen, sigsize, tbs, tbslen);
     }
     return EVP_Digest(tbs, tbslen, digest, &digest_len, ctx->digest, NULL) &&
            token_sign(ctx, sig, siglen, sigsize, digest, digest_len);

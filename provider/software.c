@@ -1,5 +1,6 @@
 #include "provider/software.h"
 
+#include <openssl/core_names.h>
 #include <openssl/evp.h>
 #include <openssl/provider.h>
 #include <openssl/rsa.h>
@@ -155,6 +156,14 @@ EVP_PKEY *software_key_from_certificate(const struct prov_ctx *prov, const unsig
     return X509_get_pubkey(certificate);
 }
 
+bool software_public_bytes(struct bytes *out, EVP_PKEY *key)
+{
+    size_t len = 0;
+
+    return EVP_PKEY_get_octet_string_param(key, OSSL_PKEY_PARAM_PUB_KEY, NULL, 0, &len) && len > 0 &&
+           bytes_new(out, len) && EVP_PKEY_get_octet_string_param(key, OSSL_PKEY_PARAM_PUB_KEY, out->data, len, &len);
+}
+
 int software_spki(unsigned char **out_der, EVP_PKEY *key)
 {
     *out_der = NULL;
@@ -176,12 +185,31 @@ static bool verify_setup(EVP_PKEY_CTX *ctx, const struct prov_scheme *scheme)
            (scheme->mgf1 == NULL || EVP_PKEY_CTX_set_rsa_mgf1_md(ctx, scheme->mgf1) > 0);
 }
 
+static void md_ctx_end(EVP_MD_CTX **ctx)
+{
+    EVP_MD_CTX_free(*ctx);
+}
+
+static bool verify_whole(const struct prov_ctx *prov, EVP_PKEY *key, const unsigned char *sig, size_t sig_len,
+                         const unsigned char *tbs, size_t tbs_len)
+{
+    SCOPED(md_ctx_end) EVP_MD_CTX *ctx = EVP_MD_CTX_new();
+    SOFTWARE_SCOPE(prov);
+
+    return SOFTWARE_ENTERED && ctx != NULL &&
+           EVP_DigestVerifyInit_ex(ctx, NULL, NULL, prov->child, prov->query, key, NULL) > 0 &&
+           EVP_DigestVerify(ctx, sig, sig_len, tbs, tbs_len) == 1;
+}
+
 bool software_verify(const struct prov_ctx *prov, EVP_PKEY *key, const struct prov_scheme *scheme,
                      const unsigned char *sig, size_t sig_len, const unsigned char *tbs, size_t tbs_len)
 {
-    SCOPED(pkey_ctx_end) EVP_PKEY_CTX *ctx = software_ctx(prov, key);
+    SCOPED(pkey_ctx_end) EVP_PKEY_CTX *ctx = scheme->whole ? NULL : software_ctx(prov, key);
     SOFTWARE_SCOPE(prov);
 
+    if (scheme->whole) {
+        return verify_whole(prov, key, sig, sig_len, tbs, tbs_len);
+    }
     return SOFTWARE_ENTERED && ctx != NULL && EVP_PKEY_verify_init(ctx) > 0 && verify_setup(ctx, scheme) &&
            EVP_PKEY_verify(ctx, sig, sig_len, tbs, tbs_len) == 1;
 }

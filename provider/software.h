@@ -9,6 +9,7 @@
 #include <openssl/types.h>
 #include <stdbool.h>
 
+#include "base/bytes.h"
 #include "base/scoped.h"
 #include "provider/provider.h"
 
@@ -35,10 +36,13 @@ EVP_PKEY *software_key(const struct prov_ctx *prov, const char *type, int select
  */
 EVP_PKEY *software_key_from_spki(const struct prov_ctx *prov, const unsigned char *der, size_t len);
 EVP_PKEY *software_key_from_certificate(const struct prov_ctx *prov, const unsigned char *der, size_t len);
+/* software_public_bytes copies the public half of a key that is one string of bytes (a point); false if it is none. */
+bool software_public_bytes(struct bytes *out, EVP_PKEY *key);
 /* software_spki encodes the public half; returns the length, *out_der is OPENSSL_malloc'd; negative on failure. */
 int software_spki(unsigned char **out_der, EVP_PKEY *key);
 
-/* software_verify checks a signature over a ready digest with the scheme of the operation; true if it is good. */
+/* software_verify checks a signature over a ready digest, or the whole message, with the scheme of the operation; true
+ * if it is good. */
 struct prov_scheme;
 bool software_verify(const struct prov_ctx *prov, EVP_PKEY *key, const struct prov_scheme *scheme,
                      const unsigned char *sig, size_t sig_len, const unsigned char *tbs, size_t tbs_len);

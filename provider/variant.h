@@ -25,14 +25,19 @@ struct prov_scheme {
     const EVP_MD *mgf1;   /* PSS; NULL: as digest */
     size_t salt_len;      /* PSS: bytes */
     size_t key_bits;
+    bool whole; /* no digest: the token is given the whole message (EdDSA) */
 };
 
 /* The token's side of a signature: mechanism with its parameters, and the bytes it is given. */
 struct prov_mechanism {
     CK_MECHANISM mechanism;
-    CK_RSA_PKCS_PSS_PARAMS pss; /* what mechanism.pParameter may point to */
-    uint8_t input[1024];        /* what C_Sign gets: a digest, a DigestInfo */
-    size_t input_len;
+    union {
+        CK_RSA_PKCS_PSS_PARAMS pss;
+        struct tok_eddsa_params eddsa;
+    } params;           /* what mechanism.pParameter may point to */
+    uint8_t made[1024]; /* what was made for C_Sign: a digest, a DigestInfo */
+    const uint8_t *in;  /* what C_Sign gets: `made`, or the data themselves */
+    size_t in_len;
 };
 
 /* The functions of a family (RSA, EC). */
@@ -41,16 +46,20 @@ struct prov_family {
     const char *asym_cipher;       /* likewise, for decryption; NULL: none */
     const char *key_exchange;      /* the other providers' own name, for software keys ("ECDH"); NULL: none */
     const char *key_encapsulation; /* likewise */
-    const char *default_digest;
-    const char *private_param;    /* whose presence makes a key private ("d", "priv") */
-    const char *public_param;     /* likewise ("n", "pub") */
-    const OSSL_PARAM *key_params; /* what may be imported and exported */
-    const OSSL_PARAM *readable;   /* what get_params knows */
-    const OSSL_PARAM *writable;   /* what set_params knows, for software keys */
-    const OSSL_PARAM *generation; /* what key generation knows */
+    const char *default_digest;    /* NULL: keys that hash for themselves, and are given the whole message at once */
+    const char *private_param;     /* whose presence makes a key private ("d", "priv") */
+    const char *public_param;      /* likewise ("n", "pub") */
+    bool private_tells_public;     /* a private key alone makes the whole key */
+    const OSSL_PARAM *key_params;  /* what may be imported and exported */
+    const OSSL_PARAM *readable;    /* what get_params knows */
+    const OSSL_PARAM *writable;    /* what set_params knows, for software keys */
+    const OSSL_PARAM *generation;  /* what key generation knows */
     /* public_key makes the public half, as an OpenSSL key of the child context, of what the token shows. NULL if that
      * is not enough, or malformed (errors of libcrypto may be on the queue). */
     EVP_PKEY *(*public_key)(const struct prov_ctx *prov, const struct tok_public *half);
+    /* settle tells keys apart that a token has under one type, by what else it shows (RSA, RSA-PSS): `key`, the public
+     * half as it was made, is returned, or freed and replaced. NULL: nothing to settle. */
+    EVP_PKEY *(*settle)(const struct prov_ctx *prov, const struct tok_public *half, EVP_PKEY *key);
     /* describe does the reverse, filling what identifies the key on a token: of a key file's public half. */
     bool (*describe)(struct tok_public *out_half, EVP_PKEY *key);
     /* prepare fills the mechanism for signing `tbs`, a ready digest (or raw data). TOK_CODE_UNSUPPORTED says why not.
@@ -61,11 +70,22 @@ struct prov_family {
     bool (*shape)(uint8_t *sig, size_t *len, size_t room);
 };
 
+/* The types, one line each: every table that needs a function or a name of its own for each of them is made of this
+ * list, so that a new type is this line, the two below and its row. */
+#define PROV_VARIANTS(ROW)                                                                                             \
+    ROW(rsa, PROV_NAMES_RSA)                                                                                           \
+    ROW(rsa_pss, PROV_NAMES_RSA_PSS)                                                                                   \
+    ROW(ec, PROV_NAMES_EC)                                                                                             \
+    ROW(ed25519, PROV_NAMES_ED25519)                                                                                   \
+    ROW(ed448, PROV_NAMES_ED448)
+
 /* All names and OIDs of a type, as the default provider has them: others would make conflicts in OpenSSL's map of
  * names. */
 #define PROV_NAMES_RSA "RSA:rsaEncryption:1.2.840.113549.1.1.1"
 #define PROV_NAMES_RSA_PSS "RSA-PSS:RSASSA-PSS:1.2.840.113549.1.1.10"
 #define PROV_NAMES_EC "EC:id-ecPublicKey:1.2.840.10045.2.1"
+#define PROV_NAMES_ED25519 "ED25519:1.3.101.112"
+#define PROV_NAMES_ED448 "ED448:1.3.101.113"
 
 /* A row: one keymgmt algorithm. */
 struct prov_variant {
@@ -94,7 +114,9 @@ bool prov_rsa_oaep(struct prov_oaep *out, const EVP_MD *digest, const EVP_MD *mg
                    size_t label_len);
 
 extern const struct prov_family prov_rsa, prov_ec;
-extern const struct prov_variant prov_rsa_variant, prov_rsa_pss_variant, prov_ec_variant;
+
+#define PROV_VARIANT_KNOWN(id, names) extern const struct prov_variant prov_##id##_variant;
+PROV_VARIANTS(PROV_VARIANT_KNOWN)
 
 /* All rows; NULL-terminated. */
 extern const struct prov_variant *const prov_variants[];

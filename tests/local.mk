@@ -34,6 +34,11 @@ noinst_PROGRAMS += tests/token/ask-secret
 tests_token_ask_secret_SOURCES = tests/token/ask-secret.c
 tests_token_ask_secret_CFLAGS = $(AM_CFLAGS) $(P11KIT_CFLAGS)
 
+check_PROGRAMS += tests/token/make-key
+tests_token_make_key_SOURCES = tests/token/make-key.c
+tests_token_make_key_CFLAGS = $(AM_CFLAGS) $(P11KIT_CFLAGS)
+tests_token_make_key_LDADD = -ldl
+
 check_PROGRAMS += tests/tls/handshakes
 tests_tls_handshakes_SOURCES = tests/tls/handshakes.c tests/tls/pair.c tests/tls/pair.h tests/lib/tap.h
 tests_tls_handshakes_CFLAGS = $(AM_CFLAGS) $(SSL_CFLAGS)
@@ -61,7 +66,7 @@ tests_fork_forks_CFLAGS = $(AM_CFLAGS) $(CRYPTO_CFLAGS) $(P11KIT_CFLAGS)
 tests_fork_forks_LDFLAGS = $(AM_LDFLAGS) -rdynamic
 tests_fork_forks_LDADD = $(CRYPTO_LIBS)
 
-shell_tests = tests/tool/keys.sh tests/tool/errors.sh tests/tool/exit.sh
+shell_tests = tests/tool/keys.sh tests/tool/errors.sh tests/tool/exit.sh tests/tool/types.sh
 shell_tests += tests/tls/handshakes.sh tests/tls/order.sh tests/tls/calls.sh tests/tls/programs.sh tests/tls/signed.sh
 shell_tests += tests/fork/forks.sh
 shell_tests += tests/token/counter.sh

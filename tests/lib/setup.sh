@@ -27,6 +27,14 @@ setup_token() {
     token_key test "$PIN" rsa:2048 rsa 02 || exit 99
 }
 
+# odd_key NAME ID TYPE [MECHANISM...]: one that pkcs11-tool can't make (tests/token/make-key.c)
+odd_key() {
+    env -u OPENSSL_CONF "$build/tests/token/make-key" "$SOFTHSM_MODULE" test "$PIN" "$@" || exit 99
+}
+ED25519=ed:06032b6570
+ED448=ed:06032b6571
+RSA_PSS="rsa 0x0d 0x43 0x44 0x45" # CKM_RSA_PKCS_PSS, and by hashing mechanisms
+
 # conf [ORDER [SETTING...]]: the configuration from here on
 conf() {
     conf_order_asked=${1:-default signet}

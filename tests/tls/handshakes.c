@@ -12,7 +12,7 @@
 
 static const char *folder;
 
-static const char *const types[] = { "ec", "rsa" };
+static const char *const types[] = { "ec", "rsa", "ed25519", "ed448", "rsa-pss" };
 static const struct {
     int version;
     const char *name;

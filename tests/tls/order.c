@@ -27,21 +27,62 @@ static int is_on_token(EVP_PKEY *key)
     return key != NULL && EVP_PKEY_get_utf8_string_param(key, "signet-uri", uri, sizeof(uri), NULL);
 }
 
-/* Signs and verifies with one key. */
+/* Signs and verifies with one key, by SHA-256 unless it hashes for itself. */
 static int signs(EVP_PKEY *key)
 {
+    const char *digest = key != NULL && (EVP_PKEY_is_a(key, "ED25519") || EVP_PKEY_is_a(key, "ED448")) ? NULL
+                                                                                                       : "SHA256";
     unsigned char sig[1024];
     size_t len = sizeof(sig);
     EVP_MD_CTX *sign = EVP_MD_CTX_new();
     EVP_MD_CTX *verify = EVP_MD_CTX_new();
-    int good = key != NULL && EVP_DigestSignInit_ex(sign, NULL, "SHA256", NULL, NULL, key, NULL) == 1 &&
+    int good = key != NULL && EVP_DigestSignInit_ex(sign, NULL, digest, NULL, NULL, key, NULL) == 1 &&
                EVP_DigestSign(sign, sig, &len, (const unsigned char *)"text", 4) == 1 &&
-               EVP_DigestVerifyInit_ex(verify, NULL, "SHA256", NULL, NULL, key, NULL) == 1 &&
+               EVP_DigestVerifyInit_ex(verify, NULL, digest, NULL, NULL, key, NULL) == 1 &&
                EVP_DigestVerify(verify, sig, len, (const unsigned char *)"text", 4) == 1;
 
     EVP_MD_CTX_free(sign);
     EVP_MD_CTX_free(verify);
     return good;
+}
+
+static int derives(EVP_PKEY *key, EVP_PKEY *peer)
+{
+    EVP_PKEY_CTX *ctx = key == NULL ? NULL : EVP_PKEY_CTX_new_from_pkey(NULL, key, NULL);
+    unsigned char secret[66];
+    size_t len = sizeof(secret);
+    int good = ctx != NULL && EVP_PKEY_derive_init(ctx) == 1 && EVP_PKEY_derive_set_peer(ctx, peer) == 1 &&
+               EVP_PKEY_derive(ctx, secret, &len) == 1;
+
+    EVP_PKEY_CTX_free(ctx);
+    return good;
+}
+
+/* Keys that are one string of bytes: whole, and by their halves. */
+static void raw_keys_work(const char *when, const char *type)
+{
+    EVP_PKEY *key = EVP_PKEY_Q_keygen(NULL, NULL, type);
+    unsigned char secret[64];
+    unsigned char point[64];
+    size_t secret_len = sizeof(secret);
+    size_t point_len = sizeof(point);
+    EVP_PKEY *private_half = NULL;
+    EVP_PKEY *public_half = NULL;
+    EVP_PKEY *dup = key == NULL ? NULL : EVP_PKEY_dup(key);
+
+    ok(key != NULL && signs(key) && signs(dup), "%s: an %s key is generated and signs", when, type);
+    if (key != NULL && EVP_PKEY_get_raw_private_key(key, secret, &secret_len) == 1 &&
+        EVP_PKEY_get_raw_public_key(key, point, &point_len) == 1) {
+        private_half = EVP_PKEY_new_raw_private_key_ex(NULL, type, NULL, secret, secret_len);
+        public_half = EVP_PKEY_new_raw_public_key_ex(NULL, type, NULL, point, point_len);
+    }
+    ok(private_half != NULL && signs(private_half) && EVP_PKEY_eq(private_half, key) == 1,
+       "%s: %s: the private half makes a whole key", when, type);
+    ok(public_half != NULL && EVP_PKEY_eq(public_half, key) == 1, "%s: %s: so does the public one", when, type);
+    EVP_PKEY_free(dup);
+    EVP_PKEY_free(private_half);
+    EVP_PKEY_free(public_half);
+    EVP_PKEY_free(key);
 }
 
 /* Everything that a fetch of ours might break for others. */
@@ -51,20 +92,20 @@ static void software_works(const char *when)
     EVP_PKEY *rsa = EVP_PKEY_Q_keygen(NULL, NULL, "RSA", (size_t)2048);
     EVP_PKEY *peer = EVP_PKEY_Q_keygen(NULL, NULL, "EC", "P-256");
     EVP_PKEY *dup = ec == NULL ? NULL : EVP_PKEY_dup(ec);
-    EVP_PKEY_CTX *derive = ec == NULL ? NULL : EVP_PKEY_CTX_new_from_pkey(NULL, ec, NULL);
     EVP_PKEY *params = NULL;
     EVP_PKEY_CTX *paramgen = EVP_PKEY_CTX_new_from_name(NULL, "EC", NULL);
-    unsigned char secret[66];
-    size_t len = sizeof(secret);
+    EVP_PKEY *x = EVP_PKEY_Q_keygen(NULL, NULL, "X25519");
+    EVP_PKEY *x_peer = EVP_PKEY_Q_keygen(NULL, NULL, "X25519");
     unsigned char *der = NULL;
     int der_len;
 
     ok(ec != NULL && signs(ec), "%s: an EC key is generated and signs", when);
     ok(rsa != NULL && signs(rsa), "%s: an RSA key is generated and signs", when);
     ok(dup != NULL && EVP_PKEY_eq(ec, dup) == 1, "%s: a key is duplicated", when);
-    ok(derive != NULL && EVP_PKEY_derive_init(derive) == 1 && EVP_PKEY_derive_set_peer(derive, peer) == 1 &&
-           EVP_PKEY_derive(derive, secret, &len) == 1,
-       "%s: ECDH", when);
+    ok(derives(ec, peer), "%s: ECDH", when);
+    ok(derives(x, x_peer), "%s: X25519", when);
+    raw_keys_work(when, "ED25519");
+    raw_keys_work(when, "ED448");
     ok(paramgen != NULL && EVP_PKEY_paramgen_init(paramgen) == 1 &&
            EVP_PKEY_CTX_set_group_name(paramgen, "P-384") == 1 && EVP_PKEY_paramgen(paramgen, &params) == 1,
        "%s: parameters are generated", when);
@@ -79,7 +120,8 @@ static void software_works(const char *when)
     OPENSSL_free(der);
     EVP_PKEY_free(params);
     EVP_PKEY_CTX_free(paramgen);
-    EVP_PKEY_CTX_free(derive);
+    EVP_PKEY_free(x);
+    EVP_PKEY_free(x_peer);
     EVP_PKEY_free(dup);
     EVP_PKEY_free(peer);
     EVP_PKEY_free(rsa);
@@ -384,10 +426,15 @@ int main(int argc, char **argv)
     software_works("before a key on a token");
     token_keys_are_themselves("ec");
     token_keys_are_themselves("rsa");
+    token_keys_are_themselves("ed25519");
+    token_keys_are_themselves("ed448");
+    token_keys_are_themselves("rsa-pss");
     software_works("after it");
     encrypted_stays_encrypted();
     readers("ec.key", "an EC key file");
     readers("rsa.key", "an RSA key file");
+    readers("ed25519.key", "an Ed25519 key file");
+    readers("rsa-pss.key", "an RSA-PSS key file");
     readers("before.pem", "a key before certificates");
     readers("after.pem", "a key after certificates");
     peers_form();

@@ -1,7 +1,8 @@
 # One test for each file of base/ and pkcs11/; these link no libcrypto (tests/unit/walls.sh proves it).
 unit_tests = tests/unit/test-bytes tests/unit/test-text tests/unit/test-secret tests/unit/test-ground \
     tests/unit/test-lock tests/unit/test-fork tests/unit/test-siphash tests/unit/test-shared tests/unit/test-trace \
-    tests/unit/test-result tests/unit/test-breaker tests/unit/test-ckr tests/unit/test-uri tests/unit/test-pin tests/unit/test-settings
+    tests/unit/test-result tests/unit/test-breaker tests/unit/test-ckr tests/unit/test-mech tests/unit/test-uri \
+    tests/unit/test-pin tests/unit/test-settings
 # Those of the rooms that call a module have a mock to call.
 mock_tests = tests/unit/test-call tests/unit/test-module tests/unit/test-registry tests/unit/test-token \
     tests/unit/test-session tests/unit/test-quirks tests/unit/test-tries tests/unit/test-login tests/unit/test-recover tests/unit/test-attr tests/unit/test-object \
@@ -42,6 +43,8 @@ tests_unit_test_ckr_CFLAGS = $(unit_cflags)
 tests_unit_test_ckr_LDADD = $(unit_ldadd)
 tests_unit_test_settings_CFLAGS = $(unit_cflags)
 tests_unit_test_settings_LDADD = $(unit_ldadd)
+tests_unit_test_mech_CFLAGS = $(unit_cflags)
+tests_unit_test_mech_LDADD = $(unit_ldadd)
 tests_unit_test_uri_CFLAGS = $(unit_cflags)
 tests_unit_test_uri_LDADD = $(unit_ldadd)
 tests_unit_test_pin_CFLAGS = $(unit_cflags)

@@ -195,6 +195,46 @@ TEST(a_point_is_read_with_or_without_its_octet_string)
     }
 }
 
+/* Lengths tell where the first bytes could mean either. */
+TEST(a_point_that_looks_like_an_octet_string_is_still_a_point)
+{
+    static const struct {
+        CK_KEY_TYPE type;
+        size_t given_len;
+        const char *start;
+        size_t point_len;
+    } points[] = {
+        { CKK_EC, 65, "\x04\x3f", 65 },           /* P-256, whose first coordinate starts with what might be a length */
+        { CKK_EC, 67, "\x04\x41\x04", 65 },       /* wrapped */
+        { CKK_EC, 97, "\x04\x5f", 97 },           /* P-384 */
+        { CKK_EC, 136, "\x04\x81\x85\x04", 133 }, /* P-521, wrapped */
+        { CKK_EC, 133, "\x04\x81\x82", 133 },
+        { CKK_EC_EDWARDS, 32, "\x04\x1e", 32 }, /* Ed25519 */
+        { CKK_EC_EDWARDS, 34, "\x04\x20", 32 },
+        { CKK_EC_EDWARDS, 57, "\x04\x37", 57 }, /* Ed448 */
+        { CKK_EC_EDWARDS, 59, "\x04\x39", 57 },
+        { CKK_EC, 45, "\x04\x2b\x04", 43 }, /* of a binary field, wrapped: no length that is known, so that it fits */
+    };
+
+    for (size_t i = 0; i < COUNT_OF(points); i++) {
+        SCOPED(tok_private_end) struct tok_private key = { .handle = 0 };
+        char point[200] = { 0 };
+        struct mock_object *object;
+
+        furnish();
+        memset(point, 0x77, points[i].given_len);
+        memcpy(point, points[i].start, strlen(points[i].start));
+        object = mock_object(mock, CKO_PRIVATE_KEY, "www", 9);
+        object->is_private = false;
+        mock_attr(object, CKA_KEY_TYPE, &points[i].type, sizeof(points[i].type));
+        mock_attr(object, CKA_EC_POINT, point, points[i].given_len);
+        OK(tok_private_read(&key, &lease, mock->first_handle));
+        assert_int_equal(key.half.point.len, points[i].point_len);
+        assert_memory_equal(key.half.point.data, point + points[i].given_len - points[i].point_len,
+                            points[i].point_len);
+    }
+}
+
 TEST(a_certificate_longer_than_its_room_is_whole)
 {
     static char der[9000];
@@ -304,6 +344,7 @@ int main(void)
         cmocka_unit_test(a_private_key_tells_what_it_is_in_one_call),
         cmocka_unit_test(what_a_key_does_not_say_is_taken_for_the_worse),
         cmocka_unit_test(a_point_is_read_with_or_without_its_octet_string),
+        cmocka_unit_test(a_point_that_looks_like_an_octet_string_is_still_a_point),
         cmocka_unit_test(a_certificate_longer_than_its_room_is_whole),
         cmocka_unit_test(what_the_key_itself_shows_is_not_looked_for),
         cmocka_unit_test(the_public_key_with_the_same_id_shows_the_half),
