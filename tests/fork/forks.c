@@ -175,19 +175,6 @@ static int is_not_known(EVP_PKEY *key)
     return fails_saying(key, "died before the token answered", "died before the token answered");
 }
 
-static const struct counts *counts_map(const char *path)
-{
-    int fd = path == NULL ? -1 : open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
-    void *map;
-
-    if (fd < 0 || ftruncate(fd, sizeof(struct counts)) != 0) {
-        return NULL;
-    }
-    map = mmap(NULL, sizeof(struct counts), PROT_READ, MAP_SHARED, fd, 0);
-    close(fd);
-    return map == MAP_FAILED ? NULL : map;
-}
-
 static void wrong_pin(unsigned count)
 {
     EVP_PKEY *key = key_load(key_path);

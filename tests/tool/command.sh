@@ -76,7 +76,7 @@ for command in list key-file; do
     says "$command: with its name" 'pin in \[signet_sect\]: a section'
     sed 's/^activate = 1/activate = 1\ndeadline = soon/' openssl.cnf >bad.cnf
     ok "$command: a value that makes no sense" status 1 "$signet" $command --config bad.cnf "$ec"
-    says "$command: with what is allowed" 'deadline = soon: it is no whole number; it may be seconds'
+    says "$command: with what is allowed" 'deadline = soon: it is no number; it may be seconds'
     sed 's/^pin = .*/&\nasink = yes/' openssl.cnf >typo.cnf
     ok "$command: a setting that does not exist is no failure" "$signet" $command --config typo.cnf "$ec"
     says "$command: but told" "unknown setting 'asink'"

@@ -27,7 +27,7 @@ for key in "$rsa" rsa.key; do
     conf "default signet" "pkcs11-module = /does/not/exist.so"
     fails_with "no module ($key)" "module '/does/not/exist.so' can't be loaded" openssl dgst -sha256 -sign "$key" -out sig message
     conf "default signet" "deadline = soon"
-    fails_with "a setting that makes no sense ($key)" 'deadline = soon: it is no whole number' openssl dgst -sha256 -sign "$key" -out sig message
+    fails_with "a setting that makes no sense ($key)" 'deadline = soon: it is no number' openssl dgst -sha256 -sign "$key" -out sig message
 done
 conf "default signet" "pkcs11-module = $counter" "pin = 11111"
 SIGNET_TEST_COUNTS=$work/counts openssl dgst -sha256 -sign "$rsa" -out sig message >/dev/null 2>&1
