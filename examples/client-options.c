@@ -9,7 +9,7 @@ static void usage(FILE *out)
 {
     fputs("usage: mtls-client [--key URI-OR-FILE --cert URI-OR-FILE] --ca ROOT.pem --name SERVER\n"
           "                   [--connect HOST:PORT] [--message TEXT | --tunnel] [--repeat N [--resume]]\n"
-          "                   [--tls 1.2|1.3|any] [--crl FILE] [--alpn NAMES] [--json] [--quiet]\n"
+          "                   [--tls 1.2|1.3|any] [--suites NAMES] [--crl FILE] [--alpn NAMES] [--json] [--quiet]\n"
           "\n"
           "  --key      our private key: a PEM file, or a URI such as pkcs11:token=...;object=...\n"
           "  --cert     our certificate and its intermediates: likewise (without both, we show none)\n"
@@ -22,6 +22,7 @@ static void usage(FILE *out)
           "  --repeat   so many connections, one after the other\n"
           "  --resume   all but the first go on with a session, which costs no signature\n"
           "  --tls      the version of TLS (any)\n"
+          "  --suites   cipher suites of TLS 1.2, as OpenSSL calls them (AES128-SHA256 has no step 2)\n"
           "  --alpn     application protocols that we speak, comma-separated\n"
           "  --json     one JSON object a line\n"
           "  --quiet    without the steps of the handshakes\n",
@@ -79,6 +80,9 @@ static bool option_read(struct options *options, int option, char *value)
         return true;
     case 't':
         return tls_version(&options->demands, value) || wrong("tls", value, "is neither 1.2, 1.3 nor any");
+    case 'i':
+        options->suites = value;
+        return true;
     case 'p':
         free(options->alpn);
         options->alpn = alpn_list(value, &options->alpn_len);
@@ -104,14 +108,23 @@ static bool complete(const struct options *options)
 bool options_read(struct options *options, int argc, char **argv, int *out_status)
 {
     static const struct option known[] = {
-        { "key", required_argument, NULL, 'k' },     { "cert", required_argument, NULL, 'c' },
-        { "ca", required_argument, NULL, 'a' },      { "crl", required_argument, NULL, 'r' },
-        { "connect", required_argument, NULL, 'l' }, { "name", required_argument, NULL, 'n' },
-        { "message", required_argument, NULL, 'm' }, { "tunnel", no_argument, NULL, 'u' },
-        { "repeat", required_argument, NULL, 'x' },  { "resume", no_argument, NULL, 'e' },
-        { "tls", required_argument, NULL, 't' },     { "alpn", required_argument, NULL, 'p' },
-        { "json", no_argument, NULL, 'j' },          { "quiet", no_argument, NULL, 'q' },
-        { "help", no_argument, NULL, 'h' },          { NULL, 0, NULL, 0 },
+        { "key", required_argument, NULL, 'k' },
+        { "cert", required_argument, NULL, 'c' },
+        { "ca", required_argument, NULL, 'a' },
+        { "crl", required_argument, NULL, 'r' },
+        { "connect", required_argument, NULL, 'l' },
+        { "name", required_argument, NULL, 'n' },
+        { "message", required_argument, NULL, 'm' },
+        { "tunnel", no_argument, NULL, 'u' },
+        { "repeat", required_argument, NULL, 'x' },
+        { "resume", no_argument, NULL, 'e' },
+        { "tls", required_argument, NULL, 't' },
+        { "suites", required_argument, NULL, 'i' },
+        { "alpn", required_argument, NULL, 'p' },
+        { "json", no_argument, NULL, 'j' },
+        { "quiet", no_argument, NULL, 'q' },
+        { "help", no_argument, NULL, 'h' },
+        { NULL, 0, NULL, 0 },
     };
     static char host[] = "127.0.0.1";
     static char port[] = "4433";

@@ -13,6 +13,7 @@ struct options {
     char *port;
     const char *name;    /* that its certificate must have */
     const char *message; /* to say; NULL: none */
+    const char *suites;  /* of TLS 1.2; NULL: OpenSSL's own */
     unsigned repeat;
     bool resume;         /* later connections go on with the session of the first */
     bool tunnel;         /* stdin and stdout in place of a message */

@@ -229,6 +229,10 @@ static bool context_begin(struct client *client)
     if (client->ctx == NULL) {
         return false;
     }
+    if (options->suites != NULL && !SSL_CTX_set_cipher_list(client->ctx, options->suites)) {
+        print_errors(WHO, "no such cipher suite");
+        return false;
+    }
     flow_watch(client->ctx);
     SSL_CTX_set_app_data(client->ctx, client);
     SSL_CTX_set_session_cache_mode(client->ctx, SSL_SESS_CACHE_CLIENT | SSL_SESS_CACHE_NO_INTERNAL);
