@@ -33,7 +33,7 @@ says "a client from an unknown root is refused" 'server: refused: the client.s c
 not_ok "wrong usage is told" "$build/mtls-server" --key
 not_ok "no address is told" "$build/mtls-client" --key a --cert b --ca c --name d --connect nowhere
 
-openssl s_server -www -accept 127.0.0.1:0 -naccept 1 -cert rsa-chain.pem -cert_chain intermediate.pem -key "$rsa" -CAfile root.pem -Verify 3 \
+timeout 120 openssl s_server -www -accept 127.0.0.1:0 -naccept 1 -cert rsa-chain.pem -cert_chain intermediate.pem -key "$rsa" -CAfile root.pem -Verify 3 \
     -verify_return_error >s_server.out 2>&1 &
 server=$!
 tries=0

@@ -4,7 +4,7 @@
 # the chain's file. What both say is the output.
 mutual() {
     : >"$work/server.out" # what the server before this one said must not be taken for its word
-    $1 "$build/mtls-server" --key "$2" --cert "$work/$3-chain.pem" --ca "$work/root.pem" --listen 127.0.0.1:0 \
+    timeout 300 $1 "$build/mtls-server" --key "$2" --cert "$work/$3-chain.pem" --ca "$work/root.pem" --listen 127.0.0.1:0 \
         --accept 1 --tls "$6" >"$work/server.out" 2>&1 &
     server=$!
     tries=0
@@ -19,7 +19,7 @@ mutual() {
         cat "$work/server.out"
         return 1
     fi
-    $1 "$build/mtls-client" --key "$4" --cert "$work/$5-chain.pem" --ca "$work/root.pem" --connect "$address" \
+    timeout 120 $1 "$build/mtls-client" --key "$4" --cert "$work/$5-chain.pem" --ca "$work/root.pem" --connect "$address" \
         --name localhost --message "good morning" --tls "$6" >"$work/client.out" 2>&1
     client_status=$?
     wait $server
