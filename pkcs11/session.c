@@ -156,8 +156,9 @@ static void queue_leave(struct tok_token *token, const struct tok_waiter *self)
     lock_wake(&token->lock);
 }
 
-/* Requires the token's lock. What the one whose turn it is may do. Nobody gets a session while the module is being
- * initialised again. A limit that was learnt holds for a while. */
+/* Requires the token's lock. What the one whose turn it is may do. Those used last are lent first, so sessions that may
+ * be lost are at the end of the list of idle ones, and lent where no other can be opened. Nobody gets a session while
+ * the module is being initialised again. A limit that was learnt holds for a while. */
 static enum turn pool_turn(const struct tok_token *token, const struct tok_lease *lease, unsigned max_sessions)
 {
     const struct tok_pool *pool = &token->pool;
@@ -166,7 +167,7 @@ static enum turn pool_turn(const struct tok_token *token, const struct tok_lease
     if (atomic_load_explicit(&token->module->closed, memory_order_relaxed)) {
         return TURN_WAIT;
     }
-    if (pool->num_idle > 0 && !lease->want_new) {
+    if (pool->num_idle > 0 && !lease->want_new && place_at(pool, pool->idle)->losses == pool->losses) {
         return TURN_IDLE_SESSION;
     }
     if (pool->limit != 0 && (limit == 0 || pool->limit < limit)) {
@@ -267,6 +268,7 @@ static bool number_is_free(const struct tok_lease *lease)
         taken = number_forget(token, lease->session, lease) || taken;
         if (token == lease->token && !taken && place_is(&token->pool, lease)) {
             place_at(&token->pool, lease->place)->session = lease->session;
+            place_at(&token->pool, lease->place)->losses = token->pool.losses;
         }
     }
     return !taken;
@@ -429,15 +431,28 @@ static void lease_drop(struct tok_lease *lease, struct tok_token *token)
 
 /* Requires the token's lock. Must the session be closed? Not one of a time that is gone, nor one that the module
  * forgot: its number may be another's by now. */
-static bool lease_wants_close(const struct tok_lease *lease, struct tok_token *token)
+static bool lease_wants_close(const struct tok_lease *lease, const struct tok_token *token)
 {
-    if (lease->epoch != token->epoch || lease->forgotten) {
+    return lease->epoch == token->epoch && !lease->forgotten && (lease->op_open || lease->spoilt);
+}
+
+/* Requires the token's lock. Of too many idle sessions the last one is closed, the one that nobody has used for the
+ * longest time: the lease, whose own is given back, takes it. */
+static bool lease_takes_surplus(struct tok_lease *lease, struct tok_token *token)
+{
+    struct tok_pool *pool = &token->pool;
+    unsigned *link = &pool->idle;
+
+    if (pool->surplus == 0 || pool->num_idle == 0 || lease->epoch != token->epoch) {
         return false;
     }
-    if (!lease->op_open && !lease->spoilt && token->pool.surplus == 0) {
-        return false;
+    while (place_at(pool, *link)->next != 0) {
+        link = &place_at(pool, *link)->next;
     }
-    token->pool.surplus -= token->pool.surplus > 0 ? 1 : 0;
+    place_lend(pool, place_pop(pool, link), lease);
+    lease->session = place_at(pool, lease->place)->session;
+    pool->num_idle--;
+    pool->surplus--;
     return true;
 }
 
@@ -448,6 +463,9 @@ static void lease_give_back(struct tok_lease *lease, struct tok_token *token)
 
     if (!place_return(pool, lease)) {
         return;
+    }
+    if (lease->forgotten && place_at(pool, lease->place)->losses == pool->losses) {
+        pool->losses++; /* others that are as old may be lost, too */
     }
     if (lease->epoch != token->epoch || lease->forgotten) {
         lease_drop(lease, token);
@@ -486,7 +504,9 @@ void tok_lease_end(struct tok_lease *lease)
         LOCKED(&token->lock);
         if (!lease_wants_close(lease, token)) {
             lease_give_back(lease, token);
-            return;
+            if (!lease_takes_surplus(lease, token)) {
+                return;
+            }
         }
     }
     lease_close(lease, token);

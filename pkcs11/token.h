@@ -27,6 +27,7 @@ struct tok_place { /* of a session: free, idle, or lent */
     CK_SESSION_HANDLE session;
     struct tok_lease *lease; /* who has it; lives on its thread's stack */
     unsigned next;           /* the number of the next free or idle place, from 1 */
+    unsigned losses;         /* the pool's, when the session was opened: less than now, and it may be lost as well */
 };
 
 struct tok_pool { /* sessions; guarded by the token's lock */
@@ -39,6 +40,7 @@ struct tok_pool { /* sessions; guarded by the token's lock */
     unsigned open;              /* idle and lent ones of this epoch */
     unsigned limit;             /* learnt from CKR_SESSION_COUNT; 0: none known */
     uint64_t limit_us;          /* when it was learnt */
+    unsigned losses;            /* so often a session turned out to be forgotten by the module */
     unsigned turn;              /* leases of this window, */
     unsigned least_idle;        /* and how many sessions none of them needed */
     unsigned surplus;           /* so many may be closed */

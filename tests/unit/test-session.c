@@ -255,6 +255,30 @@ TEST(an_idle_session_whose_number_was_given_out_again_is_not_lent_nor_closed)
     tok_lease_end(&c);
 }
 
+TEST(after_a_loss_idle_sessions_as_old_are_lent_only_where_no_other_can_be_opened)
+{
+    struct tok_result lost = tok_fail_ckr("C_Sign", CKR_SESSION_HANDLE_INVALID);
+    struct tok_lease leases[3] = { { .token = NULL } };
+
+    furnish();
+    for (int i = 0; i < 3; i++) {
+        OK(begin(&leases[i], 3, SECOND));
+    }
+    tok_lease_end(&leases[0]);
+    tok_lease_end(&leases[1]);
+    tok_note_failure(&leases[2], &lost);
+    tok_lease_end(&leases[2]);
+    OK(begin(&leases[0], 3, SECOND)); /* the limit is three, and two are idle */
+    assert_true(leases[0].is_new);
+    OK(begin(&leases[1], 3, SECOND));
+    assert_false(leases[1].is_new);
+    tok_lease_end(&leases[0]);
+    tok_lease_end(&leases[1]);
+    OK(begin(&leases[0], 3, SECOND));
+    assert_false(leases[0].is_new);
+    tok_lease_end(&leases[0]);
+}
+
 /* How many sessions are open after a burst of threads, and `leases` leases of one thread after it. */
 static unsigned after_burst(unsigned burst, unsigned leases, unsigned idle_sessions)
 {
@@ -464,6 +488,7 @@ int main(void)
         cmocka_unit_test(a_learnt_limit_is_tried_again_after_a_while),
         cmocka_unit_test(who_wants_a_new_session_gets_one_unless_there_are_no_more),
         cmocka_unit_test(an_idle_session_whose_number_was_given_out_again_is_not_lent_nor_closed),
+        cmocka_unit_test(after_a_loss_idle_sessions_as_old_are_lent_only_where_no_other_can_be_opened),
         cmocka_unit_test(sessions_that_nobody_needs_any_more_are_closed_but_for_some),
         cmocka_unit_test(bursts_that_come_again_open_no_session_again),
         cmocka_unit_test(a_call_that_does_not_return_is_overdue_until_another_is_served),
