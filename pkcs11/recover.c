@@ -143,6 +143,11 @@ void tok_note_failure(struct tok_lease *lease, const struct tok_result *failure)
     default:
         break;
     }
+    if (tok_is(failure, CKR_OPERATION_NOT_INITIALIZED)) {
+        /* Nothing is left open; and if the session got lost and its number was given out again, it is another's. */
+        lease->op_open = false;
+        lease->spoilt = false;
+    }
     lease->forgotten = tok_is(failure, CKR_SESSION_HANDLE_INVALID) || tok_is(failure, CKR_SESSION_CLOSED);
 }
 

@@ -319,9 +319,16 @@ TEST(a_failure_spoils_the_session_where_it_says_so)
         CK_RV rv;
         bool spoils;
     } failures[] = {
-        { CKR_SESSION_HANDLE_INVALID, true }, { CKR_OPERATION_ACTIVE, true },         { CKR_DEVICE_ERROR, true },
-        { CKR_GENERAL_ERROR, true },          { CKR_CRYPTOKI_NOT_INITIALIZED, true }, { CKR_KEY_HANDLE_INVALID, false },
-        { CKR_PIN_INCORRECT, false },         { CKR_USER_NOT_LOGGED_IN, false },      { CKR_MECHANISM_INVALID, false },
+        { CKR_SESSION_HANDLE_INVALID, true },
+        { CKR_OPERATION_ACTIVE, true },
+        { CKR_DEVICE_ERROR, true },
+        { CKR_GENERAL_ERROR, true },
+        { CKR_CRYPTOKI_NOT_INITIALIZED, true },
+        { CKR_KEY_HANDLE_INVALID, false },
+        { CKR_OPERATION_NOT_INITIALIZED, false },
+        { CKR_PIN_INCORRECT, false },
+        { CKR_USER_NOT_LOGGED_IN, false },
+        { CKR_MECHANISM_INVALID, false },
     };
 
     for (size_t i = 0; i < COUNT_OF(failures); i++) {
