@@ -161,18 +161,12 @@ static void bind(struct tok_key *key, struct tok_token *token, uint64_t objects,
     label_set(key, &found->label);
 }
 
-static uint64_t objects_of(struct tok_token *token)
-{
-    LOCKED(&token->lock);
-    return token->objects;
-}
-
 struct tok_result tok_key_found(struct tok_key **out_key, const struct tok_settings *settings,
                                 const struct tok_uri *from, struct tok_lease *lease, struct tok_private *found)
 {
     struct tok_uri *uri = NULL;
     bool proved = found->half.by_key_itself;
-    uint64_t objects = objects_of(lease->token);
+    uint64_t objects = lease->objects;
 
     TOK_TRY(uri_of(&uri, from, lease->token, found));
     TOK_TRY(tok_key_new(out_key, settings, uri, &found->half));
@@ -246,7 +240,7 @@ static struct tok_result key_handle(struct tok_key *key, struct tok_lease *lease
 {
     SCOPED(tok_handles_end) struct tok_handles found = { .items = NULL };
     SCOPED(tok_private_end) struct tok_private choice = { .handle = 0 };
-    uint64_t objects = objects_of(lease->token);
+    uint64_t objects = lease->objects;
     bool proved;
 
     {
@@ -291,7 +285,7 @@ static struct tok_result key_begin(struct tok_lease *lease, struct tok_key *key,
     lease->idle_sessions = key->settings->idle_sessions;
     lease->want_new = attempts->want_new;
     TOK_TRY(tok_lease_begin(lease, token, tok_token_max_sessions(token, key->settings), deadline_us));
-    if (tok_login_needed(token, key->settings)) {
+    if (!lease->logged_in && tok_login_needed(token, key->settings)) {
         TOK_TRY(tok_login(lease, &credentials, deadline_us));
     }
     return key_handle(key, lease);

@@ -33,10 +33,10 @@ static enum tok_recovery first_recovery(const struct tok_result *result)
 
 void tok_attempts_begin(struct tok_attempts *attempts, const struct tok_settings *settings, uint64_t deadline_us)
 {
-    *attempts = (struct tok_attempts){
-        .began_us = clock_us(),
-        .never_reinit = settings->never_reinit,
-    };
+    memset(attempts, 0, offsetof(struct tok_attempts, note)); /* on the path of every signature, and the note is long */
+    attempts->note[0] = '\0';
+    attempts->began_us = clock_us();
+    attempts->never_reinit = settings->never_reinit;
     attempts->deadline_us = deadline_us != 0 ? deadline_us : attempts->began_us + settings->deadline_us;
 }
 

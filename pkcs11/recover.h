@@ -22,9 +22,9 @@ struct tok_attempts {
     uint64_t pause_us; /* of the last wait */
     bool probing;      /* while all others are refused */
     bool out_of_time;  /* gave up because of the deadline */
-    char note[256];    /* why a module was not initialised again */
     struct tok_token *entered;
     uint64_t served; /* by the token, when the operation began */
+    char note[256];  /* why a module was not initialised again; the last member */
 };
 
 /* tok_attempts_begin: the deadline is that of the settings, unless the caller has been under way for a while. */

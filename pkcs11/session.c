@@ -257,16 +257,16 @@ static bool number_forget(struct tok_token *token, CK_SESSION_HANDLE number, con
 }
 
 /* Numbers of sessions are the module's, whichever token they are on. False if somebody has a session of this one. */
-static bool number_is_free(const struct tok_lease *lease)
+static bool number_is_free(struct tok_token *whose, const struct tok_lease *lease)
 {
-    struct tok_module *module = lease->token->module;
+    struct tok_module *module = whose->module;
     bool taken = false;
 
     LOCKED(&module->lock);
     for (struct tok_token *token = module->tokens; token != NULL; token = token->next) {
         LOCKED(&token->lock);
         taken = number_forget(token, lease->session, lease) || taken;
-        if (token == lease->token && !taken && place_is(&token->pool, lease)) {
+        if (token == whose && !taken && place_is(&token->pool, lease)) {
             place_at(&token->pool, lease->place)->session = lease->session;
             place_at(&token->pool, lease->place)->losses = token->pool.losses;
         }
@@ -275,9 +275,8 @@ static bool number_is_free(const struct tok_lease *lease)
 }
 
 /* A token that is full has told its limit. */
-static void session_not_opened(struct tok_lease *lease, CK_RV rv)
+static void session_not_opened(struct tok_token *token, struct tok_lease *lease, CK_RV rv)
 {
-    struct tok_token *token = lease->token;
     struct tok_pool *pool = &token->pool;
 
     LOCKED(&token->lock);
@@ -293,18 +292,18 @@ static void session_not_opened(struct tok_lease *lease, CK_RV rv)
 }
 
 /* One attempt to open, without a lock. The place in the pool is already taken. */
-static CK_RV session_open(struct tok_lease *lease, CK_SLOT_ID slot)
+static CK_RV session_open(struct tok_token *token, struct tok_lease *lease, CK_SLOT_ID slot)
 {
     CK_RV rv = TOK_CALL(lease->functions, C_OpenSession, slot, CKF_SERIAL_SESSION, NULL, NULL, &lease->session);
 
-    if (rv == CKR_OK && !number_is_free(lease)) {
+    if (rv == CKR_OK && !number_is_free(token, lease)) {
         rv = CKR_SESSION_EXISTS; /* ours to say: no token has a reason to */
     }
     if (rv != CKR_OK) {
-        session_not_opened(lease, rv);
+        session_not_opened(token, lease, rv);
         return rv;
     }
-    trace(TRACE_SESSION, "session: opened %lu on '%s'", lease->session, lease->token->label);
+    trace(TRACE_SESSION, "session: opened %lu on '%s'", lease->session, token->label);
     lease->is_new = true;
     return rv;
 }
@@ -328,11 +327,38 @@ static void window_count(struct tok_pool *pool, unsigned idle_sessions)
     pool->least_idle = pool->num_idle;
 }
 
-/* lease_take gets an idle session (true), or the right to open one (false with *out_slot), or fails. */
-static struct tok_result lease_take(struct tok_lease *lease, bool *out_idle, CK_SLOT_ID *out_slot,
-                                    unsigned max_sessions)
+/* Requires the token's lock. Kept apart from the path of those who get a session. */
+__attribute__((noinline)) static struct tok_result too_late(const struct tok_pool *pool)
 {
-    struct tok_token *token = lease->token;
+    char why[160];
+    struct text text = TEXT_OVER(why);
+
+    oldest_text(&text, pool);
+    return tok_fail(TOK_CODE_DEADLINE, "all %u sessions of the token have been busy%s", pool->open, why);
+}
+
+/* Requires the token's lock. The place of an idle session, or of one that is to be opened. */
+static bool turn_take(struct tok_pool *pool, struct tok_lease *lease, enum turn turn)
+{
+    if (turn == TURN_IDLE_SESSION) {
+        place_lend(pool, place_pop(pool, &pool->idle), lease);
+        pool->num_idle--;
+        lease->session = place_at(pool, lease->place)->session;
+        return true;
+    }
+    if (pool->free == 0 && !places_grow(pool)) {
+        return false;
+    }
+    place_lend(pool, place_pop(pool, &pool->free), lease);
+    place_at(pool, lease->place)->session = CK_INVALID_HANDLE;
+    pool->open++;
+    return true;
+}
+
+/* lease_take gets an idle session (true), or the right to open one (false with *out_slot), or fails. */
+static struct tok_result lease_take(struct tok_token *token, struct tok_lease *lease, bool *out_idle,
+                                    CK_SLOT_ID *out_slot, unsigned max_sessions)
+{
     struct tok_pool *pool = &token->pool;
     enum turn turn = TURN_WAIT;
 
@@ -344,81 +370,51 @@ static struct tok_result lease_take(struct tok_lease *lease, bool *out_idle, CK_
         turn = pool_wait(token, lease, max_sessions);
     }
     lease->epoch = token->epoch;
+    lease->objects = token->objects;
+    lease->logged_in = token->login == TOK_LOGGED_IN;
     *out_slot = token->slot;
     *out_idle = turn == TURN_IDLE_SESSION;
     if (turn == TURN_WAIT) {
-        char why[160];
-        struct text text = TEXT_OVER(why);
-
-        oldest_text(&text, pool);
-        return tok_fail(TOK_CODE_DEADLINE, "all %u sessions of the token have been busy%s", pool->open, why);
+        return too_late(pool);
     }
-    if (turn == TURN_OPEN_ONE && pool->free == 0 && !places_grow(pool)) {
+    if (!turn_take(pool, lease, turn)) {
         return tok_fail(TOK_CODE_NO_MEMORY, "opening a session");
-    }
-    if (turn == TURN_OPEN_ONE) {
-        place_lend(pool, place_pop(pool, &pool->free), lease);
-        place_at(pool, lease->place)->session = CK_INVALID_HANDLE;
-        pool->open++;
-    } else {
-        place_lend(pool, place_pop(pool, &pool->idle), lease);
-        pool->num_idle--;
-        lease->session = place_at(pool, lease->place)->session;
     }
     window_count(pool, lease->idle_sessions);
     return tok_good();
 }
 
-static void lease_prepare(struct tok_lease *lease, struct tok_token *token, uint64_t deadline_us)
+struct tok_result tok_lease_begin(struct tok_lease *lease, struct tok_token *token, unsigned max_sessions,
+                                  uint64_t deadline_us)
 {
-    lease->token = token;
+    lease->token = NULL;
     lease->functions = token->module->functions;
     lease->deadline_us = deadline_us;
     lease->began_us = lease->began_us != 0 ? lease->began_us : clock_us();
     lease->inside = tok_inside_here();
-    lease->is_new = false;
-    lease->op_open = false;
-    lease->failed = false;
-    lease->spoilt = false;
-    lease->forgotten = false;
-}
-
-static struct tok_result lease_try(struct tok_lease *lease, unsigned max_sessions)
-{
+    lease->is_new = lease->op_open = lease->failed = lease->spoilt = lease->forgotten = false;
     for (;;) {
         bool idle;
         CK_SLOT_ID slot;
         CK_RV rv;
 
-        TOK_TRY(lease_take(lease, &idle, &slot, max_sessions));
-        rv = idle ? CKR_OK : session_open(lease, slot);
+        TOK_TRY(lease_take(token, lease, &idle, &slot, max_sessions));
+        rv = idle ? CKR_OK : session_open(token, lease, slot);
         if (rv == CKR_OK) {
+            lease->token = token;
             return tok_good();
         }
-        if (rv == CKR_SESSION_EXISTS && clock_us() < lease->deadline_us) {
+        if (rv == CKR_SESSION_EXISTS && clock_us() < deadline_us) {
             continue;
         }
         if (rv != CKR_SESSION_COUNT) {
             return tok_fail_ckr("C_OpenSession", rv);
         }
-        if (clock_us() + OPEN_AGAIN_AFTER_US >= lease->deadline_us) {
+        if (clock_us() + OPEN_AGAIN_AFTER_US >= deadline_us) {
             return tok_fail(TOK_CODE_DEADLINE, "the token has had no session to spare (CKR_SESSION_COUNT)");
         }
         clock_sleep_us(OPEN_AGAIN_AFTER_US);
     }
-}
-
-struct tok_result tok_lease_begin(struct tok_lease *lease, struct tok_token *token, unsigned max_sessions,
-                                  uint64_t deadline_us)
-{
-    struct tok_result result;
-
-    lease_prepare(lease, token, deadline_us);
-    result = lease_try(lease, max_sessions);
-    if (!tok_ok(&result)) {
-        lease->token = NULL;
-    }
-    return result;
 }
 
 /* Requires the token's lock. */

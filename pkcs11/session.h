@@ -26,11 +26,13 @@ struct tok_lease {
     CK_SESSION_HANDLE session;
     uint64_t epoch; /* the token's, when the session was opened: handles of objects belong to it as well. Also set where
                        no session could be opened */
-    bool is_new;    /* it was opened for this lease */
-    bool op_open;   /* an operation was begun and not ended: close the session */
-    bool failed;    /* what it was for: the token has served nobody */
-    bool spoilt;    /* the module complained of the session: close it */
-    bool forgotten; /* the module does not know the session any more: there is nothing to close */
+    uint64_t objects; /* the token's count of then */
+    bool logged_in;   /* and whether it was logged in to */
+    bool is_new;      /* it was opened for this lease */
+    bool op_open;     /* an operation was begun and not ended: close the session */
+    bool failed;      /* what it was for: the token has served nobody */
+    bool spoilt;      /* the module complained of the session: close it */
+    bool forgotten;   /* the module does not know the session any more: there is nothing to close */
 
     /* the pool's */
     unsigned place;
