@@ -61,7 +61,7 @@ tests_tls_signed_CFLAGS = $(AM_CFLAGS) $(SSL_CFLAGS)
 tests_tls_signed_LDADD = $(SSL_LIBS) $(CRYPTO_LIBS)
 
 check_PROGRAMS += tests/fork/forks
-tests_fork_forks_SOURCES = tests/fork/forks.c tests/lib/tap.h tests/token/counts.h
+tests_fork_forks_SOURCES = tests/fork/forks.c tests/lib/tap.h tests/token/counts.h tests/token/functions.h
 tests_fork_forks_CFLAGS = $(AM_CFLAGS) $(CRYPTO_CFLAGS) $(P11KIT_CFLAGS)
 tests_fork_forks_LDFLAGS = $(AM_LDFLAGS) -rdynamic
 tests_fork_forks_LDADD = $(CRYPTO_LIBS)
