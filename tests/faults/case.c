@@ -58,9 +58,9 @@ const char *variant_name(enum variant variant)
     return names[variant];
 }
 
-static int among(void)
+int is_among(enum variant variant)
 {
-    return now->variant == ONCE_AMONG || now->variant == ALWAYS_AMONG || now->variant == HANGS_AMONG;
+    return variant == ONCE_AMONG || variant == ALWAYS_AMONG || variant == HANGS_AMONG;
 }
 
 static int lasts(void)
@@ -220,7 +220,7 @@ static void lives_run(void)
 {
     pthread_t threads[NUM_THREADS];
 
-    num_lives = among() ? NUM_THREADS : 1;
+    num_lives = is_among(now->variant) ? NUM_THREADS : 1;
     pthread_barrier_init(&start, NULL, (unsigned)num_lives);
     for (int i = 1; i < num_lives; i++) {
         pthread_create(&threads[i], NULL, live, &lives[i]);
