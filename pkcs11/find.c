@@ -109,20 +109,48 @@ static struct tok_result module_look(struct tok_module *module, bool never_reini
     return result;
 }
 
-static struct tok_result module_tokens(struct tok_token_list *list, struct tok_module *module,
-                                       const struct tok_settings *settings, const struct tok_uri *uri,
-                                       uint64_t deadline_us)
+static struct tok_result module_tokens_once(struct tok_token_list *list, struct tok_module *module,
+                                            const struct tok_settings *settings, const struct tok_uri *uri,
+                                            uint64_t deadline_us)
 {
     struct tok_token *token = NULL;
+    size_t before = list->count;
 
     TOK_TRY(module_look(module, settings->never_reinit, deadline_us));
     for (;;) {
         TOK_TRY(tok_token_matching(&token, module, uri, deadline_us));
         if (token == NULL) {
-            return tok_good();
+            break;
         }
         tok_quirks_note(token, settings);
         TOK_TRY(tokens_add(list, token));
+    }
+    if (list->count == before) { /* the one that is meant may be in a slot that failed to tell */
+        return tok_context(tok_module_trouble(module), "no token matches '%s'", tok_uri_text(uri));
+    }
+    return tok_good();
+}
+
+/* Repeated after what can be recovered from, as any other call is. */
+static struct tok_result module_tokens(struct tok_token_list *list, struct tok_module *module,
+                                       const struct tok_settings *settings, const struct tok_uri *uri,
+                                       uint64_t deadline_us)
+{
+    struct tok_attempts attempts;
+
+    tok_attempts_begin(&attempts, settings, deadline_us);
+    for (;;) {
+        size_t before = list->count;
+        uint64_t starts = module->starts;
+        struct tok_result result = module_tokens_once(list, module, settings, uri, deadline_us);
+
+        if (tok_ok(&result)) {
+            return result;
+        }
+        list->count = before;
+        if (!tok_recover_module(&attempts, module, starts, &result)) {
+            return result;
+        }
     }
 }
 
