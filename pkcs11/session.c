@@ -400,7 +400,7 @@ static struct tok_result lease_try(struct tok_lease *lease, unsigned max_session
             return tok_fail_ckr("C_OpenSession", rv);
         }
         if (clock_us() + OPEN_AGAIN_AFTER_US >= lease->deadline_us) {
-            return tok_fail(TOK_CODE_DEADLINE, "the token has had no session to spare (CKR_SESSION_COUNT)");
+            return tok_fail(TOK_CODE_DEADLINE, "C_OpenSession: the token has had no session to spare (CKR_SESSION_COUNT)");
         }
         clock_sleep_us(OPEN_AGAIN_AFTER_US);
     }
