@@ -18,6 +18,7 @@
 #include "case.h"
 
 #define WORKERS 4         /* many cases just wait */
+#define MOST_TRIES 3      /* of one */
 #define GIVE_UP_AFTER 25  /* seconds: then a case has hung */
 #define MOST_COMPLAINTS 4 /* that are shown of one function and way */
 
@@ -50,6 +51,7 @@ static struct worker {
     char conf[512];
     char page[512];
     struct fault_case now;
+    int tries;
     pid_t pid; /* 0: idle */
     double since;
 } workers[WORKERS];
@@ -74,19 +76,32 @@ static int worker_open(struct worker *worker, int number)
     return worker->counts != NULL && worker->report != MAP_FAILED;
 }
 
-static void worker_begin(struct worker *worker, const struct fault_case *what)
+static void worker_start(struct worker *worker)
 {
     memset(worker->counts, 0, sizeof(*worker->counts));
     memset(worker->report, 0, REPORT_SIZE);
-    worker->now = *what;
+    worker->tries++;
     worker->since = seconds_now();
     fflush(stdout);
     worker->pid = fork();
     if (worker->pid == 0) {
         setenv("SOFTHSM2_CONF", worker->conf, 1);
         setenv("SIGNET_TEST_COUNTS", worker->page, 1);
-        case_run(what, worker->counts, folder, worker->report);
+        case_run(&worker->now, worker->counts, folder, worker->report);
     }
+}
+
+static void worker_begin(struct worker *worker, const struct fault_case *what)
+{
+    worker->now = *what;
+    worker->tries = 0;
+    worker_start(worker);
+}
+
+/* On a busy machine eight threads may need more than the deadline by themselves; then another try tells. */
+static int was_in_a_hurry(const struct worker *worker)
+{
+    return strstr(worker->report, "the deadline passed") != NULL && worker->tries < MOST_TRIES;
 }
 
 /* What the first ones of a function and way complain of; the others by name. */
@@ -119,6 +134,10 @@ static void worker_end(struct worker *worker, int status)
         snprintf(worker->report, REPORT_SIZE, "the process ended with status %d", WEXITSTATUS(status));
     }
     if (what->rv == NO_FAULT) {
+        return;
+    }
+    if (was_in_a_hurry(worker)) {
+        worker_start(worker);
         return;
     }
     if (worker->report[0] == '\0') {
@@ -234,6 +253,9 @@ static int wanted(enum count which, enum variant variant)
     }
     if (needed[which]->alone && is_among(variant)) {
         return 0;
+    }
+    if (which == COUNT_GetFunctionList && variant == HANGS_AMONG) {
+        return 0; /* it is called while the file is loaded, for which everybody waits in dlopen, too */
     }
     return full || (small_run(which, variant) && (variant != HANGS_AMONG || which == COUNT_Sign));
 }
