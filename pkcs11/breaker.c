@@ -7,11 +7,12 @@
 
 void tok_breaker_trip(struct tok_breaker *breaker, uint64_t now_us, uint64_t since_us, bool at_once, const char *why)
 {
-    struct text text = TEXT_OVER(breaker->why);
+    struct text text;
 
     if (tok_breaker_is_open(breaker)) {
-        return; /* the probes decide when it is asked next */
+        return; /* the probes decide when it is asked next, and the first reason stays */
     }
+    text = TEXT_OVER(breaker->why);
     breaker->probing = false;
     breaker->since_us = since_us;
     breaker->pause_us = FIRST_PAUSE_US;

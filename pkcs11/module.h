@@ -48,6 +48,7 @@ struct tok_module {
     bool has_info;
     CK_INFO info;
     struct tok_token *tokens;
+    struct tok_result trouble; /* of a slot that could not tell what it holds, at the last look */
 };
 
 /* tok_module_open loads the file and takes its function list; it does not initialise. TOK_CODE_MODULE_LOAD has

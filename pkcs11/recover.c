@@ -414,3 +414,25 @@ bool tok_recover(struct tok_attempts *attempts, struct tok_token *token, const s
     }
     return false;
 }
+
+bool tok_recover_module(struct tok_attempts *attempts, struct tok_module *module, uint64_t starts,
+                        const struct tok_result *failure)
+{
+    enum tok_recovery recovery = first_recovery(failure);
+
+    if (recovery == TOK_GIVE_UP || clock_us() >= attempts->deadline_us) {
+        return false;
+    }
+    if (recovery == TOK_WAIT || recovery == TOK_MOMENT) {
+        return attempts->moments++ < MOMENTS && pause(attempts);
+    }
+    if ((attempts->tried & BIT(recovery)) != 0) {
+        return false;
+    }
+    attempts->tried |= BIT(recovery);
+    trace(TRACE_MODULE, "module: looking again after %s", failure->message);
+    if (recovery == TOK_INITIALIZE) {
+        tok_module_lost(module, starts);
+    }
+    return true;
+}

@@ -41,5 +41,10 @@ void tok_note_failure(struct tok_lease *lease, const struct tok_result *failure)
  * if there is nothing to do but report it; its message may have got a reason more. */
 bool tok_recover(struct tok_attempts *attempts, struct tok_token *token, const struct tok_lease *lease,
                  struct tok_result *failure);
+/* tok_recover_module is the same for a failure on the way to a token, while modules are started and looked into:
+ * another look may help, a wait is short, since another module may have the token. `starts` is the module's count
+ * before. */
+bool tok_recover_module(struct tok_attempts *attempts, struct tok_module *module, uint64_t starts,
+                        const struct tok_result *failure);
 
 #endif

@@ -411,7 +411,8 @@ struct tok_result tok_lease_begin(struct tok_lease *lease, struct tok_token *tok
             return tok_fail_ckr("C_OpenSession", rv);
         }
         if (clock_us() + OPEN_AGAIN_AFTER_US >= deadline_us) {
-            return tok_fail(TOK_CODE_DEADLINE, "the token has had no session to spare (CKR_SESSION_COUNT)");
+            return tok_fail(TOK_CODE_DEADLINE,
+                            "C_OpenSession: the token has had no session to spare (CKR_SESSION_COUNT)");
         }
         clock_sleep_us(OPEN_AGAIN_AFTER_US);
     }
@@ -477,9 +478,41 @@ static void lease_give_back(struct tok_lease *lease, struct tok_token *token)
     lock_wake(&token->lock);
 }
 
+/* Requires the token's lock. Is a session open besides this one? One that is being opened is not yet. */
+static bool another_is_open(const struct tok_token *token, const struct tok_lease *lease)
+{
+    const struct tok_pool *pool = &token->pool;
+
+    for (unsigned i = 1; pool->num_idle == 0 && i <= pool->num_places; i++) {
+        const struct tok_place *place = place_at(pool, i);
+
+        if (place->lease != NULL && place->lease != lease && place->lease->epoch == token->epoch &&
+            place->session != CK_INVALID_HANDLE) {
+            return true;
+        }
+    }
+    return pool->num_idle > 0;
+}
+
+/* The token logs out when its last session is closed: in time for who opens another one meanwhile. A login too many
+ * does no harm. */
+static void login_goes(struct tok_lease *lease, struct tok_token *token)
+{
+    LOCKED(&token->lock);
+    if (lease->epoch != token->epoch || !place_is(&token->pool, lease)) {
+        return;
+    }
+    place_at(&token->pool, lease->place)->session = CK_INVALID_HANDLE;
+    if (token->login == TOK_LOGGED_IN && !another_is_open(token, lease)) {
+        token->login = TOK_LOGGED_OUT;
+        token->objects++;
+    }
+}
+
 /* It stays lent while the module closes it. */
 static void lease_close(struct tok_lease *lease, struct tok_token *token)
 {
+    login_goes(lease, token);
     trace(TRACE_SESSION, "session: closing %lu on '%s'", lease->session, token->label);
     (void)TOK_CALL(token->module->functions, C_CloseSession, lease->session); /* whatever it answers */
     LOCKED(&token->lock);

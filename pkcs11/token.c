@@ -158,18 +158,31 @@ struct look {
     CK_TOKEN_INFO info;
 };
 
-/* A slot that fails to tell is a slot without a token for now: another one may hold what we look for. */
-static size_t look_into(struct look *found, struct tok_module *module, const CK_SLOT_ID *ids, size_t count)
+/* An empty slot, or one whose card nobody understands, is no trouble. */
+static bool is_trouble(CK_RV rv)
+{
+    return rv != CKR_OK && rv != CKR_TOKEN_NOT_PRESENT && rv != CKR_TOKEN_NOT_RECOGNIZED;
+}
+
+/* A slot that fails to tell is a slot without a token for now: another one may hold what we look for. *out_trouble is
+ * the first failure. */
+static size_t look_into(struct look *found, struct tok_result *out_trouble, struct tok_module *module,
+                        const CK_SLOT_ID *ids, size_t count)
 {
     size_t num = 0;
 
+    *out_trouble = tok_good();
     for (size_t i = 0; i < count; i++) {
         CK_RV rv = TOK_CALL(module->functions, C_GetTokenInfo, ids[i], &found[num].info);
 
         if (rv == CKR_OK && (found[num].info.flags & CKF_TOKEN_INITIALIZED) != 0) {
             found[num++].slot = ids[i];
-        } else {
-            trace(TRACE_TOKEN, "token: slot %lu has no usable token (%lu)", ids[i], rv);
+            continue;
+        }
+        trace(TRACE_TOKEN, "token: slot %lu has no usable token (%lu)", ids[i], rv);
+        if (is_trouble(rv) && tok_ok(out_trouble)) {
+            *out_trouble =
+                tok_context(tok_fail_ckr("C_GetTokenInfo", rv), "slot %lu of module '%s'", ids[i], module->path);
         }
     }
     return num;
@@ -180,6 +193,7 @@ static struct tok_result look(struct tok_module *module)
 {
     SCOPED(slots_end) struct slots slots = { .many = NULL };
     SCOPED(scoped_free) struct look *found = NULL;
+    struct tok_result trouble;
     size_t num;
 
     TOK_TRY(tok_context(slots_list(&slots, module), "module '%s'", module->path));
@@ -187,9 +201,10 @@ static struct tok_result look(struct tok_module *module)
     if (found == NULL) {
         return tok_fail(TOK_CODE_NO_MEMORY, "looking for tokens");
     }
-    num = look_into(found, module, slots.many != NULL ? slots.many : slots.few, slots.count);
+    num = look_into(found, &trouble, module, slots.many != NULL ? slots.many : slots.few, slots.count);
 
     LOCKED(&module->lock);
+    module->trouble = trouble;
     for (struct tok_token *token = module->tokens; token != NULL; token = token->next) {
         LOCKED(&token->lock);
         token->present = false;
@@ -214,6 +229,12 @@ struct tok_result tok_tokens_look(struct tok_module *module, uint64_t deadline_u
     result = look(module);
     tok_module_leave(module, tok_ok(&result));
     return result;
+}
+
+struct tok_result tok_module_trouble(struct tok_module *module)
+{
+    LOCKED(&module->lock);
+    return module->trouble;
 }
 
 bool tok_module_has_slots(struct tok_module *module, uint64_t deadline_us)

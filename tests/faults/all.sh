@@ -17,7 +17,7 @@ lines() {
     failed=$((failed + bad))
 }
 
-lines sh "$folder/figures.sh" full
+lines sh "$folder/figures.sh"
 lines sh "$folder/many.sh"
 sh "$folder/run.sh" full 2>&1 | tee "$out"
 last=$(grep '^[0-9]* passed, [0-9]* failed$' "$out" | tail -n 1)

@@ -31,5 +31,6 @@ void case_run(const struct fault_case *what, struct counts *counts, const char *
     __attribute__((noreturn));
 
 const char *variant_name(enum variant variant);
+int is_among(enum variant variant); /* eight threads */
 
 #endif

@@ -18,6 +18,7 @@
 #include "case.h"
 
 #define WORKERS 4         /* many cases just wait */
+#define MOST_TRIES 3      /* of one */
 #define GIVE_UP_AFTER 25  /* seconds: then a case has hung */
 #define MOST_COMPLAINTS 4 /* that are shown of one function and way */
 
@@ -31,10 +32,17 @@ static const unsigned long all_codes[] = {
 static const unsigned long few_codes[] = { 0x2,  0x5,  0x7,  0x30, 0x54, 0x60,  0x70,  0x82,
                                            0x90, 0xa0, 0xb1, 0xb3, 0xe0, 0x101, 0x190, 0x80000000 };
 
-/* What must go wrong for the engine to call certain functions. */
-static const char *const befores[] = { "", "Sign:rv=CKR_OPERATION_NOT_INITIALIZED",
-                                       "SignInit:rv=CKR_CRYPTOKI_NOT_INITIALIZED", "SignInit:rv=CKR_DEVICE_ERROR",
-                                       "SignInit:rv=CKR_DEVICE_ERROR:times=2" };
+/* What must go wrong for the engine to call certain functions: words of control.h. With several threads it takes more
+ * than luck for a module to be initialised again, so that these cases have one. */
+static const struct before {
+    const char *words;
+    int alone;
+} befores[] = {
+    { "", 0 },
+    { "Sign:rv=CKR_OPERATION_NOT_INITIALIZED", 0 },
+    { "SignInit:rv=CKR_CRYPTOKI_NOT_INITIALIZED", 0 },
+    { "OpenSession:hang=230 SignInit:rv=CKR_DEVICE_ERROR:times=2", 1 }, /* not right after its start */
+};
 #define NUM_BEFORES (sizeof(befores) / sizeof(befores[0]))
 
 static struct worker {
@@ -43,13 +51,14 @@ static struct worker {
     char conf[512];
     char page[512];
     struct fault_case now;
+    int tries;
     pid_t pid; /* 0: idle */
     double since;
 } workers[WORKERS];
 
 static const char *folder;
 static int full;
-static const char *needed[NUM_COUNTS]; /* of befores, for functions that the engine calls; else NULL */
+static const struct before *needed[NUM_COUNTS]; /* for functions that the engine calls; else NULL */
 static unsigned passed[NUM_COUNTS][NUM_VARIANTS];
 static unsigned failed[NUM_COUNTS][NUM_VARIANTS];
 static unsigned tap_lines;
@@ -67,19 +76,32 @@ static int worker_open(struct worker *worker, int number)
     return worker->counts != NULL && worker->report != MAP_FAILED;
 }
 
-static void worker_begin(struct worker *worker, const struct fault_case *what)
+static void worker_start(struct worker *worker)
 {
     memset(worker->counts, 0, sizeof(*worker->counts));
     memset(worker->report, 0, REPORT_SIZE);
-    worker->now = *what;
+    worker->tries++;
     worker->since = seconds_now();
     fflush(stdout);
     worker->pid = fork();
     if (worker->pid == 0) {
         setenv("SOFTHSM2_CONF", worker->conf, 1);
         setenv("SIGNET_TEST_COUNTS", worker->page, 1);
-        case_run(what, worker->counts, folder, worker->report);
+        case_run(&worker->now, worker->counts, folder, worker->report);
     }
+}
+
+static void worker_begin(struct worker *worker, const struct fault_case *what)
+{
+    worker->now = *what;
+    worker->tries = 0;
+    worker_start(worker);
+}
+
+/* On a busy machine eight threads may need more than the deadline by themselves; then another try tells. */
+static int was_in_a_hurry(const struct worker *worker)
+{
+    return strstr(worker->report, "the deadline passed") != NULL && worker->tries < MOST_TRIES;
 }
 
 /* What the first ones of a function and way complain of; the others by name. */
@@ -112,6 +134,10 @@ static void worker_end(struct worker *worker, int status)
         snprintf(worker->report, REPORT_SIZE, "the process ended with status %d", WEXITSTATUS(status));
     }
     if (what->rv == NO_FAULT) {
+        return;
+    }
+    if (was_in_a_hurry(worker)) {
+        worker_start(worker);
         return;
     }
     if (worker->report[0] == '\0') {
@@ -160,7 +186,7 @@ static void tap(int good, const char *sentence)
 static void learn(void)
 {
     for (size_t i = 0; i < NUM_BEFORES; i++) {
-        const struct fault_case nothing = { .rv = NO_FAULT, .before = befores[i] };
+        const struct fault_case nothing = { .rv = NO_FAULT, .before = befores[i].words };
         struct worker *worker = workers_wait(1);
 
         worker_begin(worker, &nothing);
@@ -169,12 +195,12 @@ static void learn(void)
             tap(worker->report[0] == '\0', "without a fault all works");
         }
         if (worker->report[0] != '\0') {
-            printf("# %s: %s\n", befores[i], worker->report);
+            printf("# %s: %s\n", befores[i].words, worker->report);
             continue;
         }
         for (unsigned which = 0; which < NUM_COUNTS; which++) {
             if (worker->counts->calls[which] > 0 && needed[which] == NULL) {
-                needed[which] = befores[i];
+                needed[which] = &befores[i];
             }
         }
     }
@@ -199,7 +225,7 @@ static void run_function(enum count which, enum variant variant)
     char sentence[200];
 
     for (size_t i = 0; i < num; i++) {
-        struct fault_case what = { which, codes[i], variant, needed[which] };
+        struct fault_case what = { which, codes[i], variant, needed[which]->words };
 
         if (variant == HANGS_AMONG ? i > 0 : codes[i] == 0) { /* CKR_OK is no failure, and of hangs there is one */
             continue;
@@ -212,23 +238,10 @@ static void run_function(enum count which, enum variant variant)
     tap(failed[which][variant] == 0, sentence);
 }
 
-/* The small run leaves out the ways whose rules the others have, too, and the way to the token, where a failure is not
- * recovered from yet. */
+/* The small run leaves out the ways whose rules the others have, too. */
 static int small_run(enum count which, enum variant variant)
 {
-    switch (which) {
-    case COUNT_Initialize:
-    case COUNT_GetInfo:
-    case COUNT_GetSlotList:
-    case COUNT_GetSlotInfo:
-    case COUNT_GetTokenInfo:
-        return 0;
-    case COUNT_Sign:
-    case COUNT_SignInit:
-        return variant != ALWAYS_AMONG;
-    default:
-        return variant == ONCE;
-    }
+    return variant == ONCE || which == COUNT_Sign || which == COUNT_SignInit;
 }
 
 static int wanted(enum count which, enum variant variant)
@@ -237,6 +250,12 @@ static int wanted(enum count which, enum variant variant)
 
     if (needed[which] == NULL || (only != NULL && strcmp(only, count_name(which)) != 0)) {
         return 0;
+    }
+    if (needed[which]->alone && is_among(variant)) {
+        return 0;
+    }
+    if (which == COUNT_GetFunctionList && variant == HANGS_AMONG) {
+        return 0; /* it is called while the file is loaded, for which everybody waits in dlopen, too */
     }
     return full || (small_run(which, variant) && (variant != HANGS_AMONG || which == COUNT_Sign));
 }

@@ -1,4 +1,4 @@
-/* A token in trouble under threads that sign: none of them may notice.     figures smoke|full FOLDER
+/* A token in trouble under threads that sign: none of them may notice.     figures FOLDER
  *
  * FOLDER is that of tests/faults/setup.sh. Each row is a process of its own; what the token does is proved by its
  * counters, since trouble that never came proves nothing. */
@@ -54,22 +54,21 @@ static const struct figure {
     const char *during; /* after a quarter of the time, */
     const char *after;  /* and after a half */
     unsigned (*came)(void);
-    int full; /* for `full` alone */
 } figures[] = {
-    { "every session is lost once", 2, "", "lose", "", sessions_lost, 1 },
-    { "every session is lost at every 500th call", 4, "lose-every=500", "", "", sessions_lost, 1 },
-    { "the login is lost", 4, "", "log-out", "", logged_out, 1 },
-    { "one CKR_DEVICE_ERROR from C_SignInit", 1, "SignInit:rv=CKR_DEVICE_ERROR:nth=20", "", "", sign_init_failed, 0 },
-    { "the same under eight threads", 8, "SignInit:rv=CKR_DEVICE_ERROR:nth=20", "", "", sign_init_failed, 0 },
+    { "every session is lost once", 2, "", "lose", "", sessions_lost },
+    { "every session is lost at every 500th call", 4, "lose-every=500", "", "", sessions_lost },
+    { "the login is lost", 4, "", "log-out", "", logged_out },
+    { "one CKR_DEVICE_ERROR from C_SignInit", 1, "SignInit:rv=CKR_DEVICE_ERROR:nth=20", "", "", sign_init_failed },
+    { "the same under eight threads", 8, "SignInit:rv=CKR_DEVICE_ERROR:nth=20", "", "", sign_init_failed },
     { "one CKR_DEVICE_ERROR from C_Sign, its operation left active", 1, "Sign:rv=CKR_DEVICE_ERROR:nth=20:left", "", "",
-      sign_failed, 0 },
-    { "the same under eight threads", 8, "Sign:rv=CKR_DEVICE_ERROR:nth=20:left", "", "", sign_failed, 0 },
-    { "a token with two sessions", 8, "max-sessions=2", "", "", sessions_refused, 0 },
-    { "a token with one session", 8, "max-sessions=1", "", "", sessions_refused, 0 },
+      sign_failed },
+    { "the same under eight threads", 8, "Sign:rv=CKR_DEVICE_ERROR:nth=20:left", "", "", sign_failed },
+    { "a token with two sessions", 8, "max-sessions=2", "", "", sessions_refused },
+    { "a token with one session", 8, "max-sessions=1", "", "", sessions_refused },
     { "a token that does one thing at a time, slowly", 8, "serialise SignInit:delay=1000 Sign:delay=1000", "", "",
-      was_serial, 0 },
-    { "a token that goes for a while", 4, "", "go-away", "come-back", sessions_lost, 1 },
-    { "a token that comes back in another slot", 4, "", "go-away", "come-back=77", sessions_lost, 1 },
+      was_serial },
+    { "a token that goes for a while", 4, "", "go-away", "come-back", sessions_lost },
+    { "a token that comes back in another slot", 4, "", "go-away", "come-back=77", sessions_lost },
 };
 #define NUM_FIGURES (sizeof(figures) / sizeof(figures[0]))
 
@@ -170,19 +169,15 @@ static void run(const struct figure *figure)
 int main(int argc, char **argv)
 {
     setvbuf(stdout, NULL, _IOLBF, 0);
-    counts = argc == 3 ? counts_map(getenv("SIGNET_TEST_COUNTS")) : NULL;
+    counts = argc == 2 ? counts_map(getenv("SIGNET_TEST_COUNTS")) : NULL;
     outcome = mmap(NULL, sizeof(*outcome), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
     if (counts == NULL || outcome == MAP_FAILED) {
-        fprintf(stderr, "usage: SIGNET_TEST_COUNTS=FILE figures smoke|full FOLDER\n");
+        fprintf(stderr, "usage: SIGNET_TEST_COUNTS=FILE figures FOLDER\n");
         return 2;
     }
-    folder = argv[2];
+    folder = argv[1];
     for (size_t i = 0; i < NUM_FIGURES; i++) {
-        if (!figures[i].full || strcmp(argv[1], "full") == 0) {
-            run(&figures[i]);
-        } else {
-            printf("# left to make check-faults: %s\n", figures[i].sentence);
-        }
+        run(&figures[i]);
     }
     return tap_done();
 }

@@ -87,6 +87,17 @@ TEST(the_refusal_says_since_when_why_and_when_it_is_asked_again)
                         "no answer for 13.0 s (C_Sign: CKR_DEVICE_ERROR); it is being asked again since 2.0 s");
 }
 
+TEST(the_first_reason_stays)
+{
+    struct tok_breaker breaker = { .pause_us = 0 };
+    struct tok_result refusal;
+
+    tok_breaker_trip(&breaker, NOW, NOW - SECOND, false, "C_Sign: CKR_DEVICE_ERROR");
+    tok_breaker_trip(&breaker, NOW, NOW - SECOND, false, "another");
+    refusal = tok_breaker_refusal(&breaker, NOW);
+    assert_non_null(strstr(refusal.message, "(C_Sign: CKR_DEVICE_ERROR)"));
+}
+
 TEST(a_long_reason_is_cut)
 {
     struct tok_breaker breaker = { .pause_us = 0 };
@@ -108,6 +119,7 @@ int main(void)
         cmocka_unit_test(a_success_closes_it_and_the_next_failure_starts_over),
         cmocka_unit_test(late_failures_of_others_move_no_probe),
         cmocka_unit_test(the_refusal_says_since_when_why_and_when_it_is_asked_again),
+        cmocka_unit_test(the_first_reason_stays),
         cmocka_unit_test(a_long_reason_is_cut),
     };
 

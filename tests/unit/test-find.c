@@ -341,6 +341,80 @@ TEST(a_token_that_stays_broken_is_named)
     SAYS("C_FindObjectsInit");
 }
 
+TEST(the_way_to_a_token_survives_one_failure_of_any_call)
+{
+    static const enum mock_function calls[] = { MOCK_Initialize, MOCK_GetSlotList, MOCK_GetTokenInfo, MOCK_GetInfo,
+                                                MOCK_GetSlotInfo };
+    static const CK_RV codes[] = { CKR_DEVICE_ERROR, CKR_CRYPTOKI_NOT_INITIALIZED, CKR_DEVICE_MEMORY,
+                                   CKR_SESSION_HANDLE_INVALID };
+
+    for (size_t i = 0; i < COUNT_OF(calls) * COUNT_OF(codes); i++) {
+        SCOPED(tok_items_end) struct tok_items items = { .items = NULL };
+        char uri[100];
+
+        furnish();
+        mock_token(mock, "test");
+        mock_ec_key(mock, CKO_PRIVATE_KEY, "www", 1, "\x04xy");
+        /* asks for the module and the slot, too */
+        snprintf(uri, sizeof(uri), "pkcs11:library-manufacturer=Mock;slot-id=%lu;object=www", mock->tokens[0].slot);
+        mock_fails(mock, calls[i / COUNT_OF(codes)], codes[i % COUNT_OF(codes)], 0, 1);
+        OK(find(&items, uri, TOK_WANT_PRIVATE));
+        assert_int_equal(mock->failures[calls[i / COUNT_OF(codes)]].times, 0); /* it did fail */
+    }
+}
+
+TEST(a_module_that_is_busy_for_good_is_not_waited_for_until_the_deadline)
+{
+    SCOPED(tok_items_end) struct tok_items items = { .items = NULL };
+    uint64_t from = clock_us();
+
+    furnish();
+    mock_token(mock, "test");
+    mock_fails(mock, MOCK_GetSlotList, CKR_DEVICE_MEMORY, 0, 1000);
+    FAILS_CKR(find(&items, "pkcs11:object=www", TOK_WANT_PRIVATE), CKR_DEVICE_MEMORY);
+    assert_true(clock_us() - from < 2 * SECOND); /* another module may have the token */
+}
+
+TEST(a_slot_that_fails_to_tell_is_the_reason_where_nothing_is_found)
+{
+    SCOPED(tok_items_end) struct tok_items items = { .items = NULL };
+
+    furnish();
+    mock_token(mock, "test");
+    mock_ec_key(mock, CKO_PRIVATE_KEY, "www", 1, "\x04xy");
+    mock_fails(mock, MOCK_GetTokenInfo, CKR_DEVICE_ERROR, 0, 1000);
+    FAILS_CKR(find(&items, "pkcs11:token=test;object=www", TOK_WANT_PRIVATE), CKR_DEVICE_ERROR);
+    SAYS("C_GetTokenInfo");
+    SAYS("slot ");
+    SAYS("no token matches 'pkcs11:token=test;object=www'");
+    mock_fails(mock, MOCK_GetTokenInfo, CKR_DEVICE_ERROR, 0, 0);
+    OK(find(&items, "pkcs11:token=test;object=www", TOK_WANT_PRIVATE));
+}
+
+TEST(a_slot_that_fails_to_tell_hides_no_other)
+{
+    SCOPED(tok_items_end) struct tok_items items = { .items = NULL };
+
+    furnish();
+    mock_token(mock, "broken");
+    mock_token(mock, "test");
+    mock_ec_key(mock, CKO_PRIVATE_KEY, "www", 1, "\x04xy");
+    mock_fails(mock, MOCK_GetTokenInfo, CKR_DEVICE_ERROR, 0, 1);
+    OK(find(&items, "pkcs11:token=test;object=www", TOK_WANT_PRIVATE));
+    assert_int_equal(mock->calls[MOCK_GetSlotList], 1); /* and costs no second look */
+}
+
+TEST(an_empty_slot_is_no_trouble)
+{
+    SCOPED(tok_items_end) struct tok_items items = { .items = NULL };
+
+    furnish();
+    mock_token(mock, "test");
+    mock_fails(mock, MOCK_GetTokenInfo, CKR_TOKEN_NOT_PRESENT, 0, 1000);
+    FAILS(find(&items, "pkcs11:token=test;object=www", TOK_WANT_PRIVATE), TOK_CODE_NO_TOKEN);
+    SAYS("present: none");
+}
+
 TEST(a_token_that_came_after_the_start_is_found)
 {
     SCOPED(tok_items_end) struct tok_items items = { .items = NULL };
@@ -375,6 +449,11 @@ int main(void)
         cmocka_unit_test(a_search_survives_one_failure_of_any_call),
         cmocka_unit_test(what_a_failed_search_had_found_is_not_listed_twice),
         cmocka_unit_test(a_token_that_stays_broken_is_named),
+        cmocka_unit_test(the_way_to_a_token_survives_one_failure_of_any_call),
+        cmocka_unit_test(a_module_that_is_busy_for_good_is_not_waited_for_until_the_deadline),
+        cmocka_unit_test(a_slot_that_fails_to_tell_is_the_reason_where_nothing_is_found),
+        cmocka_unit_test(a_slot_that_fails_to_tell_hides_no_other),
+        cmocka_unit_test(an_empty_slot_is_no_trouble),
         cmocka_unit_test(a_token_that_came_after_the_start_is_found),
     };
 

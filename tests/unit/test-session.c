@@ -383,6 +383,53 @@ static void *give_back_late(void *arg)
     return NULL;
 }
 
+static struct tok_lease last;
+
+/* While another session is being opened, before it is. */
+static void close_the_last_one(enum mock_function which)
+{
+    if (which == MOCK_OpenSession) {
+        mock->on_call = NULL;
+        tok_lease_end(&last);
+    }
+}
+
+TEST(the_login_goes_with_the_last_session_though_another_is_being_opened)
+{
+    SCOPED(tok_lease_end) struct tok_lease lease = { .token = NULL };
+    uint64_t objects;
+
+    furnish();
+    OK(begin(&last, 0, SECOND));
+    token->login = TOK_LOGGED_IN;
+    objects = token->objects;
+    last.spoilt = true;
+    mock->on_call = close_the_last_one;
+    OK(begin(&lease, 0, SECOND));
+    assert_int_equal(mock->calls[MOCK_CloseSession], 1);
+    assert_int_equal(token->login, TOK_LOGGED_OUT);
+    assert_int_not_equal(token->objects, objects);
+}
+
+TEST(the_login_stays_while_another_session_is_open)
+{
+    SCOPED(tok_lease_end) struct tok_lease a = { .token = NULL };
+    SCOPED(tok_lease_end) struct tok_lease b = { .token = NULL };
+
+    furnish();
+    OK(begin(&a, 0, SECOND));
+    OK(begin(&b, 0, SECOND));
+    token->login = TOK_LOGGED_IN;
+    a.spoilt = true;
+    tok_lease_end(&a); /* b is lent */
+    assert_int_equal(token->login, TOK_LOGGED_IN);
+    OK(begin(&a, 0, SECOND));
+    tok_lease_end(&b);
+    a.spoilt = true;
+    tok_lease_end(&a); /* b is idle */
+    assert_int_equal(token->login, TOK_LOGGED_IN);
+}
+
 TEST(who_waits_is_served_when_a_session_comes_back)
 {
     struct tok_lease held = { .token = NULL };
@@ -493,6 +540,8 @@ int main(void)
         cmocka_unit_test(bursts_that_come_again_open_no_session_again),
         cmocka_unit_test(a_call_that_does_not_return_is_overdue_until_another_is_served),
         cmocka_unit_test(the_login_goes_with_the_last_session),
+        cmocka_unit_test(the_login_goes_with_the_last_session_though_another_is_being_opened),
+        cmocka_unit_test(the_login_stays_while_another_session_is_open),
         cmocka_unit_test(who_waits_is_served_when_a_session_comes_back),
         cmocka_unit_test(who_leaves_the_queue_early_locks_nobody_out),
         cmocka_unit_test(a_session_that_the_module_forgot_is_not_closed_since_its_number_may_be_anothers),

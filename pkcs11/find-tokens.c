@@ -1,0 +1,229 @@
+/* The first half of pkcs11/find.h: which tokens, of which modules, a URI may mean. */
+#include <string.h>
+
+#include "base/text.h"
+#include "base/trace.h"
+#include "pkcs11/find.h"
+#include "pkcs11/quirks.h"
+#include "pkcs11/recover.h"
+#include "pkcs11/registry.h"
+
+/* How long a token is waited for that a module may have overlooked (pkcs11/quirks.h), and the pauses between. */
+#define OVERLOOKED_US (1000 * 1000)
+#define FIRST_PAUSE_US (10 * 1000)
+#define LONGEST_PAUSE_US (80 * 1000)
+
+void tok_token_list_end(struct tok_token_list *list)
+{
+    free(list->items);
+    list->items = NULL;
+    list->count = 0;
+}
+
+static struct tok_result tokens_add(struct tok_token_list *list, struct tok_token *token)
+{
+    struct tok_token **grown = reallocarray(list->items, list->count + 1, sizeof(struct tok_token *));
+
+    if (grown == NULL) {
+        return tok_fail(TOK_CODE_NO_MEMORY, "listing tokens");
+    }
+    list->items = grown;
+    list->items[list->count++] = token;
+    return tok_good();
+}
+
+/* One that has forgotten that it was initialised, or whose daemon is gone, is initialised again; now and then. */
+static struct tok_result module_look_again(struct tok_module *module, uint64_t starts, bool never_reinit,
+                                           struct tok_result result, uint64_t deadline_us)
+{
+    if (tok_is(&result, CKR_CRYPTOKI_NOT_INITIALIZED)) {
+        tok_module_lost(module, starts);
+        TOK_TRY(tok_module_start(module, deadline_us));
+        return tok_tokens_look(module, deadline_us);
+    }
+    if (!never_reinit && (!tok_module_has_slots(module, deadline_us) || tok_quirks_may_miss(module, deadline_us))) {
+        struct tok_result again = tok_module_again(module, starts, true, deadline_us);
+
+        if (tok_ok(&again)) {
+            TOK_TRY(tok_module_start(module, deadline_us));
+            return tok_tokens_look(module, deadline_us);
+        }
+        trace(TRACE_MODULE, "module: %s", again.message);
+    }
+    return result;
+}
+
+/* Starts the module and looks at its slots. */
+static struct tok_result module_look(struct tok_module *module, bool never_reinit, uint64_t deadline_us)
+{
+    struct tok_result result;
+    uint64_t starts;
+
+    TOK_TRY(tok_module_start(module, deadline_us));
+    starts = module->starts;
+    result = tok_tokens_look(module, deadline_us);
+    if (!tok_ok(&result) || !tok_module_has_token(module)) {
+        return module_look_again(module, starts, never_reinit, result, deadline_us);
+    }
+    return result;
+}
+
+static struct tok_result module_tokens_once(struct tok_token_list *list, struct tok_module *module,
+                                            const struct tok_settings *settings, const struct tok_uri *uri,
+                                            uint64_t deadline_us)
+{
+    struct tok_token *token = NULL;
+    size_t before = list->count;
+
+    TOK_TRY(module_look(module, settings->never_reinit, deadline_us));
+    for (;;) {
+        TOK_TRY(tok_token_matching(&token, module, uri, deadline_us));
+        if (token == NULL) {
+            break;
+        }
+        tok_quirks_note(token, settings);
+        TOK_TRY(tokens_add(list, token));
+    }
+    if (list->count == before) { /* the one that is meant may be in a slot that failed to tell */
+        return tok_context(tok_module_trouble(module), "no token matches '%s'", tok_uri_text(uri));
+    }
+    return tok_good();
+}
+
+/* Repeated after what can be recovered from, as any other call is. */
+static struct tok_result module_tokens(struct tok_token_list *list, struct tok_module *module,
+                                       const struct tok_settings *settings, const struct tok_uri *uri,
+                                       uint64_t deadline_us)
+{
+    struct tok_attempts attempts;
+
+    tok_attempts_begin(&attempts, settings, deadline_us);
+    for (;;) {
+        size_t before = list->count;
+        uint64_t starts = module->starts;
+        struct tok_result result = module_tokens_once(list, module, settings, uri, deadline_us);
+
+        if (tok_ok(&result)) {
+            return result;
+        }
+        list->count = before;
+        if (!tok_recover_module(&attempts, module, starts, &result)) {
+            return result;
+        }
+    }
+}
+
+/* Appends the labels of the tokens that a module has, for a message. */
+static void tokens_present(struct text *text, struct tok_module *module)
+{
+    LOCKED(&module->lock);
+    for (struct tok_token *token = module->tokens; token != NULL; token = token->next) {
+        LOCKED(&token->lock);
+        if (token->present) {
+            text_printf(text, "%s'%s'", text->len > 0 ? ", " : "", token->label);
+        }
+    }
+}
+
+static struct tok_result no_token(const struct tok_module_list *modules, const struct tok_uri *uri)
+{
+    char present[256];
+    struct text text = TEXT_OVER(present);
+
+    for (size_t i = 0; i < modules->count; i++) {
+        tokens_present(&text, modules->items[i]);
+    }
+    return tok_fail(TOK_CODE_NO_TOKEN, "no token matches '%s'; present: %s (module%s '%s'%s)", tok_uri_text(uri),
+                    text.len > 0 ? present : "none", modules->count > 1 ? "s" : "", modules->items[0]->path,
+                    modules->count > 1 ? " and others" : "");
+}
+
+/* The URI's own module comes first, then that of the configuration's entry for the token that it means. */
+static struct tok_result modules_for(struct tok_module_list *out_list, const struct tok_settings *settings,
+                                     const struct tok_uri *uri)
+{
+    const char *asked = tok_uri_module_path(uri) != NULL ? tok_uri_module_path(uri) : tok_uri_module_name(uri);
+
+    for (size_t i = 0; asked == NULL && i < settings->num_tokens; i++) {
+        if (tok_uri_within_token(uri, settings->tokens[i].uri)) {
+            asked = settings->tokens[i].modules;
+        }
+    }
+    return tok_registry_modules(out_list, asked != NULL ? asked : settings->modules, settings->init_args);
+}
+
+/* One walk through the modules. */
+static struct tok_result tokens_collect(struct tok_token_list *list, const struct tok_module_list *modules,
+                                        const struct tok_settings *settings, const struct tok_uri *uri,
+                                        uint64_t deadline_us)
+{
+    struct tok_result trouble = modules->trouble;
+
+    for (size_t i = 0; i < modules->count; i++) {
+        struct tok_result result = module_tokens(list, modules->items[i], settings, uri, deadline_us);
+
+        if (result.code == TOK_CODE_RECURSION || result.code == TOK_CODE_EXITING) {
+            return result;
+        }
+        if (!tok_ok(&result)) {
+            trace(TRACE_MODULE, "module: %s", result.message);
+            trouble = tok_ok(&trouble) ? result : trouble;
+        }
+    }
+    if (list->count > 0) {
+        return tok_good();
+    }
+    return tok_ok(&trouble) ? no_token(modules, uri) : trouble;
+}
+
+/* Initialises those modules again that may have overlooked a token. False: there are none. */
+static bool start_again(const struct tok_module_list *modules, uint64_t deadline_us)
+{
+    bool any = false;
+
+    for (size_t i = 0; i < modules->count; i++) {
+        struct tok_module *module = modules->items[i];
+
+        if (tok_quirks_may_miss(module, deadline_us)) {
+            struct tok_result again = tok_module_again(module, module->starts, true, deadline_us);
+
+            any = true;
+            trace(TRACE_MODULE, "module: '%s' may have overlooked a token%s%s", module->path,
+                  tok_ok(&again) ? "" : "; ", tok_ok(&again) ? "" : again.message);
+        }
+    }
+    return any;
+}
+
+/* The token is in no slot, or in one that could not tell. */
+static bool is_not_seen(const struct tok_result *result)
+{
+    return result->code == TOK_CODE_NO_TOKEN ||
+           (result->code == TOK_CODE_CKR && strcmp(result->function, "C_GetTokenInfo") == 0);
+}
+
+struct tok_result tok_find_tokens(struct tok_token_list *out_list, const struct tok_settings *settings,
+                                  const struct tok_uri *uri, uint64_t deadline_us)
+{
+    SCOPED(tok_token_list_end) struct tok_token_list list = { .items = NULL };
+    SCOPED(tok_module_list_end) struct tok_module_list modules = { .items = NULL };
+    uint64_t give_up_us = clock_us() + OVERLOOKED_US < deadline_us ? clock_us() + OVERLOOKED_US : deadline_us;
+    uint64_t pause_us = FIRST_PAUSE_US;
+    struct tok_result result;
+
+    TOK_TRY(modules_for(&modules, settings, uri));
+    for (;;) {
+        result = tokens_collect(&list, &modules, settings, uri, deadline_us);
+        if (tok_ok(&result)) {
+            break;
+        }
+        if (!is_not_seen(&result) || settings->never_reinit || clock_us() + pause_us >= give_up_us ||
+            !start_again(&modules, deadline_us)) {
+            return result;
+        }
+        clock_sleep_us(pause_us);
+        pause_us = pause_us * 2 < LONGEST_PAUSE_US ? pause_us * 2 : LONGEST_PAUSE_US;
+    }
+    *out_list = STEAL(list);
+    return tok_good();
+}
