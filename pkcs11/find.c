@@ -82,7 +82,7 @@ static struct tok_result module_look_again(struct tok_module *module, uint64_t s
         TOK_TRY(tok_module_start(module, deadline_us));
         return tok_tokens_look(module, deadline_us);
     }
-    if (!never_reinit && (!tok_module_has_slots(module, deadline_us) || tok_quirks_may_miss(module, deadline_us))) {
+    if (!never_reinit && !tok_module_has_slots(module, deadline_us)) {
         struct tok_result again = tok_module_again(module, starts, true, deadline_us);
 
         if (tok_ok(&again)) {
@@ -189,8 +189,8 @@ static struct tok_result tokens_collect(struct tok_token_list *list, const struc
     return tok_ok(&trouble) ? no_token(modules, uri) : trouble;
 }
 
-/* Initialises those modules again that may have overlooked a token. False: there are none. */
-static bool start_again(const struct tok_module_list *modules, uint64_t deadline_us)
+/* Pauses, and initialises those modules again that may have overlooked a token. False, at once: there are none. */
+static bool start_again(const struct tok_module_list *modules, uint64_t pause_us, uint64_t deadline_us)
 {
     bool any = false;
 
@@ -198,9 +198,13 @@ static bool start_again(const struct tok_module_list *modules, uint64_t deadline
         struct tok_module *module = modules->items[i];
 
         if (tok_quirks_may_miss(module, deadline_us)) {
-            struct tok_result again = tok_module_again(module, module->starts, true, deadline_us);
+            struct tok_result again;
 
+            if (!any) {
+                tok_quirks_pause(pause_us);
+            }
             any = true;
+            again = tok_quirks_again(module, deadline_us);
             trace(TRACE_MODULE, "module: '%s' may have overlooked a token%s%s", module->path,
                   tok_ok(&again) ? "" : "; ", tok_ok(&again) ? "" : again.message);
         }
@@ -224,10 +228,9 @@ struct tok_result tok_find_tokens(struct tok_token_list *out_list, const struct 
             break;
         }
         if (result.code != TOK_CODE_NO_TOKEN || settings->never_reinit || clock_us() + pause_us >= give_up_us ||
-            !start_again(&modules, deadline_us)) {
+            !start_again(&modules, pause_us, deadline_us)) {
             return result;
         }
-        clock_sleep_us(pause_us);
         pause_us = pause_us * 2 < LONGEST_PAUSE_US ? pause_us * 2 : LONGEST_PAUSE_US;
     }
     *out_list = STEAL(list);
