@@ -193,7 +193,7 @@ static struct tok_result key_token(struct tok_token **out_token, struct tok_key 
         *out_token = key->token;
     }
     if (*out_token != NULL) {
-        return tok_module_start((*out_token)->module, deadline_us);
+        return tok_token_start(*out_token, deadline_us);
     }
     TOK_TRY(tok_find_tokens(&list, key->settings, key->uri, deadline_us));
     if (list.count > 1) {

@@ -141,7 +141,8 @@ bool tok_quirks_may_pass(struct tok_module *module, const struct tok_result *fai
                    tok_is(failure, CKR_GENERAL_ERROR) || tok_is(failure, CKR_USER_PIN_NOT_INITIALIZED);
     bool opening = failure->function != NULL &&
                    (strcmp(failure->function, "C_OpenSession") == 0 || strcmp(failure->function, "C_Login") == 0 ||
-                    strcmp(failure->function, "C_GetTokenInfo") == 0);
+                    strcmp(failure->function, "C_GetTokenInfo") == 0 ||
+                    strcmp(failure->function, "C_GetSlotList") == 0);
 
     return passing && opening && tok_quirks_may_miss(module, deadline_us);
 }

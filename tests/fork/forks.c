@@ -189,7 +189,7 @@ static void wrong_pin(unsigned count)
 static void died(unsigned count)
 {
     EVP_PKEY *key = key_load(key_path);
-    const struct counts *counts = counts_map(getenv("SIGNET_TEST_COUNTS"));
+    struct counts *counts = counts_map(getenv("SIGNET_TEST_COUNTS"));
     pid_t pid;
 
     if (!ok(key != NULL && counts != NULL, "the parent loads a key file")) {
