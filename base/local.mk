@@ -5,6 +5,7 @@ libbase_la_SOURCES = \
     base/text.h base/text.c \
     base/secret.h base/secret.c \
     base/lock.h base/lock.c \
+    base/complain.h base/complain.c \
     base/fork.h base/fork.c \
     base/siphash.h base/siphash.c \
     base/shared.h base/shared.c \

@@ -41,7 +41,7 @@ static struct tok_result module_look_again(struct tok_module *module, uint64_t s
         TOK_TRY(tok_module_start(module, deadline_us));
         return tok_tokens_look(module, deadline_us);
     }
-    if (!never_reinit && (!tok_module_has_slots(module, deadline_us) || tok_quirks_may_miss(module, deadline_us))) {
+    if (!never_reinit && !tok_module_has_slots(module, deadline_us)) {
         struct tok_result again = tok_module_again(module, starts, true, deadline_us);
 
         if (tok_ok(&again)) {
@@ -176,8 +176,8 @@ static struct tok_result tokens_collect(struct tok_token_list *list, const struc
     return tok_ok(&trouble) ? no_token(modules, uri) : trouble;
 }
 
-/* Initialises those modules again that may have overlooked a token. False: there are none. */
-static bool start_again(const struct tok_module_list *modules, uint64_t deadline_us)
+/* Pauses, and initialises those modules again that may have overlooked a token. False, at once: there are none. */
+static bool start_again(const struct tok_module_list *modules, uint64_t pause_us, uint64_t deadline_us)
 {
     bool any = false;
 
@@ -185,9 +185,13 @@ static bool start_again(const struct tok_module_list *modules, uint64_t deadline
         struct tok_module *module = modules->items[i];
 
         if (tok_quirks_may_miss(module, deadline_us)) {
-            struct tok_result again = tok_module_again(module, module->starts, true, deadline_us);
+            struct tok_result again;
 
+            if (!any) {
+                tok_quirks_pause(pause_us);
+            }
             any = true;
+            again = tok_quirks_again(module, deadline_us);
             trace(TRACE_MODULE, "module: '%s' may have overlooked a token%s%s", module->path,
                   tok_ok(&again) ? "" : "; ", tok_ok(&again) ? "" : again.message);
         }

@@ -6,6 +6,7 @@
 #include "base/fork.h"
 #include "base/text.h"
 #include "base/trace.h"
+#include "pkcs11/child.h"
 #include "pkcs11/find.h"
 #include "pkcs11/recover.h"
 
@@ -187,7 +188,7 @@ static struct tok_result key_token(struct tok_token **out_token, struct tok_key 
         *out_token = key->token;
     }
     if (*out_token != NULL) {
-        return tok_module_start((*out_token)->module, deadline_us);
+        return tok_token_start(*out_token, deadline_us);
     }
     TOK_TRY(tok_find_tokens(&list, key->settings, key->uri, deadline_us));
     if (list.count > 1) {
@@ -383,16 +384,19 @@ static struct tok_token *token_of(struct tok_key *key)
     return key->token;
 }
 
-static struct tok_result failed(struct tok_key *key, const char *what, struct tok_result result)
+static struct tok_result failed(const struct operation *op, struct tok_key *key, const char *what,
+                                struct tok_result result)
 {
     char token[64];
     char label[128];
 
     tok_key_names(key, token, sizeof(token), label, sizeof(label));
-    if (token[0] == '\0') {
-        return tok_context(result, "%s key '%s'", what, tok_key_uri(key));
+    result = token[0] == '\0' ? tok_context(result, "%s key '%s'", what, tok_key_uri(key))
+                              : tok_context(result, "%s key '%s' on token '%s'", what, label, token);
+    if (op == NULL || result.function != op->run_name) { /* which is not about reaching the token */
+        tok_child_failed(&result);
     }
-    return tok_context(result, "%s key '%s' on token '%s'", what, label, token);
+    return result;
 }
 
 static bool about_the_data(const struct operation *op, const struct tok_result *result)
@@ -416,17 +420,21 @@ static struct tok_result key_run(struct operation *op, struct tok_key *key, cons
 
         if (tok_ok(&result)) {
             tok_attempts_end(&attempts, lease.token, &result);
+            tok_child_worked();
+            if (op == NULL && key->settings->load_early) {
+                tok_child_note(lease.token, key->settings);
+            }
             return result;
         }
         token = lease.token != NULL ? lease.token : token_of(key);
         tok_note_failure(&lease, &result);
         tok_lease_end(&lease);
         if (token == NULL) {
-            return failed(key, what, result);
+            return failed(op, key, what, result);
         }
         if (about_the_data(op, &result) || !tok_recover(&attempts, token, &lease, &result)) {
             tok_attempts_end(&attempts, token, &result);
-            return failed(key, what, result);
+            return failed(op, key, what, result);
         }
     }
 }

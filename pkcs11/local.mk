@@ -22,5 +22,6 @@ libtok_la_SOURCES = \
     pkcs11/attr.h pkcs11/attr.c \
     pkcs11/object.h pkcs11/object.c \
     pkcs11/recover.h pkcs11/recover.c \
+    pkcs11/child.h pkcs11/child.c \
     pkcs11/find.h pkcs11/find-tokens.c pkcs11/find.c \
     pkcs11/key.h pkcs11/key.c

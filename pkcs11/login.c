@@ -2,6 +2,7 @@
 
 #include "base/text.h"
 #include "base/trace.h"
+#include "pkcs11/child.h"
 #include "pkcs11/ckr.h"
 #include "pkcs11/tries.h"
 
@@ -51,7 +52,7 @@ static struct tok_result pin_ask(struct pin *pin, struct tok_token *token, const
     struct text text = TEXT_OVER(what);
 
     text_printf(&text, "token '%s' (user PIN)", token->label);
-    pin->name = "the PIN that was typed";
+    pin->name = "the prompt";
     if (credentials->prompt.ask == NULL || !credentials->prompt.ask(credentials->prompt.arg, what, &pin->secret)) {
         return tok_fail(TOK_CODE_PIN_NEEDED, "a login is needed, and no PIN was given");
     }
@@ -61,7 +62,7 @@ static struct tok_result pin_ask(struct pin *pin, struct tok_token *token, const
 /* The PIN that the token accepted before, unless it was refused since, here or in another process. */
 static struct tok_result pin_remembered(struct pin *pin, struct tok_token *token)
 {
-    pin->name = "the PIN that was right before";
+    pin->name = "an earlier login";
     LOCKED(&token->lock);
     if (!secret_exists(&token->pin)) {
         return tok_good();
@@ -218,6 +219,9 @@ struct tok_result tok_login(struct tok_lease *lease, const struct tok_credential
     result = tok_token_refresh(token);
     if (tok_ok(&result)) {
         result = login_call(lease, CKU_USER, credentials, deadline_us);
+    }
+    if (tok_ok(&result)) {
+        tok_child_note(token, credentials->settings);
     }
     LOCKED(&token->lock);
     /* The lease may be older than the claim, and its login with it; the claim is given back in any case. */

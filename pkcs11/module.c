@@ -229,8 +229,9 @@ static struct tok_result may_finalize(struct tok_module *module, bool harmless)
     uint64_t now = clock_us();
 
     if (!module->initialized_by_us) {
-        return tok_fail(TOK_CODE_UNSUPPORTED, "module '%s' was initialised by another part of this process%s",
-                        module->path, RESTART);
+        return tok_fail(TOK_CODE_UNSUPPORTED, "module '%s' was initialised %s%s", module->path,
+                        module->inherited ? "before this process was forked" : "by another part of this process",
+                        RESTART);
     }
     if (now < module->again_us) {
         return tok_fail(TOK_CODE_UNAVAILABLE, "module '%s' was initialised again just now", module->path);

@@ -85,6 +85,11 @@ static void sources_init(void)
     pthread_once(&once, sources_begin);
 }
 
+void tok_pin_arm(void)
+{
+    sources_init();
+}
+
 /* --- reading ------------------------------------------------------------------------------------------------------ */
 
 static void fd_end(const int *fd)

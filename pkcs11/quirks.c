@@ -2,7 +2,9 @@
 
 #include <fnmatch.h>
 #include <string.h>
+#include <unistd.h>
 
+#include "base/shared.h"
 #include "pkcs11/token.h"
 
 static const struct tok_quirk rows[] = {
@@ -104,6 +106,7 @@ enum tok_fork tok_quirks_fork(struct tok_module *module, const char **out_reason
     return row->fork;
 }
 
+/* Nobody is logged in, and no session is lent: all that is lost is what can be had again without a PIN. */
 static bool nobody_uses(struct tok_module *module)
 {
     bool used = false;
@@ -111,9 +114,37 @@ static bool nobody_uses(struct tok_module *module)
     LOCKED(&module->lock);
     for (struct tok_token *token = module->tokens; token != NULL; token = token->next) {
         LOCKED(&token->lock);
-        used = used || token->pool.open > 0;
+        used = used || token->login == TOK_LOGGED_IN || token->pool.num_lent > 0;
     }
     return !used;
+}
+
+struct tok_result tok_quirks_again(struct tok_module *module, uint64_t deadline_us)
+{
+    {
+        LOCKED(&module->lock);
+        module->again_us = 0;
+    }
+    return tok_module_again(module, module->starts, true, deadline_us);
+}
+
+void tok_quirks_pause(uint64_t us)
+{
+    uint64_t seed[] = { clock_us(), (uint64_t)getpid() };
+
+    clock_sleep_us(us / 2 + shared_hash(0, seed, sizeof(seed)) % (us + 1)); /* us on average */
+}
+
+bool tok_quirks_may_pass(struct tok_module *module, const struct tok_result *failure, uint64_t deadline_us)
+{
+    bool passing = tok_is(failure, CKR_SLOT_ID_INVALID) || tok_is(failure, CKR_TOKEN_NOT_PRESENT) ||
+                   tok_is(failure, CKR_GENERAL_ERROR) || tok_is(failure, CKR_USER_PIN_NOT_INITIALIZED);
+    bool opening = failure->function != NULL &&
+                   (strcmp(failure->function, "C_OpenSession") == 0 || strcmp(failure->function, "C_Login") == 0 ||
+                    strcmp(failure->function, "C_GetTokenInfo") == 0 ||
+                    strcmp(failure->function, "C_GetSlotList") == 0);
+
+    return passing && opening && tok_quirks_may_miss(module, deadline_us);
 }
 
 bool tok_quirks_may_miss(struct tok_module *module, uint64_t deadline_us)

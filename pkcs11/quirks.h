@@ -47,5 +47,13 @@ enum tok_fork tok_quirks_fork(struct tok_module *module, const char **out_reason
 /* tok_quirks_may_miss: may a token be there that the module does not show until it is initialised again, and can that
  * be done because nobody uses it? */
 bool tok_quirks_may_miss(struct tok_module *module, uint64_t deadline_us);
+/* tok_quirks_again initialises it again then, however short a while ago that was done before. */
+TOK_RESULT tok_quirks_again(struct tok_module *module, uint64_t deadline_us);
+/* tok_quirks_pause pauses before that, differently long in each process: those that start at one moment, each of which
+ * writes what the others read, must not try again at one moment. */
+void tok_quirks_pause(uint64_t us);
+/* tok_quirks_may_pass: may this failure to open a session or to log in be due to that, so that initialising the module
+ * again helps? */
+bool tok_quirks_may_pass(struct tok_module *module, const struct tok_result *failure, uint64_t deadline_us);
 
 #endif

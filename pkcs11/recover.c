@@ -6,10 +6,12 @@
 #include "base/trace.h"
 #include "pkcs11/ckr.h"
 #include "pkcs11/login.h"
+#include "pkcs11/quirks.h"
 
 #define FIRST_PAUSE_US (10 * 1000)
 #define LONGEST_PAUSE_US (200 * 1000)
 #define MOMENTS 5                        /* 10, 20, 40, 80, 160 ms */
+#define LONG_MOMENTS 10                  /* 1.3 s with the pauses that follow */
 #define LOOK_FOR_OVERDUE_US (100 * 1000) /* so often */
 
 #define BIT(recovery) (1u << (recovery))
@@ -342,8 +344,28 @@ static bool reinitialize(struct failure *failure)
     return tok_ok(&result) && come_back(failure);
 }
 
+/* What a module read of a token while another process was writing it is read again only if it is initialised again. */
+static bool read_again(struct failure *failure)
+{
+    struct tok_attempts *attempts = failure->attempts;
+    struct tok_module *module = failure->token->module;
+    struct tok_result result;
+
+    if (attempts->moments++ >= LONG_MOMENTS || !pause(attempts)) {
+        return false;
+    }
+    if (!attempts->never_reinit) {
+        result = tok_quirks_again(module, attempts->deadline_us);
+        note(failure, &result);
+    }
+    return come_back(failure);
+}
+
 static bool wait_a_moment(struct failure *failure)
 {
+    if (tok_quirks_may_pass(failure->token->module, failure->result, failure->attempts->deadline_us)) {
+        return read_again(failure);
+    }
     return failure->attempts->moments++ < MOMENTS && pause(failure->attempts);
 }
 
@@ -377,6 +399,10 @@ static enum tok_recovery choose(const struct failure *failure)
     const struct tok_result *result = failure->result;
     enum tok_recovery recovery = first_recovery(result);
 
+    if (failure->attempts->moments < LONG_MOMENTS &&
+        tok_quirks_may_pass(failure->token->module, result, failure->attempts->deadline_us)) {
+        return TOK_MOMENT;
+    }
     if (result->code == TOK_CODE_NO_OBJECT && (failure->attempts->tried & SOMETHING_LOST) != 0) {
         recovery = TOK_LOG_IN_AGAIN;
     }

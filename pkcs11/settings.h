@@ -23,6 +23,13 @@ struct tok_named_token {
     enum tok_fork fork;
 };
 
+/* What whoever calls this floor does around work that it did not ask for; NULL: nothing. */
+struct tok_quiet {
+    void (*begin)(void *arg);
+    void (*end)(void *arg);
+    void *arg;
+};
+
 struct tok_settings {
     char *modules;   /* paths or p11-kit names, comma-separated; NULL: every module that p11-kit has registered */
     char *init_args; /* for C_Initialize's pReserved; NULL: p11-kit's x-init-reserved is left to p11-kit */
@@ -32,6 +39,8 @@ struct tok_settings {
     size_t num_tokens;
     enum tok_login_policy login;
     bool load_early;
+    bool eager; /* a child of a fork reaches its tokens at once (pkcs11/child.h) */
+    struct tok_quiet quiet;
     unsigned max_sessions;  /* 0: learnt from the token */
     unsigned idle_sessions; /* so many stay open though nobody needs them; 0: the default */
     bool never_reinit;      /* a module is never finalised */

@@ -117,6 +117,7 @@ static bool token_seen(struct tok_module *module, CK_SLOT_ID slot, const CK_TOKE
         token_forget(token);
     }
     token->present = true;
+    token->seen = module->starts;
     token->info = *info;
     token->info_fresh = true;
     return true;
@@ -260,6 +261,19 @@ bool tok_module_has_token(struct tok_module *module)
         }
     }
     return false;
+}
+
+struct tok_result tok_token_start(struct tok_token *token, uint64_t deadline_us)
+{
+    struct tok_module *module = token->module;
+
+    TOK_TRY(tok_module_start(module, deadline_us));
+    if (atomic_load_explicit(&token->seen, memory_order_relaxed) ==
+        atomic_load_explicit(&module->starts, memory_order_relaxed)) {
+        return tok_good();
+    }
+    TOK_TRY(tok_tokens_look(module, deadline_us));
+    return tok_token_present(token) ? tok_good() : tok_fail_ckr("C_GetSlotList", CKR_TOKEN_NOT_PRESENT);
 }
 
 bool tok_token_present(struct tok_token *token)

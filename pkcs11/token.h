@@ -65,8 +65,9 @@ struct tok_token {
     bool info_fresh;    /* the flags were read since the last attempt to log in */
     CK_SLOT_ID slot;
     bool present;
-    uint64_t epoch;   /* of sessions */
-    uint64_t objects; /* of object handles: grows with the epoch, and with each lost login */
+    _Atomic uint64_t seen; /* the module's `starts` when it was last seen; changed under the lock */
+    uint64_t epoch;        /* of sessions */
+    uint64_t objects;      /* of object handles: grows with the epoch, and with each lost login */
     struct tok_pool pool;
     struct tok_breaker breaker;
     enum tok_login_state login;
@@ -89,6 +90,11 @@ bool tok_module_has_slots(struct tok_module *module, uint64_t deadline_us);
 bool tok_module_has_token(struct tok_module *module);
 /* tok_token_present tells whether the last look saw it. */
 bool tok_token_present(struct tok_token *token);
+
+/* tok_token_start starts the token's module and, where it was started since the token was last seen (after a fork,
+ * say), looks where the token is now, by its identity: in another slot perhaps. CKR_TOKEN_NOT_PRESENT if it is not
+ * there. */
+TOK_RESULT tok_token_start(struct tok_token *token, uint64_t deadline_us);
 
 /* tok_token_lost starts a new epoch: sessions and login are gone, without a C_ call. Only if `epoch` is still the
  * current one, so that of many threads that notice the loss one acts; 0 means whichever it is. */

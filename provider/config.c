@@ -357,14 +357,16 @@ static const char *set_tokens(struct config *config, const char *value)
     return NULL;
 }
 
-/* What later versions give a meaning to. */
-static const char *check_after_fork(struct config *config, const char *value)
+static const char *set_after_fork(struct config *config, const char *value)
 {
-    static const struct word words[] = { { "lazy", 0 }, { "eager", 0 }, { NULL, 0 } };
-    int unused;
+    static const struct word words[] = { { "lazy", 0 }, { "eager", 1 }, { NULL, 0 } };
+    int eager;
+    const char *wrong = set_word(&eager, words, value);
 
-    (void)config;
-    return set_word(&unused, words, value);
+    if (wrong == NULL) {
+        config->settings.eager = eager != 0;
+    }
+    return wrong;
 }
 
 static const char *set_reinit(struct config *config, const char *value)
@@ -379,6 +381,7 @@ static const char *set_reinit(struct config *config, const char *value)
     return wrong;
 }
 
+/* What later versions give a meaning to. */
 static const char *check_async(struct config *config, const char *value)
 {
     bool unused;
@@ -509,6 +512,12 @@ static const struct setting settings[] = {
       .otherwise = "250",
       .set = set_fork_wait,
       .help = "How long a fork waits for calls into a module to end." },
+    { .name = "after-fork",
+      .allowed = "lazy or eager",
+      .otherwise = "lazy",
+      .set = set_after_fork,
+      .help = "When a forked child initialises its modules again and logs in: at its first use of a key, or at once, "
+              "before it gives up its rights or enters its chroot. See FORKING SERVERS." },
     { .name = "require",
       .allowed = "sensitive, non-extractable and local, with commas between",
       .otherwise = "nothing",
@@ -537,7 +546,6 @@ static const struct setting settings[] = {
       .otherwise = "off",
       .set = set_trace,
       .help = "Where to write what happens, a line an event; never a secret." },
-    { .name = "after-fork", .allowed = "lazy or eager", .idle = true, .set = check_after_fork },
     { .name = "async", .allowed = "yes or no", .idle = true, .set = check_async },
     { .name = "workers", .allowed = "a number from 1 to 1000", .idle = true, .set = check_workers },
     { .name = "stats", .allowed = "off, or the absolute path of a directory", .idle = true, .set = check_stats },

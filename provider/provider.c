@@ -299,6 +299,17 @@ static bool properties_make(struct prov_ctx *prov, bool fips)
                                                 prov->name, fips ? ",fips=yes" : "") > 0;
 }
 
+/* Around what a child of a fork does by itself (pkcs11/child.h): a module may leave errors on the queue. */
+static void quiet_begin(void *prov)
+{
+    prov_err_mark(prov);
+}
+
+static void quiet_end(void *prov)
+{
+    prov_err_forget(prov);
+}
+
 static struct tok_result configure(struct prov_ctx *prov, struct core *core, bool *out_fips)
 {
     const struct config_source source = { core_text, core };
@@ -309,6 +320,7 @@ static struct tok_result configure(struct prov_ctx *prov, struct core *core, boo
     TOK_TRY(config_read(&config, &source));
     tok_settings_end(&prov->settings);
     prov->settings = config.settings; /* moved, so that the config is not ended */
+    prov->settings.quiet = (struct tok_quiet){ quiet_begin, quiet_end, prov };
     prov->rsa_decrypt = config.rsa_decrypt;
     *out_fips = config.fips;
     return tok_good();

@@ -5,6 +5,7 @@
 #include <errno.h>
 #include <execinfo.h>
 #include <fcntl.h>
+#include <openssl/ec.h>
 #include <openssl/evp.h>
 #include <openssl/pem.h>
 #include <openssl/store.h>
@@ -170,6 +171,11 @@ static int is_refused(EVP_PKEY *key)
     return fails_saying(key, "CKR_PIN_INCORRECT", "was refused before");
 }
 
+static int is_refused_after_fork(EVP_PKEY *key)
+{
+    return fails_saying(key, "was opened before the fork", "was opened before the fork");
+}
+
 static int is_not_known(EVP_PKEY *key)
 {
     return fails_saying(key, "died before the token answered", "died before the token answered");
@@ -189,7 +195,7 @@ static void wrong_pin(unsigned count)
 static void died(unsigned count)
 {
     EVP_PKEY *key = key_load(key_path);
-    const struct counts *counts = counts_map(getenv("SIGNET_TEST_COUNTS"));
+    struct counts *counts = counts_map(getenv("SIGNET_TEST_COUNTS"));
     pid_t pid;
 
     if (!ok(key != NULL && counts != NULL, "the parent loads a key file")) {
@@ -403,6 +409,124 @@ static void prompt(unsigned count)
     ok(told == asked, "and the parent does when it was given");
 }
 
+/* --- rights that are given up ------------------------------------------------------------------------------------- */
+
+/* As a server's worker does: nothing outside an empty folder is in reach, and root's files are not readable. */
+static int signs_in_a_cage(EVP_PKEY *key)
+{
+    if (chroot(folder) != 0 || chdir("/") != 0 || setgid(65534) != 0 || setuid(65534) != 0) {
+        perror("# chroot");
+        return 0;
+    }
+    return signs(key);
+}
+
+static int fails_in_a_cage(EVP_PKEY *key)
+{
+    if (signs_in_a_cage(key)) {
+        return 0;
+    }
+    (void)signs(key); /* a second failure, of which nothing more is said */
+    ERR_clear_error();
+    return 1;
+}
+
+static void cage(unsigned count)
+{
+    EVP_PKEY *key = key_load(key_path);
+
+    ok(key != NULL && signs(key), "the parent signs");
+    ok(at_once(count, signs_in_a_cage, key) == count, "%u children sign in their chroot, as nobody", count);
+    EVP_PKEY_free(key);
+}
+
+static void shut_out(unsigned count)
+{
+    EVP_PKEY *key = key_load(key_path);
+
+    ok(key != NULL && signs(key), "the parent signs");
+    ok(at_once(count, fails_in_a_cage, key) == count, "%u lazy children can't in their chroot", count);
+    EVP_PKEY_free(key);
+}
+
+/* --- random numbers ----------------------------------------------------------------------------------------------- */
+
+#define MOST_NONCES 64
+
+/* Whoever signs different texts with one nonce has given the key away: r is the nonce's point. */
+static struct nonces {
+    _Atomic unsigned count;
+    unsigned char r[MOST_NONCES][32];
+} * nonces;
+
+static int notes_nonce(EVP_PKEY *key)
+{
+    unsigned char signature[256];
+    const unsigned char *at = signature;
+    size_t len = sizeof(signature);
+    char text[64];
+    EVP_MD_CTX *ctx = EVP_MD_CTX_new();
+    ECDSA_SIG *parts = NULL;
+    int good;
+
+    snprintf(text, sizeof(text), "the text of process %d, at %ld", (int)getpid(), (long)clock());
+    good = ctx != NULL && EVP_DigestSignInit_ex(ctx, NULL, "SHA256", NULL, NULL, key, NULL) == 1 &&
+           EVP_DigestSign(ctx, signature, &len, (unsigned char *)text, strlen(text)) == 1 &&
+           (parts = d2i_ECDSA_SIG(NULL, &at, (long)len)) != NULL &&
+           BN_bn2binpad(ECDSA_SIG_get0_r(parts), nonces->r[nonces->count++ % MOST_NONCES], 32) == 32;
+    ECDSA_SIG_free(parts);
+    EVP_MD_CTX_free(ctx);
+    return good;
+}
+
+static unsigned repeated(void)
+{
+    unsigned count = 0;
+
+    for (unsigned i = 0; i < nonces->count; i++) {
+        for (unsigned j = 0; j < i; j++) {
+            count += memcmp(nonces->r[i], nonces->r[j], 32) == 0;
+        }
+    }
+    return count;
+}
+
+static unsigned nonces_of_family(unsigned count)
+{
+    EVP_PKEY *key = key_load(key_path);
+
+    nonces = mmap(NULL, sizeof(*nonces), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+    ok(key != NULL && nonces != MAP_FAILED && signs(key), "the parent signs");
+    ok(at_once(count, notes_nonce, key) == count && notes_nonce(key) && nonces->count == count + 1,
+       "so do %u children, and the parent again", count);
+    EVP_PKEY_free(key);
+    return repeated();
+}
+
+static void different(unsigned count)
+{
+    unsigned same = nonces_of_family(count);
+
+    ok(same == 0, "no two signatures have one nonce (%u pairs)", same);
+}
+
+/* What the rows of pkcs11/quirks.c are for. */
+static void the_same(unsigned count)
+{
+    unsigned same = nonces_of_family(count);
+
+    ok(same > 0, "signatures of different texts have one nonce (%u pairs)", same);
+}
+
+static void refused_after_fork(unsigned count)
+{
+    EVP_PKEY *key = key_load(key_path);
+
+    ok(key != NULL && signs(key), "the parent signs");
+    ok(at_once(count, is_refused_after_fork, key) == count, "%u children are told to use a key file", count);
+    EVP_PKEY_free(key);
+}
+
 int main(int argc, char **argv)
 {
     static const struct {
@@ -410,8 +534,17 @@ int main(int argc, char **argv)
         void (*tell)(unsigned count);
         unsigned count;
     } stories[] = {
-        { "wrong-pin", wrong_pin, 16 }, { "died", died, 15 },    { "corrected-pin", corrected_pin, 8 },
-        { "busy", busy, 400 },          { "family", family, 8 }, { "prompt", prompt, 4 },
+        { "wrong-pin", wrong_pin, 16 },
+        { "died", died, 15 },
+        { "corrected-pin", corrected_pin, 8 },
+        { "busy", busy, 400 },
+        { "family", family, 8 },
+        { "prompt", prompt, 4 },
+        { "cage", cage, 4 },
+        { "shut-out", shut_out, 4 },
+        { "different", different, 16 },
+        { "the-same", the_same, 16 },
+        { "refused-after-fork", refused_after_fork, 4 },
     };
 
     if (argc < 3) {

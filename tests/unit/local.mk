@@ -1,11 +1,11 @@
 # One test for each file of base/ and pkcs11/; these link no libcrypto (tests/unit/walls.sh proves it).
 unit_tests = tests/unit/test-bytes tests/unit/test-text tests/unit/test-secret tests/unit/test-ground \
-    tests/unit/test-lock tests/unit/test-fork tests/unit/test-siphash tests/unit/test-shared tests/unit/test-trace \
+    tests/unit/test-lock tests/unit/test-fork tests/unit/test-complain tests/unit/test-siphash tests/unit/test-shared tests/unit/test-trace \
     tests/unit/test-result tests/unit/test-breaker tests/unit/test-ckr tests/unit/test-mech tests/unit/test-uri \
     tests/unit/test-pin tests/unit/test-settings
 # Those of the rooms that call a module have a mock to call.
 mock_tests = tests/unit/test-call tests/unit/test-module tests/unit/test-registry tests/unit/test-token \
-    tests/unit/test-session tests/unit/test-quirks tests/unit/test-tries tests/unit/test-login tests/unit/test-recover tests/unit/test-attr tests/unit/test-object \
+    tests/unit/test-session tests/unit/test-quirks tests/unit/test-child tests/unit/test-tries tests/unit/test-login tests/unit/test-recover tests/unit/test-attr tests/unit/test-object \
     tests/unit/test-find tests/unit/test-key
 provider_tests = tests/unit/test-unpad tests/unit/test-alg-ec tests/unit/test-keyfile tests/unit/test-config tests/unit/test-err
 check_PROGRAMS += $(unit_tests) $(mock_tests) $(provider_tests)
@@ -29,6 +29,8 @@ tests_unit_test_lock_CFLAGS = $(unit_cflags)
 tests_unit_test_lock_LDADD = libbase.la $(CMOCKA_LIBS)
 tests_unit_test_fork_CFLAGS = $(unit_cflags)
 tests_unit_test_fork_LDADD = libbase.la $(CMOCKA_LIBS)
+tests_unit_test_complain_CFLAGS = $(unit_cflags)
+tests_unit_test_complain_LDADD = libbase.la $(CMOCKA_LIBS)
 tests_unit_test_siphash_CFLAGS = $(unit_cflags)
 tests_unit_test_siphash_LDADD = libbase.la $(CMOCKA_LIBS)
 tests_unit_test_shared_CFLAGS = $(unit_cflags)
@@ -74,6 +76,8 @@ tests_unit_test_token_CFLAGS = $(mock_cflags)
 tests_unit_test_token_LDADD = $(unit_ldadd)
 tests_unit_test_session_CFLAGS = $(mock_cflags)
 tests_unit_test_session_LDADD = $(unit_ldadd)
+tests_unit_test_child_CFLAGS = $(mock_cflags)
+tests_unit_test_child_LDADD = $(unit_ldadd)
 tests_unit_test_quirks_CFLAGS = $(mock_cflags)
 tests_unit_test_quirks_LDADD = $(unit_ldadd)
 tests_unit_test_tries_CFLAGS = $(mock_cflags)

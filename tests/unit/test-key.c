@@ -726,6 +726,35 @@ TEST(neither_a_refused_pin_nor_the_last_try_nor_a_locked_pin_is_sent_for_a_key_t
     assert_int_equal(mock->calls[MOCK_Login], logins);
 }
 
+/* In the child the module numbers its slots anew, and another token has a key of that name. */
+static int signs_amid_other_slots(void *arg)
+{
+    struct tok_result result;
+
+    (void)arg;
+    mock->initialized = false;
+    memset(mock->sessions, 0, sizeof(mock->sessions));
+    mock->tokens[0].logged_in = false;
+    mock->tokens[0].slot = 1;
+    mock->tokens[1].slot = 0;
+    result = sign();
+    if (!tok_ok(&result)) {
+        fprintf(stderr, "# %s\n", result.message);
+        return 1;
+    }
+    return mock->tokens[0].logged_in && !mock->tokens[1].logged_in && mock->tokens[1].wrong_pins == 0 ? 0 : 2;
+}
+
+TEST(a_child_finds_the_token_by_its_identity_and_not_by_its_slot)
+{
+    furnish();
+    mock_token(mock, "other");
+    strcpy(mock->tokens[1].pin, "9999");
+    mock_ec_key(mock, CKO_PRIVATE_KEY, "www", 1, point);
+    OK(sign());
+    assert_int_equal(child_does(signs_amid_other_slots, NULL), 0);
+}
+
 TEST(a_failed_decryption_is_not_tried_again_where_that_would_tell_something)
 {
     uint8_t out[64];
@@ -925,6 +954,7 @@ int main(void)
         cmocka_unit_test(a_key_that_always_authenticates_logs_in_between_the_two_calls),
         cmocka_unit_test(
             neither_a_refused_pin_nor_the_last_try_nor_a_locked_pin_is_sent_for_a_key_that_always_authenticates),
+        cmocka_unit_test(a_child_finds_the_token_by_its_identity_and_not_by_its_slot),
         cmocka_unit_test(a_failed_decryption_is_not_tried_again_where_that_would_tell_something),
         cmocka_unit_test(eight_threads_sign_with_one_session_while_it_is_lost_again_and_again),
         cmocka_unit_test(eight_threads_sign_while_all_sessions_get_lost_and_their_numbers_are_given_out_again),
