@@ -222,10 +222,9 @@ struct tok_result tok_find_tokens(struct tok_token_list *out_list, const struct 
             break;
         }
         if (!is_not_seen(&result) || settings->never_reinit || clock_us() + pause_us >= give_up_us ||
-            !start_again(&modules, deadline_us)) {
+            !start_again(&modules, pause_us, deadline_us)) {
             return result;
         }
-        clock_sleep_us(pause_us);
         pause_us = pause_us * 2 < LONGEST_PAUSE_US ? pause_us * 2 : LONGEST_PAUSE_US;
     }
     *out_list = STEAL(list);

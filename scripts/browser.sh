@@ -2,8 +2,8 @@
 # PKCS#11 module. Everything is in one FOLDER beside the PKIs of ends_pki: the browser's home, with its tokens, its NSS
 # database and its profile. Sourced after ends.sh.
 
-# browser_token FOLDER PIN: the client's token moves into FOLDER, so that the browser sees this one only; its certificate
-# is written beside the key
+# browser_token FOLDER PIN: the client's token moves into FOLDER, so that the browser sees this one only; its
+# certificate is written beside the key
 browser_token() {
     mkdir -p "$1"
     openssl x509 -in "${1%/*}/client-pki/client.pem" -outform DER -out "$1/client.der" &&
@@ -32,9 +32,9 @@ browser_run() {
         XDG_CACHE_HOME="$browser_folder" SOFTHSM2_CONF="$browser_folder/softhsm2.conf" "$@" </dev/null
 }
 
-# browser_visit FOLDER OPTION... URL: Chromium without a screen, and with no more time than it needs. Nobody can be asked
-# there which certificate to present, so the profile says: any. Nor can anybody be asked for the PIN: a module that logs
-# in by itself, tests/token/token-login, must have been given to browser_nss.
+# browser_visit FOLDER OPTION... URL: Chromium without a screen, and with no more time than it needs. Nobody can be
+# asked there which certificate to present, so the profile says: any. Nor can anybody be asked for the PIN: a module that
+# logs in by itself, tests/token/token-login, must have been given to browser_nss.
 browser_visit() {
     mkdir -p "$1/profile/Default"
     cat >"$1/profile/Default/Preferences" <<'TEXT'

@@ -2,6 +2,8 @@
 . scripts/token.sh
 . scripts/pki.sh
 . scripts/ends.sh
+. scripts/refusals.sh
+. scripts/browser.sh
 
 # demo_key_file TOKEN LABEL: what a program gets that asks the provider for the private key; each byte is accounted for
 demo_key_file() {
@@ -112,6 +114,8 @@ demo_begin() {
 run_demo() {
     case ${1:-} in
     "") demo_mutual ;;
+    --refusals) demo_refusals ;;
+    --browser) demo_browser ;;
     *)
         usage >&2
         exit 2
@@ -133,4 +137,138 @@ demo_mutual() {
     demo_proof server server-ec
     demo_proof client client-ec
     step "Done: both ends proved possession of a key that never left its token"
+}
+
+# --- quickstart demo --refusals ---------------------------------------------------------------------------------------
+
+demo_refusals() {
+    demo_begin
+    step "Certificates for the same two keys, with all that can be wrong"
+    refusals_pki "$demo" || fail "no certificates"
+    refusals >"$demo/refusals"
+    echo "   $(wc -l <"$demo/refusals") ways to be refused, each in TLS 1.2 and 1.3"
+    while IFS='|' read -r title who server_side client_side word alert_12 alert_13; do
+        demo_refusal 1.2 "$alert_12"
+        demo_refusal 1.3 "$alert_13"
+    done <"$demo/refusals" >"$demo/refusals.rows" || exit 1
+    demo_merge <"$demo/refusals.rows" >"$demo/refusals.merged"
+    demo_markdown <"$demo/refusals.merged" >"$demo/refusals.md"
+    step "Who refuses whom, in whose words, and what the other end is told"
+    demo_table <"$demo/refusals.merged"
+    step "Done: $(wc -l <"$demo/refusals.rows") refusals, and after each of them the server served the next client"
+}
+
+# demo_refusal VERSION ALERT: one row of the table, for $title, $who, $server_side, $client_side
+demo_refusal() {
+    case $who in server) other=client ;; *) other=server ;; esac
+    refusal_meet "$demo" "$1" "$server_side" "$client_side" || fail "$title: the server did not start"
+    why=$(refusal_words "$demo" "$who")
+    alert=$(refusal_alert "$demo" "$other")
+    if [ -z "$why" ] || [ "$alert" != "$2" ] || [ $client_status -eq 0 ] || [ $good_status -ne 0 ]; then
+        cat "$demo/server.out" "$demo/client.out" "$demo/good.out" >&2
+        fail "TLS $1, $title: this should have been a refusal with the alert \"$2\", and the next client served"
+    fi
+    echo "$title|$1|$who: $why|$other: $alert"
+}
+
+# demo_merge: what both versions of TLS have in common is said once
+demo_merge() {
+    awk -F'|' 'function out() { if (title != "") print title "|" tls "|" why "|" alert }
+        $1 == title && $3 == why && $4 == alert { tls = tls ", " $2; next }
+        { out(); title = $1; tls = $2; why = $3; alert = $4 }
+        END { out() }'
+}
+
+# demo_markdown: rows of cells cut by '|' as a table for a document
+demo_markdown() {
+    echo '| what is wrong | TLS | the end that refuses: why | the other end: the alert |'
+    echo '|---|---|---|---|'
+    sed 's/|/ | /g; s/^/| /; s/$/ |/'
+}
+
+# demo_table: the same for a terminal, with the words of a cell below one another
+demo_table() {
+    awk -F'|' 'BEGIN { split("23 8 56 24", wide, " "); rule()
+            print_row("what is wrong", "TLS", "the end that refuses: why", "the other end: the alert"); rule() }
+        { print_row($1, $2, $3, $4) }
+        END { rule() }
+        function rule(i, line) {
+            for (i = 1; i <= 4; i++) {
+                line = sprintf("%" (wide[i] + 2) "s", ""); gsub(/ /, "-", line); printf "+%s", line
+            }
+            print "+"
+        }
+        function fold(text, column, words, count, i, n) {
+            count = split(text, words, " "); n = 1; cell[column, 1] = words[1]
+            for (i = 2; i <= count; i++)
+                if (length(cell[column, n]) + 1 + length(words[i]) <= wide[column])
+                    cell[column, n] = cell[column, n] " " words[i]
+                else cell[column, ++n] = words[i]
+            return n
+        }
+        function print_row(a, b, c, d, i, j, n, high) {
+            text[1] = a; text[2] = b; text[3] = c; text[4] = d; high = 0
+            for (i = 1; i <= 4; i++) { lines[i] = fold(text[i], i); if (lines[i] > high) high = lines[i] }
+            for (j = 1; j <= high; j++) {
+                for (i = 1; i <= 4; i++) printf "| %-" wide[i] "s ", j <= lines[i] ? cell[i, j] : ""
+                print "|"
+            }
+        }'
+}
+
+# --- quickstart demo --browser ----------------------------------------------------------------------------------------
+
+demo_browser() {
+    demo_begin $BROWSER_PACKAGES
+    step "The server"
+    browser_token "$demo/browser" "$pin" || fail "the client's token can't be given to a browser"
+    "$build/mtls-server" --listen 127.0.0.1:0 --key "$server_ec" --cert "$demo/server-pki/server-ec-chain.pem" \
+        --ca "$demo/client-pki/root.pem" >"$demo/server.out" 2>&1 &
+    server=$!
+    refusal_address "$demo" || { cat "$demo/server.out"; fail "the server did not start"; }
+    url="https://localhost:${address##*:}/"
+    echo "   $url"
+    demo_picture
+    step "A browser's home: the client's token with key and certificate, and the root to trust"
+    browser_nss "$demo/browser" "$SOFTHSM_MODULE" || fail "no NSS database"
+    browser_run "$demo/browser" certutil -L -d "sql:$demo/browser/.pki/nssdb" -h all -f "$demo/pin" 2>&1 |
+        sed -n 's/^[^ ].*,.*/   &/p'
+    step "Visit it"
+    demo_browser_told
+    step "What the server says; Ctrl-C ends it"
+    trap 'exit 0' INT
+    tail -n +1 -f --pid=$server "$demo/server.out"
+    fail "the server has ended"
+}
+
+# demo_picture: what a browser shows, where there is one. Nobody can enter the PIN there; a module in front of the
+# token's does, in a database that is not kept.
+demo_picture() {
+    command -v chromium >/dev/null 2>&1 || return 0
+    export SIGNET_TEST_MODULE="$SOFTHSM_MODULE" SIGNET_TEST_PIN_FILE="$demo/pin" SIGNET_TEST_TOKEN=client
+    browser_nss "$demo/browser" "$build/tests/token/.libs/token-login.so" &&
+        browser_visit "$demo/browser" --window-size=1000,900 --screenshot="$demo/page.png" "$url" >/dev/null &&
+        [ -s "$demo/page.png" ] || fail "Chromium did not get the page: $demo/browser/errors"
+    rm -rf "$demo/browser/.pki" "$demo/browser/profile"
+    echo "   a picture of what it answers: $demo/page.png"
+}
+
+demo_browser_told() {
+    sandbox=
+    [ "$(id -u)" -ne 0 ] || sandbox='--no-sandbox ' # Chromium does not start as root with it
+    cat <<TEXT
+   Chromium, in the home in which all is prepared:
+
+     env HOME=$demo/browser SOFTHSM2_CONF=$demo/browser/softhsm2.conf OPENSSL_CONF=/dev/null \\
+         chromium $sandbox--user-data-dir=$demo/browser/profile $url
+
+   It asks for the PIN of the token 'client', which is $pin, and then which certificate to present: Alice's.
+
+   Another browser (in Firefox: Settings, Privacy & Security, Security Devices and Certificates) needs to be told
+
+     the module         $SOFTHSM_MODULE
+     its environment    SOFTHSM2_CONF=$demo/browser/softhsm2.conf OPENSSL_CONF=/dev/null
+     the root to trust  $demo/server-pki/root.pem (for web sites; take it out again afterwards)
+     an intermediate    $demo/client-pki/intermediate.pem
+TEXT
 }

@@ -1,19 +1,19 @@
 # Every way in which one end refuses the other; sourced after ends.sh by the demonstration and by tests/tls/refusals.sh.
 
-# refusals: one a line, fields cut by '|': what is wrong | who refuses | the server's certificates | the client's ("-":
-# none) | a word that the refusal must have | the alert in TLS 1.2 | in TLS 1.3
+# refusals: one a line, fields cut by '|': what is wrong | who refuses | the server's certificates | the client's, or
+# "none" | a word that the refusal must have | the alert in TLS 1.2 | in TLS 1.3
 refusals() {
     cat <<'TEXT'
-a client without a certificate|server|server-pki/server-ec-chain|-|no certificate|handshake failure|certificate required
-a client from an unknown root|server|server-pki/server-ec-chain|stranger-pki/client-chain|root|unknown CA|unknown CA
-a server from an unknown root|client|stranger-pki/server-chain|client-pki/client-chain|root|unknown CA|unknown CA
-a client without its intermediate|server|server-pki/server-ec-chain|client-pki/client|issuer|unknown CA|unknown CA
-a server without its intermediate|client|server-pki/server-ec|client-pki/client-chain|issuer|unknown CA|unknown CA
+a client without a certificate|server|server-pki/server-ec-chain|none|no certificate|handshake failure|certificate required
+a client from an unknown root|server|server-pki/server-ec-chain|stranger-pki/client-chain|no root|unknown CA|unknown CA
+a server from an unknown root|client|stranger-pki/server-chain|client-pki/client-chain|no root|unknown CA|unknown CA
+a client without its intermediate|server|server-pki/server-ec-chain|client-pki/client|no intermediate|unknown CA|unknown CA
+a server without its intermediate|client|server-pki/server-ec|client-pki/client-chain|no intermediate|unknown CA|unknown CA
 a client that has expired|server|server-pki/server-ec-chain|client-pki/expired-chain|expired|certificate expired|certificate expired
 a server that has expired|client|server-pki/expired-chain|client-pki/client-chain|expired|certificate expired|certificate expired
 a client that is not valid yet|server|server-pki/server-ec-chain|client-pki/future-chain|not.*yet|bad certificate|bad certificate
 a server that is not valid yet|client|server-pki/future-chain|client-pki/client-chain|not.*yet|bad certificate|bad certificate
-a server of another name|client|server-pki/elsewhere-chain|client-pki/client-chain|name|bad certificate|bad certificate
+a server of another name|client|server-pki/elsewhere-chain|client-pki/client-chain|another host|bad certificate|bad certificate
 a client with a server's certificate|server|server-pki/server-ec-chain|client-pki/usage-chain|usage|unsupported certificate|unsupported certificate
 a server with a client's certificate|client|server-pki/usage-chain|client-pki/client-chain|usage|unsupported certificate|unsupported certificate
 a revoked client|server|server-pki/server-ec-chain|client-pki/revoked-chain|revoked|certificate revoked|certificate revoked
@@ -43,10 +43,10 @@ refusals_end() {
 
 # refusal_meet FOLDER VERSION SERVER-CERTIFICATES CLIENT-CERTIFICATES: the two meet, then a client to which nobody
 # objects asks the same server for its name good.test. Leaves what they said in FOLDER/{server,client,good}.out, and
-# $server_status, $client_status, $good_status. Nobody is waited for longer than half a minute.
+# $server_status, $client_status, $good_status. Nobody is waited for longer than a moment.
 refusal_meet() {
     : >"$1/server.out" # what the server before this one said must not be taken for its word
-    timeout 60 "$build/mtls-server" --listen 127.0.0.1:0 --accept 2 --tls "$2" --ca "$1/client-pki/root.pem" \
+    timeout 20 "$build/mtls-server" --listen 127.0.0.1:0 --accept 2 --tls "$2" --ca "$1/client-pki/root.pem" \
         --crl "$1/client-pki/crl.pem" --key "$server_ec" --cert "$1/$3.pem" \
         --sni good.test --key "$server_ec" --cert "$1/server-pki/good-chain.pem" >"$1/server.out" 2>&1 &
     server=$!
@@ -83,8 +83,8 @@ refusal_client() {
     refusal_certificates=$4
     refusal_name=$5
     set --
-    [ "$refusal_certificates" = - ] || set -- --key "$client_ec" --cert "$refusal_folder/$refusal_certificates.pem"
-    timeout 30 "$build/mtls-client" --connect "$address" --name "$refusal_name" --tls "$refusal_version" \
+    [ "$refusal_certificates" = none ] || set -- --key "$client_ec" --cert "$refusal_folder/$refusal_certificates.pem"
+    timeout 10 "$build/mtls-client" --connect "$address" --name "$refusal_name" --tls "$refusal_version" \
         --ca "$refusal_folder/server-pki/root.pem" --crl "$refusal_folder/server-pki/crl.pem" \
         --message "good morning" "$@" </dev/null >"$refusal_out" 2>&1
 }
