@@ -10,17 +10,26 @@
 
 /* Ed25519 has no parameters: where there are some, tokens take it for one of its variants, or refuse them (NSS,
  * kryoptic). Ed448 has, and not every token does without them (opencryptoki, kryoptic). */
-static struct tok_result edwards_prepare(struct prov_mechanism *out, const struct prov_scheme *scheme,
-                                         const uint8_t *tbs, size_t tbs_len)
+static bool edwards_choice(struct prov_choice *out, const struct prov_scheme *scheme, unsigned way)
 {
-    out->mechanism = (CK_MECHANISM){ CKM_EDDSA, NULL, 0 };
-    if (scheme->key_bits > 8 * ED25519_BYTES) {
+    bool with_first = scheme->key_bits > 8 * ED25519_BYTES;
+
+    *out = (struct prov_choice){ .type = CKM_EDDSA, .message = true, .params = with_first == (way == 0) };
+    return way < 2;
+}
+
+static struct tok_result edwards_prepare(struct prov_mechanism *out, const struct prov_scheme *scheme,
+                                         const struct prov_choice *choice, const struct prov_data *data)
+{
+    (void)scheme;
+    out->mechanism = (CK_MECHANISM){ choice->type, NULL, 0 };
+    if (choice->params) {
         out->params.eddsa = (struct tok_eddsa_params){ .prehash = CK_FALSE };
         out->mechanism.pParameter = &out->params.eddsa;
         out->mechanism.ulParameterLen = sizeof(out->params.eddsa);
     }
-    out->in = tbs;
-    out->in_len = tbs_len;
+    out->in = data->message;
+    out->in_len = data->message_len;
     return tok_good();
 }
 
@@ -88,6 +97,7 @@ static const struct prov_family edwards = {
     .generation = edwards_none,
     .public_key = edwards_public_key,
     .describe = edwards_describe,
+    .choice = edwards_choice,
     .prepare = edwards_prepare,
     .shape = edwards_shape,
 };
