@@ -32,9 +32,12 @@ static const unsigned long few_codes[] = { 0x2,  0x5,  0x7,  0x30, 0x54, 0x60,  
                                            0x90, 0xa0, 0xb1, 0xb3, 0xe0, 0x101, 0x190, 0x80000000 };
 
 /* What must go wrong for the engine to call certain functions. */
-static const char *const befores[] = { "", "Sign:rv=CKR_OPERATION_NOT_INITIALIZED",
-                                       "SignInit:rv=CKR_CRYPTOKI_NOT_INITIALIZED", "SignInit:rv=CKR_DEVICE_ERROR",
-                                       "SignInit:rv=CKR_DEVICE_ERROR:times=2" };
+static const char *const befores[] = { "",
+                                       "Sign:rv=CKR_OPERATION_NOT_INITIALIZED",
+                                       "SignInit:rv=CKR_CRYPTOKI_NOT_INITIALIZED",
+                                       "SignInit:rv=CKR_DEVICE_ERROR",
+                                       "SignInit:rv=CKR_DEVICE_ERROR:times=2",
+                                       "without=0x1" };
 #define NUM_BEFORES (sizeof(befores) / sizeof(befores[0]))
 
 static struct worker {
