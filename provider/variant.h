@@ -65,6 +65,7 @@ struct prov_family {
     const char *key_encapsulation; /* likewise */
     const char *default_digest;    /* NULL: keys that hash for themselves, and are given the whole message at once */
     const char *private_param;     /* whose presence makes a key private ("d", "priv") */
+    const char *seed_param;        /* another such; NULL: none */
     const char *public_param;      /* likewise ("n", "pub") */
     bool private_tells_public;     /* a private key alone makes the whole key */
     const OSSL_PARAM *key_params;  /* what may be imported and exported */
@@ -113,7 +114,9 @@ struct prov_variant {
     const char *description;
     CK_KEY_TYPE key_type;
     const struct prov_family *family;
-    bool restricted; /* RSA-PSS: parameters of the key itself limit what it signs */
+    size_t public_len; /* of a public half that is a string of bytes; 0: it is not */
+    unsigned since;    /* OPENSSL_VERSION_NUMBER >> 20 from which on OpenSSL has the type; 0: always */
+    bool restricted;   /* RSA-PSS: parameters of the key itself limit what it signs */
 };
 
 /* What every key on a token can be asked, for the families' lists of readable parameters (include/signet.h). */
@@ -136,6 +139,14 @@ extern const struct prov_family prov_rsa, prov_ec;
 
 #define PROV_VARIANT_KNOWN(id, names) extern const struct prov_variant prov_##id##_variant;
 PROV_VARIANTS(PROV_VARIANT_KNOWN)
+
+/* prov_variant_is_known tells whether the OpenSSL at hand has the type. */
+bool prov_variant_is_known(const struct prov_variant *variant);
+
+/* Functions of families whose public halves and signatures are strings of bytes, of a length that tells the row. */
+EVP_PKEY *prov_bytes_public_key(const struct prov_ctx *prov, const struct tok_public *half);
+bool prov_bytes_describe(struct tok_public *out_half, EVP_PKEY *key);
+bool prov_bytes_shape(uint8_t *sig, size_t *len, size_t room);
 
 /* All rows; NULL-terminated. */
 extern const struct prov_variant *const prov_variants[];
