@@ -33,6 +33,26 @@ bool bytes_new(struct bytes *bytes, size_t len)
     return true;
 }
 
+bool bytes_add(struct bytes *bytes, const void *data, size_t len)
+{
+    uint8_t *grown;
+
+    if (len == 0) {
+        return true;
+    }
+    if (len > SIZE_MAX - bytes->len) {
+        return false;
+    }
+    grown = realloc(bytes->data, bytes->len + len);
+    if (grown == NULL) {
+        return false;
+    }
+    memcpy(grown + bytes->len, data, len);
+    bytes->data = grown;
+    bytes->len += len;
+    return true;
+}
+
 void bytes_end(struct bytes *bytes)
 {
     free(bytes->data);

@@ -22,6 +22,8 @@ struct bytes {
 MUST_CHECK bool bytes_set(struct bytes *bytes, const void *data, size_t len);
 /* bytes_new makes room for `len` zeroed bytes, replacing what was held. False without memory. */
 MUST_CHECK bool bytes_new(struct bytes *bytes, size_t len);
+/* bytes_add appends a copy of data[0..len). False without memory; then `bytes` is as before. */
+MUST_CHECK bool bytes_add(struct bytes *bytes, const void *data, size_t len);
 void bytes_end(struct bytes *bytes);
 bool bytes_equal(const struct bytes *a, const struct bytes *b);
 bool bytes_is(const struct bytes *bytes, const void *data, size_t len);

@@ -8,6 +8,7 @@
 #include "base/trace.h"
 #include "pkcs11/child.h"
 #include "pkcs11/find.h"
+#include "pkcs11/mech.h"
 #include "pkcs11/recover.h"
 
 struct tok_key {
@@ -16,6 +17,8 @@ struct tok_key {
     struct tok_uri *uri;
     struct tok_pin_source *uri_pin; /* NULL: none */
     struct tok_public half;
+    const struct bytes *_Atomic offered; /* what the token's slot offers, once it was asked; the token's */
+    struct bytes *_Atomic allowed;       /* what the key allows, once it was read; owned, constant once there */
 
     struct lock *lock;       /* one of key_locks; guards what follows. Nothing else is locked while it is held */
     struct tok_token *token; /* NULL: not looked for yet */
@@ -66,6 +69,14 @@ static struct lock *key_lock(const struct tok_key *key)
     return &key_locks[((uintptr_t)key >> 6) % COUNT_OF(key_locks)];
 }
 
+static void list_free(struct bytes *list)
+{
+    if (list != NULL) {
+        bytes_end(list);
+        free(list);
+    }
+}
+
 void tok_key_unref(struct tok_key *key)
 {
     if (key == NULL || atomic_fetch_sub(&key->refs, 1) != 1) {
@@ -74,6 +85,7 @@ void tok_key_unref(struct tok_key *key)
     tok_uri_free(key->uri);
     tok_pin_source_free(key->uri_pin);
     tok_public_end(&key->half);
+    list_free(atomic_load(&key->allowed));
     free(key);
 }
 
@@ -150,6 +162,18 @@ static struct tok_result uri_of(struct tok_uri **out_uri, const struct tok_uri *
     return tok_uri_parse_like(out_uri, text, from);
 }
 
+/* What the key allows is kept when it is first seen; without memory it stays unknown, which is not wrong. */
+static void allowed_keep(struct tok_key *key, const struct bytes *allowed)
+{
+    struct bytes *kept = allowed->len > 0 && atomic_load(&key->allowed) == NULL ? calloc(1, sizeof(*kept)) : NULL;
+
+    if (kept != NULL && bytes_set(kept, allowed->data, allowed->len) && tok_mech_count(kept) > 0) {
+        atomic_store(&key->allowed, kept);
+    } else {
+        list_free(kept);
+    }
+}
+
 /* Requires the key's lock. */
 static void bind(struct tok_key *key, struct tok_token *token, uint64_t objects, const struct tok_private *found,
                  bool proved)
@@ -160,6 +184,8 @@ static void bind(struct tok_key *key, struct tok_token *token, uint64_t objects,
     key->always_authenticate = found->always_authenticate;
     key->unproved = proved ? 0 : atomic_fetch_add(&next_mark, 1);
     label_set(key, &found->label);
+    allowed_keep(key, &found->allowed);
+    atomic_store(&key->offered, tok_mech_offered(token));
 }
 
 struct tok_result tok_key_found(struct tok_key **out_key, const struct tok_settings *settings,
@@ -442,6 +468,38 @@ static struct tok_result key_run(struct operation *op, struct tok_key *key, cons
 struct tok_result tok_key_locate(struct tok_key *key, const struct tok_pin_prompt *prompt)
 {
     return key_run(NULL, key, prompt, "finding");
+}
+
+enum tok_offer tok_key_offers(struct tok_key *key, CK_MECHANISM_TYPE type)
+{
+    const struct bytes *allowed = atomic_load(&key->allowed);
+    const struct bytes *offered = atomic_load(&key->offered);
+
+    if ((allowed != NULL && !tok_mech_among(allowed, type)) || (offered != NULL && !tok_mech_among(offered, type))) {
+        return TOK_NOT_OFFERED;
+    }
+    return offered != NULL ? TOK_OFFERED : TOK_OFFER_UNKNOWN;
+}
+
+bool tok_key_is_limited(const struct tok_key *key)
+{
+    return atomic_load_explicit(&key->allowed, memory_order_acquire) != NULL ||
+           atomic_load_explicit(&key->offered, memory_order_acquire) != NULL;
+}
+
+void tok_key_ask_mechanisms(struct tok_key *key)
+{
+    struct tok_token *token = token_of(key);
+
+    if (token == NULL) {
+        struct tok_result result = tok_key_locate(key, NULL);
+
+        token = tok_ok(&result) ? token_of(key) : NULL;
+    }
+    if (token != NULL) {
+        tok_mech_ask(token);
+        atomic_store(&key->offered, tok_mech_offered(token));
+    }
 }
 
 struct tok_result tok_key_sign(struct tok_key *key, const CK_MECHANISM *mechanism, const uint8_t *in, size_t in_len,

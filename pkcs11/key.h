@@ -39,6 +39,15 @@ void tok_key_names(struct tok_key *key, char *out_token, size_t token_size, char
 /* tok_key_locate finds token and object, logging in, without an operation (setting load = early). */
 TOK_RESULT tok_key_locate(struct tok_key *key, const struct tok_pin_prompt *prompt);
 
+/* What is known, without a call, of a mechanism with this key: by the key's CKA_ALLOWED_MECHANISMS, once they were
+ * read, and by what the token's slot offers, once it was asked. */
+enum tok_offer { TOK_OFFERED, TOK_NOT_OFFERED, TOK_OFFER_UNKNOWN };
+enum tok_offer tok_key_offers(struct tok_key *key, CK_MECHANISM_TYPE type);
+/* tok_key_is_limited tells, in two loads, whether tok_key_offers has anything to go by. */
+bool tok_key_is_limited(const struct tok_key *key);
+/* tok_key_ask_mechanisms asks the slot what it offers, unless this process knows; finds the token first if need be. */
+void tok_key_ask_mechanisms(struct tok_key *key);
+
 /* One operation with the token's own bytes. `*in_out_len` is the room in `out` before, and the result's length after.
  * `*out_unproved` is 0, or a mark to be handed to tok_key_prove once the caller has verified the result: the token did
  * not show that the key is still the one that was loaded. Outputs change on success only. */

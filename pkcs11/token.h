@@ -10,10 +10,12 @@
 #ifndef SIGNET_PKCS11_TOKEN_H
 #define SIGNET_PKCS11_TOKEN_H
 
+#include <stdatomic.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
+#include "base/bytes.h"
 #include "base/lock.h"
 #include "base/secret.h"
 #include "pkcs11/breaker.h"
@@ -56,9 +58,11 @@ struct tok_waiter {
 enum tok_login_state { TOK_LOGGED_OUT, TOK_LOGGING_IN, TOK_LOGGED_IN };
 
 struct tok_token {
-    struct tok_module *module; /* constant */
-    struct tok_token *next;    /* in the module's list; guarded by the module's lock */
-    char label[33];            /* constant: for messages, without the padding */
+    struct tok_module *module;        /* constant */
+    struct tok_token *next;           /* in the module's list; guarded by the module's lock */
+    char label[33];                   /* constant: for messages, without the padding */
+    struct bytes *_Atomic mechanisms; /* what its slot offers (pkcs11/mech.h); constant once there */
+    _Atomic bool mechanisms_asked;
 
     struct lock lock;   /* guards what follows */
     CK_TOKEN_INFO info; /* identity is constant, flags are as of the last look */

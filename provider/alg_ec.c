@@ -9,23 +9,45 @@
 #include "provider/software.h"
 #include "provider/variant.h"
 
+/* Mechanisms with which a token hashes for itself. */
+static const struct {
+    int nid;
+    CK_MECHANISM_TYPE type;
+} hashing[] = {
+    { NID_sha1, CKM_ECDSA_SHA1 },     { NID_sha224, CKM_ECDSA_SHA224 }, { NID_sha256, CKM_ECDSA_SHA256 },
+    { NID_sha384, CKM_ECDSA_SHA384 }, { NID_sha512, CKM_ECDSA_SHA512 },
+};
+
+static bool ec_choice(struct prov_choice *out, const struct prov_scheme *scheme, unsigned way)
+{
+    if (way == 0) {
+        *out = (struct prov_choice){ .type = CKM_ECDSA };
+        return true;
+    }
+    for (size_t i = 0; way == 1 && scheme->digest != NULL && i < COUNT_OF(hashing); i++) {
+        if (hashing[i].nid == EVP_MD_get_type(scheme->digest)) {
+            *out = (struct prov_choice){ .type = hashing[i].type, .message = true };
+            return true;
+        }
+    }
+    return false;
+}
+
 /* Only the leftmost bits of a digest count, as many as the group's order has (FIPS 186-5 §6.4.1); not every token cuts
  * them itself. Orders whose bits are no multiple of eight are left to the token. */
-static struct tok_result ec_prepare(struct prov_mechanism *out, const struct prov_scheme *scheme, const uint8_t *tbs,
-                                    size_t tbs_len)
+static struct tok_result ec_prepare(struct prov_mechanism *out, const struct prov_scheme *scheme,
+                                    const struct prov_choice *choice, const struct prov_data *data)
 {
     size_t order_len = (scheme->key_bits + 7) / 8;
-    size_t len = tbs_len > order_len && scheme->key_bits % 8 == 0 ? order_len : tbs_len;
+    size_t len = data->digest_len > order_len && scheme->key_bits % 8 == 0 ? order_len : data->digest_len;
 
-    if (scheme->digest != NULL && (size_t)EVP_MD_get_size(scheme->digest) != tbs_len) {
-        return tok_fail(TOK_CODE_BAD_ARGUMENT, "%zu bytes are no %s digest", tbs_len, EVP_MD_get0_name(scheme->digest));
+    if (len == 0 || (scheme->digest != NULL && (size_t)EVP_MD_get_size(scheme->digest) != data->digest_len)) {
+        return tok_fail(TOK_CODE_BAD_ARGUMENT, "%zu bytes are no %s digest", data->digest_len,
+                        scheme->digest != NULL ? EVP_MD_get0_name(scheme->digest) : "");
     }
-    if (len == 0) {
-        return tok_fail(TOK_CODE_BAD_ARGUMENT, "%zu bytes are no digest", tbs_len);
-    }
-    out->mechanism = (CK_MECHANISM){ CKM_ECDSA, NULL, 0 };
-    out->in = tbs;
-    out->in_len = len;
+    out->mechanism = (CK_MECHANISM){ choice->type, NULL, 0 };
+    out->in = choice->message ? data->message : data->digest;
+    out->in_len = choice->message ? data->message_len : len;
     return tok_good();
 }
 
@@ -195,6 +217,7 @@ const struct prov_family prov_ec = {
     .generation = ec_generation,
     .public_key = ec_public_key,
     .describe = ec_describe,
+    .choice = ec_choice,
     .prepare = ec_prepare,
     .shape = ec_shape,
 };

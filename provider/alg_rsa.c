@@ -7,18 +7,23 @@
 #include <openssl/x509.h>
 #include <string.h>
 
+#include "provider/pad.h"
 #include "provider/software.h"
 #include "provider/variant.h"
 
-/* The digests that a token can be told for PSS and OAEP. */
+/* The digests that a token can be told for PSS and OAEP, and the mechanisms with which it hashes for itself. */
 static const struct digest {
     int nid;
     CK_MECHANISM_TYPE hash;
     CK_RSA_PKCS_MGF_TYPE mgf;
+    CK_MECHANISM_TYPE pkcs1;
+    CK_MECHANISM_TYPE pss;
 } digests[] = {
-    { NID_sha1, CKM_SHA_1, CKG_MGF1_SHA1 },      { NID_sha224, CKM_SHA224, CKG_MGF1_SHA224 },
-    { NID_sha256, CKM_SHA256, CKG_MGF1_SHA256 }, { NID_sha384, CKM_SHA384, CKG_MGF1_SHA384 },
-    { NID_sha512, CKM_SHA512, CKG_MGF1_SHA512 },
+    { NID_sha1, CKM_SHA_1, CKG_MGF1_SHA1, CKM_SHA1_RSA_PKCS, CKM_SHA1_RSA_PKCS_PSS },
+    { NID_sha224, CKM_SHA224, CKG_MGF1_SHA224, CKM_SHA224_RSA_PKCS, CKM_SHA224_RSA_PKCS_PSS },
+    { NID_sha256, CKM_SHA256, CKG_MGF1_SHA256, CKM_SHA256_RSA_PKCS, CKM_SHA256_RSA_PKCS_PSS },
+    { NID_sha384, CKM_SHA384, CKG_MGF1_SHA384, CKM_SHA384_RSA_PKCS, CKM_SHA384_RSA_PKCS_PSS },
+    { NID_sha512, CKM_SHA512, CKG_MGF1_SHA512, CKM_SHA512_RSA_PKCS, CKM_SHA512_RSA_PKCS_PSS },
 };
 
 static const struct digest *digest_row(const EVP_MD *digest)
@@ -97,63 +102,137 @@ static bool digest_info(struct prov_mechanism *out, const EVP_MD *digest, const 
     return true;
 }
 
-static struct tok_result input_is(struct prov_mechanism *out, const uint8_t *tbs, size_t tbs_len)
+/* The choices of a padding: the token pads the digest, or hashes and pads, or is given the block that was padded here.
+ * Without padding there is the last alone. */
+static bool rsa_choice(struct prov_choice *out, const struct prov_scheme *scheme, unsigned way)
 {
-    out->in = tbs;
-    out->in_len = tbs_len;
+    const struct digest *row = scheme->digest == NULL ? NULL : digest_row(scheme->digest);
+    bool pss = scheme->padding == RSA_PKCS1_PSS_PADDING;
+    bool bare = scheme->padding == RSA_NO_PADDING;
+
+    *out = (struct prov_choice){ .type = CKM_RSA_X_509 };
+    if (way == 0 && !bare) {
+        out->type = pss ? CKM_RSA_PKCS_PSS : CKM_RSA_PKCS;
+    }
+    if (way == 1 && row != NULL) {
+        out->type = pss ? row->pss : row->pkcs1;
+        out->message = true;
+    }
+    return way < (bare ? 1 : row != NULL ? 3 : 2);
+}
+
+static struct tok_result input_is(struct prov_mechanism *out, const uint8_t *data, size_t len)
+{
+    out->in = data;
+    out->in_len = len;
     return tok_good();
 }
 
-static struct tok_result prepare_pss(struct prov_mechanism *out, const struct prov_scheme *scheme, const uint8_t *tbs,
-                                     size_t tbs_len)
+/* What the padding is around: a DigestInfo; raw data and TLS 1.0's digest have none. */
+static struct tok_result prepare_pkcs1(struct prov_mechanism *out, const struct prov_scheme *scheme,
+                                       const struct prov_data *data)
 {
-    if (scheme->digest == NULL || (size_t)EVP_MD_get_size(scheme->digest) != tbs_len ||
-        !pss_params(&out->params.pss, scheme)) {
-        return tok_fail(TOK_CODE_UNSUPPORTED, "PSS needs a digest of the SHA-1 or SHA-2 family, and %zu bytes are none",
-                        tbs_len);
-    }
-    out->mechanism = (CK_MECHANISM){ CKM_RSA_PKCS_PSS, &out->params.pss, sizeof(out->params.pss) };
-    return input_is(out, tbs, tbs_len);
-}
-
-static struct tok_result prepare_pkcs1(struct prov_mechanism *out, const struct prov_scheme *scheme, const uint8_t *tbs,
-                                       size_t tbs_len)
-{
-    out->mechanism = (CK_MECHANISM){ CKM_RSA_PKCS, NULL, 0 };
     if (scheme->digest == NULL || EVP_MD_get_type(scheme->digest) == NID_md5_sha1) {
-        return input_is(out, tbs, tbs_len);
+        return input_is(out, data->digest, data->digest_len);
     }
-    if ((size_t)EVP_MD_get_size(scheme->digest) != tbs_len) {
-        return tok_fail(TOK_CODE_BAD_ARGUMENT, "%zu bytes are no %s digest", tbs_len, EVP_MD_get0_name(scheme->digest));
-    }
-    return digest_info(out, scheme->digest, tbs, tbs_len)
+    return digest_info(out, scheme->digest, data->digest, data->digest_len)
                ? tok_good()
                : tok_fail(TOK_CODE_UNSUPPORTED, "no DigestInfo can be made for %s", EVP_MD_get0_name(scheme->digest));
 }
 
-static struct tok_result prepare_raw(struct prov_mechanism *out, const struct prov_scheme *scheme, const uint8_t *tbs,
-                                     size_t tbs_len)
+static struct tok_result padding_failed(void)
 {
-    if (tbs_len != (scheme->key_bits + 7) / 8) {
-        return tok_fail(TOK_CODE_BAD_ARGUMENT, "without padding, the data must have the length of the modulus");
-    }
-    out->mechanism = (CK_MECHANISM){ CKM_RSA_X_509, NULL, 0 };
-    return input_is(out, tbs, tbs_len);
+    return tok_fail(TOK_CODE_UNSUPPORTED, "the key is too short for this padding, or libcrypto could not make it");
 }
 
-static struct tok_result rsa_prepare(struct prov_mechanism *out, const struct prov_scheme *scheme, const uint8_t *tbs,
-                                     size_t tbs_len)
+static struct tok_result block_pkcs1(struct prov_mechanism *out, size_t block_len)
 {
-    switch (scheme->padding) {
-    case RSA_PKCS1_PADDING:
-        return prepare_pkcs1(out, scheme, tbs, tbs_len);
-    case RSA_PKCS1_PSS_PADDING:
-        return prepare_pss(out, scheme, tbs, tbs_len);
-    case RSA_NO_PADDING:
-        return prepare_raw(out, scheme, tbs, tbs_len);
-    default:
+    uint8_t info[128];
+    const uint8_t *in = out->in;
+
+    if (block_len > sizeof(out->made) || (in == out->made && out->in_len > sizeof(info))) {
+        return padding_failed();
+    }
+    if (in == out->made) { /* a DigestInfo, where the block is going to be */
+        memcpy(info, in, out->in_len);
+        in = info;
+    }
+    return pad_pkcs1(out->made, block_len, in, out->in_len) ? input_is(out, out->made, block_len) : padding_failed();
+}
+
+static void md_end(EVP_MD **digest)
+{
+    EVP_MD_free(*digest);
+}
+
+static struct tok_result block_pss(struct prov_mechanism *out, size_t block_len, const struct prov_scheme *scheme,
+                                   const struct prov_data *data)
+{
+    uint8_t salt[sizeof(out->made)];
+    SCOPED(md_end)
+    EVP_MD *mgf1 = scheme->mgf1 == NULL ? NULL : software_digest(scheme->prov, EVP_MD_get0_name(scheme->mgf1));
+    const struct pad_pss with = {
+        .digest = scheme->digest,
+        .mgf1 = mgf1 != NULL ? mgf1 : scheme->digest,
+        .salt = salt,
+        .salt_len = scheme->salt_len,
+        .key_bits = scheme->key_bits,
+    };
+
+    if (scheme->salt_len > sizeof(salt) || block_len > sizeof(out->made) ||
+        !software_random(scheme->prov, salt, scheme->salt_len) ||
+        !pad_pss(out->made, block_len, &with, data->digest, data->digest_len)) {
+        return padding_failed();
+    }
+    return input_is(out, out->made, block_len);
+}
+
+/* Raw RSA: what the token would have padded is padded here. */
+static struct tok_result prepare_block(struct prov_mechanism *out, const struct prov_scheme *scheme,
+                                       const struct prov_data *data)
+{
+    size_t block_len = (scheme->key_bits + 7) / 8;
+
+    if (scheme->padding == RSA_PKCS1_PSS_PADDING) {
+        return block_pss(out, block_len, scheme, data);
+    }
+    if (scheme->padding == RSA_PKCS1_PADDING) {
+        TOK_TRY(prepare_pkcs1(out, scheme, data));
+        return block_pkcs1(out, block_len);
+    }
+    return data->digest_len == block_len
+               ? input_is(out, data->digest, data->digest_len)
+               : tok_fail(TOK_CODE_BAD_ARGUMENT, "without padding, the data must have the length of the modulus");
+}
+
+static struct tok_result rsa_prepare(struct prov_mechanism *out, const struct prov_scheme *scheme,
+                                     const struct prov_choice *choice, const struct prov_data *data)
+{
+    bool pss = scheme->padding == RSA_PKCS1_PSS_PADDING;
+
+    if (scheme->padding != RSA_PKCS1_PADDING && scheme->padding != RSA_NO_PADDING && !pss) {
         return tok_fail(TOK_CODE_UNSUPPORTED, "no token signs with this RSA padding (%d)", scheme->padding);
     }
+    if (scheme->padding != RSA_NO_PADDING && scheme->digest != NULL &&
+        (size_t)EVP_MD_get_size(scheme->digest) != data->digest_len) {
+        return tok_fail(TOK_CODE_BAD_ARGUMENT, "%zu bytes are no %s digest", data->digest_len,
+                        EVP_MD_get0_name(scheme->digest));
+    }
+    if (pss && (scheme->digest == NULL || !pss_params(&out->params.pss, scheme))) {
+        return tok_fail(TOK_CODE_UNSUPPORTED, "PSS needs a digest of the SHA-1 or SHA-2 family");
+    }
+    out->mechanism = (CK_MECHANISM){ choice->type, NULL, 0 };
+    if (choice->type == CKM_RSA_X_509) {
+        return prepare_block(out, scheme, data);
+    }
+    if (pss) {
+        out->mechanism.pParameter = &out->params.pss;
+        out->mechanism.ulParameterLen = sizeof(out->params.pss);
+    }
+    if (choice->message) {
+        return input_is(out, data->message, data->message_len);
+    }
+    return pss ? input_is(out, data->digest, data->digest_len) : prepare_pkcs1(out, scheme, data);
 }
 
 static bool rsa_shape(uint8_t *sig, size_t *len, size_t room)
@@ -328,6 +407,7 @@ const struct prov_family prov_rsa = {
     .public_key = rsa_public_key,
     .settle = rsa_settle,
     .describe = rsa_describe,
+    .choice = rsa_choice,
     .prepare = rsa_prepare,
     .shape = rsa_shape,
 };

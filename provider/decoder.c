@@ -107,10 +107,23 @@ static enum tok_uri_origin uri_origin(const struct prov_ctx *prov)
 
 /* --- our form ---------------------------------------------------------------------------------------------------- */
 
+static bool is_a_name_of(const struct prov_variant *variant, const char *name)
+{
+    size_t len = strlen(name);
+
+    for (const char *at = variant->names; at != NULL; at = strchr(at, ':')) {
+        at += *at == ':' ? 1 : 0;
+        if (strncmp(at, name, len) == 0 && (at[len] == ':' || at[len] == '\0')) {
+            return true;
+        }
+    }
+    return false;
+}
+
 static const struct prov_variant *variant_of(const char *algorithm)
 {
     for (size_t i = 0; prov_variants[i] != NULL; i++) {
-        if (strcmp(strrchr(prov_variants[i]->names, ':') + 1, algorithm) == 0) { /* the last name is the OID */
+        if (is_a_name_of(prov_variants[i], algorithm) && prov_variant_is_known(prov_variants[i])) {
             return prov_variants[i];
         }
     }
@@ -433,10 +446,10 @@ static int decode_pem(void *vdecoder, OSSL_CORE_BIO *input, int selection, OSSL_
 PROV_VARIANTS(DECODERS)
 DECODER(pem, NULL, NULL, decode_pem)
 
-#define OURS_ROW(id, names) { names, "input=der,structure=PrivateKeyInfo", id##_ours },
-#define PEERS_ROW(id, names) { names, "input=der,structure=pk11-uri", id##_peers },
+#define OURS_ROW(id, names) { &prov_##id##_variant, names, "input=der,structure=PrivateKeyInfo", id##_ours },
+#define PEERS_ROW(id, names) { &prov_##id##_variant, names, "input=der,structure=pk11-uri", id##_peers },
 
 const struct prov_coder_row prov_decoders[] = {
-    PROV_VARIANTS(OURS_ROW) PROV_VARIANTS(PEERS_ROW){ "DER", "input=pem", pem },
-    { NULL, NULL, NULL },
+    PROV_VARIANTS(OURS_ROW) PROV_VARIANTS(PEERS_ROW){ NULL, "DER", "input=pem", pem },
+    { NULL, NULL, NULL, NULL },
 };

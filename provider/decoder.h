@@ -9,7 +9,10 @@
 
 #include <openssl/core_dispatch.h>
 
+#include "provider/variant.h"
+
 struct prov_coder_row {
+    const struct prov_variant *variant; /* whose keys; NULL: of any type */
     const char *names;
     const char *properties_suffix; /* "input=der,structure=PrivateKeyInfo" */
     const OSSL_DISPATCH *functions;

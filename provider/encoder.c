@@ -221,9 +221,10 @@ ENCODER(pem)
 ENCODER(text)
 
 #define ENCODER_ROWS(id, names)                                                                                        \
-    { names, "output=der,structure=PrivateKeyInfo", der }, { names, "output=pem,structure=PrivateKeyInfo", pem },      \
-        { names, "output=text", text },
+    { &prov_##id##_variant, names, "output=der,structure=PrivateKeyInfo", der },                                       \
+        { &prov_##id##_variant, names, "output=pem,structure=PrivateKeyInfo", pem },                                   \
+        { &prov_##id##_variant, names, "output=text", text },
 
 const struct prov_coder_row prov_encoders[] = {
-    PROV_VARIANTS(ENCODER_ROWS){ NULL, NULL, NULL },
+    PROV_VARIANTS(ENCODER_ROWS){ NULL, NULL, NULL, NULL },
 };

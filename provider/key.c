@@ -2,6 +2,7 @@
 
 #include <openssl/core_names.h>
 #include <openssl/core_object.h>
+#include <openssl/crypto.h>
 #include <openssl/evp.h>
 #include <string.h>
 
@@ -12,6 +13,37 @@ const struct prov_variant *const prov_variants[] = {
 #define VARIANT(id, names) &prov_##id##_variant,
     PROV_VARIANTS(VARIANT) NULL,
 };
+
+bool prov_variant_is_known(const struct prov_variant *variant)
+{
+    return variant->since <= OpenSSL_version_num() >> 20;
+}
+
+EVP_PKEY *prov_bytes_public_key(const struct prov_ctx *prov, const struct tok_public *half)
+{
+    OSSL_PARAM params[] = {
+        OSSL_PARAM_construct_octet_string(OSSL_PKEY_PARAM_PUB_KEY, half->point.data, half->point.len),
+        OSSL_PARAM_construct_end(),
+    };
+
+    for (size_t i = 0; half->point.len > 0 && prov_variants[i] != NULL; i++) {
+        if (prov_variants[i]->key_type == half->type && prov_variants[i]->public_len == half->point.len) {
+            return software_key(prov, prov_variants[i]->type, EVP_PKEY_PUBLIC_KEY, params);
+        }
+    }
+    return NULL;
+}
+
+bool prov_bytes_describe(struct tok_public *out_half, EVP_PKEY *key)
+{
+    return software_public_bytes(&out_half->point, key);
+}
+
+bool prov_bytes_shape(uint8_t *sig, size_t *len, size_t room)
+{
+    (void)sig;
+    return *len == room; /* the room was made for it */
+}
 
 struct prov_key *prov_key_new(struct prov_ctx *prov, const struct prov_variant *variant)
 {
@@ -109,7 +141,7 @@ const struct prov_variant *prov_key_row(EVP_PKEY *key)
 static const struct prov_family *family_of(CK_KEY_TYPE type)
 {
     for (size_t i = 0; prov_variants[i] != NULL; i++) {
-        if (prov_variants[i]->key_type == type) {
+        if (prov_variants[i]->key_type == type && prov_variant_is_known(prov_variants[i])) {
             return prov_variants[i]->family;
         }
     }

@@ -87,7 +87,9 @@ static int parts_of(const struct prov_family *family, int selection, const OSSL_
 {
     int parts = selection & ~(PRIVATE | PUBLIC);
 
-    if ((selection & PRIVATE) != 0 && OSSL_PARAM_locate_const(params, family->private_param) != NULL) {
+    if ((selection & PRIVATE) != 0 &&
+        (OSSL_PARAM_locate_const(params, family->private_param) != NULL ||
+         (family->seed_param != NULL && OSSL_PARAM_locate_const(params, family->seed_param) != NULL))) {
         parts |= PRIVATE;
     }
     if ((selection & PUBLIC) != 0 && OSSL_PARAM_locate_const(params, family->public_param) != NULL) {

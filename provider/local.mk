@@ -12,6 +12,8 @@ libprovider_la_SOURCES = \
     provider/key.h provider/key.c \
     provider/keymgmt.h provider/keymgmt.c \
     provider/signature.h provider/signature.c \
+    provider/signing.h provider/signing.c \
+    provider/pad.h provider/pad.c \
     provider/asymcipher.h provider/asymcipher.c \
     provider/unpad.h provider/unpad.c \
     provider/store.h provider/store.c \

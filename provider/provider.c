@@ -72,11 +72,24 @@ static bool signatures_make(struct prov_ctx *prov)
     for (size_t i = 0; prov_variants[i] != NULL; i++) {
         const struct prov_family *family = prov_variants[i]->family;
 
-        if (family != before) {
+        if (family != before && prov_variant_is_known(prov_variants[i])) {
             good = good && table_add(&prov->signature, family->operation, prov->properties, NULL,
                                      prov_signature_functions, NULL);
         }
         before = family;
+    }
+    return good;
+}
+
+static bool coders_make(OSSL_ALGORITHM **table, const struct prov_ctx *prov, const struct prov_coder_row *rows)
+{
+    bool good = true;
+
+    for (; rows->names != NULL; rows++) {
+        if (rows->variant == NULL || prov_variant_is_known(rows->variant)) {
+            good = good &&
+                   table_add(table, rows->names, prov->properties, rows->properties_suffix, rows->functions, NULL);
+        }
     }
     return good;
 }
@@ -89,18 +102,13 @@ static bool tables_make(struct prov_ctx *prov)
     for (size_t i = 0; prov_variants[i] != NULL; i++) {
         const struct prov_variant *variant = prov_variants[i];
 
-        good = good && table_add(&prov->keymgmt, variant->names, properties, NULL, prov_keymgmt_functions(variant),
-                                 variant->description);
+        if (prov_variant_is_known(variant)) {
+            good = good && table_add(&prov->keymgmt, variant->names, properties, NULL, prov_keymgmt_functions(variant),
+                                     variant->description);
+        }
     }
-    for (size_t i = 0; prov_decoders[i].names != NULL; i++) {
-        good = good && table_add(&prov->decoder, prov_decoders[i].names, properties, prov_decoders[i].properties_suffix,
-                                 prov_decoders[i].functions, NULL);
-    }
-    for (size_t i = 0; prov_encoders[i].names != NULL; i++) {
-        good = good && table_add(&prov->encoder, prov_encoders[i].names, properties, prov_encoders[i].properties_suffix,
-                                 prov_encoders[i].functions, NULL);
-    }
-    return good && signatures_make(prov) &&
+    return good && coders_make(&prov->decoder, prov, prov_decoders) &&
+           coders_make(&prov->encoder, prov, prov_encoders) && signatures_make(prov) &&
            table_add(&prov->asym_cipher, prov_rsa.asym_cipher, properties, NULL, prov_asym_cipher_functions, NULL) &&
            table_add(&prov->store, "pkcs11", properties, NULL, prov_store_functions, "PKCS#11 URIs (RFC 7512)");
 }

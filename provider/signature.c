@@ -7,11 +7,10 @@
 #include <string.h>
 #include <strings.h>
 
-#include "base/lock.h"
+#include "base/trace.h"
 #include "provider/key.h"
+#include "provider/signing.h"
 #include "provider/software.h"
-
-#define MAX_RSA_BYTES 2048 /* 16384 bits, libcrypto's own limit */
 
 static OSSL_FUNC_signature_newctx_fn signature_newctx;
 static OSSL_FUNC_signature_freectx_fn signature_freectx;
@@ -38,9 +37,11 @@ static OSSL_FUNC_signature_settable_ctx_params_fn settable_ctx_params;
 struct signature_ctx {
     struct prov_ctx *prov;
     struct prov_key *key;
-    int operation;           /* EVP_PKEY_OP_SIGN, _VERIFY, _VERIFYRECOVER, _SIGNCTX (with a digest), _VERIFYCTX */
-    EVP_MD *digest;          /* of _SIGNCTX with a key on a token */
-    EVP_MD_CTX *hash;        /* running, between update and final; NULL before the first update */
+    int operation;    /* EVP_PKEY_OP_SIGN, _VERIFY, _VERIFYRECOVER, _SIGNCTX (with a digest), _VERIFYCTX */
+    EVP_MD *digest;   /* of _SIGNCTX with a key on a token */
+    EVP_MD_CTX *hash; /* running, between update and final; NULL before the first update */
+    bool keeps;       /* beside it: the message, in whole */
+    struct bytes message;
     EVP_PKEY_CTX *delegate;  /* of the software key or public half; owned by delegate_md if that is there */
     EVP_MD_CTX *delegate_md; /* of the operations with a digest */
 };
@@ -68,6 +69,7 @@ static void signature_reset(struct signature_ctx *ctx)
     }
     EVP_MD_CTX_free(ctx->delegate_md);
     EVP_MD_CTX_free(ctx->hash);
+    bytes_end(&ctx->message);
     EVP_MD_free(ctx->digest);
     ctx->delegate = NULL;
     ctx->delegate_md = NULL;
@@ -113,7 +115,9 @@ static void *signature_dupctx(void *vctx)
     if (from->digest != NULL && EVP_MD_up_ref(from->digest)) {
         ctx->digest = from->digest;
     }
-    if (!md_ctx_dup(&ctx->hash, from->hash) || !md_ctx_dup(&ctx->delegate_md, from->delegate_md)) {
+    ctx->keeps = from->keeps;
+    if (!bytes_set(&ctx->message, from->message.data, from->message.len) || !md_ctx_dup(&ctx->hash, from->hash) ||
+        !md_ctx_dup(&ctx->delegate_md, from->delegate_md)) {
         return NULL;
     }
     if (ctx->delegate_md != NULL) {
@@ -298,159 +302,38 @@ static const OSSL_PARAM *gettable_ctx_params(void *vctx, void *vprov)
     return known;
 }
 
-/* --- the scheme of a signature on a token ------------------------------------------------------------------------- */
-
-/* The salt's length in bytes, of the values that name one (RSA_PSS_SALTLEN_…, the last since 3.1). */
-static int salt_bytes(int wanted, int digest_size, size_t key_bits)
-{
-    int longest = (int)(key_bits + 6) / 8 - digest_size - 2;
-
-    switch (wanted) {
-    case RSA_PSS_SALTLEN_DIGEST:
-        return digest_size;
-    case RSA_PSS_SALTLEN_AUTO:
-    case RSA_PSS_SALTLEN_MAX:
-        return longest;
-    case -4: /* RSA_PSS_SALTLEN_AUTO_DIGEST_MAX */
-        return longest < digest_size ? longest : digest_size;
-    default:
-        return wanted <= longest ? wanted : -1;
-    }
-}
-
-static int scheme_pss(struct signature_ctx *ctx, struct prov_scheme *scheme)
-{
-    int wanted = RSA_PSS_SALTLEN_AUTO;
-    int salt;
-
-    if (scheme->digest == NULL || EVP_PKEY_CTX_get_rsa_pss_saltlen(ctx->delegate, &wanted) <= 0 ||
-        EVP_PKEY_CTX_get_rsa_mgf1_md(ctx->delegate, &scheme->mgf1) <= 0) {
-        return prov_raise(ctx->prov, PROV_R_PARAMETER, "PSS needs a digest");
-    }
-    salt = salt_bytes(wanted, EVP_MD_get_size(scheme->digest), scheme->key_bits);
-    if (salt < 0) {
-        return prov_raise(ctx->prov, PROV_R_PARAMETER, "the key is too short for PSS with this digest and salt");
-    }
-    scheme->salt_len = (size_t)salt;
-    return 1;
-}
-
-/* What the application set, or the defaults: those of RSA are PKCS#1 v1.5, those of a restricted key its own. */
-static int scheme_read(struct signature_ctx *ctx, struct prov_scheme *scheme)
-{
-    bool rsa = ctx->key->variant->family == &prov_rsa;
-
-    scheme->digest = ctx->digest;
-    scheme->whole = whole(ctx);
-    scheme->key_bits = (size_t)EVP_PKEY_get_bits(ctx->key->software);
-    scheme->padding = rsa ? RSA_PKCS1_PADDING : 0;
-    if (ctx->delegate == NULL && !ctx->key->variant->restricted) {
-        return 1;
-    }
-    if (!delegate_for_params(ctx)) {
-        return 0;
-    }
-    if (ctx->operation == EVP_PKEY_OP_SIGN && EVP_PKEY_CTX_get_signature_md(ctx->delegate, &scheme->digest) <= 0) {
-        scheme->digest = NULL;
-    }
-    if (rsa && EVP_PKEY_CTX_get_rsa_padding(ctx->delegate, &scheme->padding) <= 0) {
-        return 0;
-    }
-    return scheme->padding == RSA_PKCS1_PSS_PADDING ? scheme_pss(ctx, scheme) : 1;
-}
-
 /* --- signing on a token ------------------------------------------------------------------------------------------- */
-
-struct signing {
-    struct prov_scheme scheme;
-    struct prov_mechanism mechanism;
-    uint8_t *sig; /* `made`, or the application's buffer, where the token's signature is OpenSSL's */
-    size_t sig_len;
-    uint64_t unproved;
-    uint8_t made[MAX_RSA_BYTES + 64];
-};
-
-/* Where the token does not show which key it used, its signature does. */
-static int signing_prove(struct signature_ctx *ctx, const struct signing *signing, const uint8_t *tbs, size_t tbs_len)
-{
-    bool right;
-
-    if (signing->unproved == 0) {
-        return 1;
-    }
-    prov_err_mark(ctx->prov);
-    right =
-        software_verify(ctx->prov, ctx->key->software, &signing->scheme, signing->sig, signing->sig_len, tbs, tbs_len);
-    prov_err_forget(ctx->prov);
-    if (!right) {
-        return prov_raise(ctx->prov, PROV_R_WRONG_RESULT,
-                          "the signature made with '%s' does not fit the public key that was "
-                          "loaded: another key bears that name now",
-                          tok_key_uri(ctx->key->token));
-    }
-    tok_key_prove(ctx->key->token, signing->unproved);
-    return 1;
-}
-
-/* `room` is what `signing->sig` has, as the token is told; the shape may need 64 bytes more. */
-static int signing_run(struct signature_ctx *ctx, struct signing *signing, size_t room, const uint8_t *tbs,
-                       size_t tbs_len)
-{
-    const struct prov_family *family = ctx->key->variant->family;
-    uint64_t began = clock_us();
-    struct tok_result result;
-
-    result = family->prepare(&signing->mechanism, &signing->scheme, tbs, tbs_len);
-    if (tok_ok(&result)) {
-        signing->sig_len = room;
-        prov_err_mark(ctx->prov);
-        result = tok_key_sign(ctx->key->token, &signing->mechanism.mechanism, signing->mechanism.in,
-                              signing->mechanism.in_len, signing->sig, &signing->sig_len, &signing->unproved);
-        prov_err_forget(ctx->prov);
-    }
-    if (!tok_ok(&result)) {
-        return prov_fail(ctx->prov, &result);
-    }
-    ctx->key->last_sign_us = clock_us() - began;
-    if (!family->shape(signing->sig, &signing->sig_len, signing->sig == signing->made ? sizeof(signing->made) : room)) {
-        return prov_raise(ctx->prov, PROV_R_WRONG_RESULT, "the token's signature has an impossible length (%zu)",
-                          signing->sig_len);
-    }
-    return signing_prove(ctx, signing, tbs, tbs_len);
-}
 
 static size_t signature_size(const struct signature_ctx *ctx)
 {
     return (size_t)EVP_PKEY_get_size(ctx->key->software);
 }
 
-/* Signs a ready digest (or the whole message) into the application's buffer, whose size must be enough for any
- * signature of the key. Where the token hashes, its signature has one length, and some tokens want just that much room
- * (NSS). */
-static int token_sign(struct signature_ctx *ctx, unsigned char *sig, size_t *out_len, size_t room, const uint8_t *tbs,
-                      size_t tbs_len)
+/* What the application set, or the defaults. */
+static int scheme_get(struct signature_ctx *ctx, struct prov_scheme *scheme)
 {
-    struct signing signing;
-    size_t size = signature_size(ctx);
-
-    if (room < size) {
-        return prov_raise(ctx->prov, PROV_R_PARAMETER, "a buffer of %zu bytes is too small for a signature of %zu",
-                          room, size);
-    }
-    memset(&signing.scheme, 0, sizeof(signing.scheme));
-    signing.sig = whole(ctx) ? sig : signing.made;
-    if (!prov_ready(ctx->prov) || !scheme_read(ctx, &signing.scheme) ||
-        !signing_run(ctx, &signing, whole(ctx) ? size : MAX_RSA_BYTES, tbs, tbs_len)) {
+    if (ctx->key->variant->restricted && !delegate_for_params(ctx)) {
         return 0;
     }
-    if (signing.sig_len > room) {
-        return prov_raise(ctx->prov, PROV_R_WRONG_RESULT, "the token's signature is longer than its key allows");
+    scheme->digest = ctx->digest;
+    if (ctx->operation == EVP_PKEY_OP_SIGN && ctx->delegate != NULL &&
+        EVP_PKEY_CTX_get_signature_md(ctx->delegate, &scheme->digest) <= 0) {
+        scheme->digest = NULL;
     }
-    if (signing.sig != sig) {
-        memcpy(sig, signing.sig, signing.sig_len);
+    return prov_scheme_read(scheme, ctx->key, ctx->delegate);
+}
+
+/* Signs into the application's buffer, whose size must be enough for any signature of the key. */
+static int token_sign(struct signature_ctx *ctx, unsigned char *sig, size_t *out_len, size_t room,
+                      const struct prov_data *data)
+{
+    struct prov_scheme scheme;
+
+    if (room < signature_size(ctx)) {
+        return prov_raise(ctx->prov, PROV_R_PARAMETER, "a buffer of %zu bytes is too small for a signature of %zu",
+                          room, signature_size(ctx));
     }
-    *out_len = signing.sig_len;
-    return 1;
+    return prov_ready(ctx->prov) && scheme_get(ctx, &scheme) && prov_sign(ctx->key, &scheme, data, sig, out_len, room);
 }
 
 /* --- a ready digest ----------------------------------------------------------------------------------------------- */
@@ -479,7 +362,7 @@ static int sign_run(void *vctx, unsigned char *sig, size_t *siglen, size_t sigsi
         return 1;
     }
     if (on_token(ctx)) {
-        return token_sign(ctx, sig, siglen, sigsize, tbs, tbslen);
+        return token_sign(ctx, sig, siglen, sigsize, &(struct prov_data){ .digest = tbs, .digest_len = tbslen });
     }
     *siglen = sigsize;
     return EVP_PKEY_sign(ctx->delegate, sig, siglen, tbs, tbslen) > 0;
@@ -544,7 +427,54 @@ static int digest_sign_init(void *vctx, const char *mdname, void *vkey, const OS
         mdname = ctx->key->variant->family->default_digest;
     }
     ctx->digest = prov_key_digest(ctx->key, mdname);
-    return ctx->digest != NULL && set_ctx_params(ctx, params);
+    return ctx->digest != NULL && prov_sign_can_by(ctx->key, ctx->digest) && set_ctx_params(ctx, params);
+}
+
+/* The message of a stream is gone once it is hashed; but some tokens hash for themselves. So it is kept as well, where
+ * the token is known to be one of these, and, up to this length, as long as the key has not signed yet. */
+#define KEPT_UNKNOWN ((size_t)1 << 20)
+
+static bool token_hashes(struct signature_ctx *ctx)
+{
+    struct prov_scheme scheme;
+
+    return tok_key_is_limited(ctx->key->token) && scheme_get(ctx, &scheme) &&
+           !prov_sign_can(ctx->key, &scheme, false) && prov_sign_can(ctx->key, &scheme, true);
+}
+
+static int stream_begin(struct signature_ctx *ctx)
+{
+    ctx->hash = EVP_MD_CTX_new();
+    ctx->keeps = !ctx->key->signed_once || token_hashes(ctx);
+    return ctx->hash != NULL && EVP_DigestInit_ex2(ctx->hash, ctx->digest, NULL);
+}
+
+static void stream_end(struct signature_ctx *ctx)
+{
+    EVP_MD_CTX_free(ctx->hash);
+    ctx->hash = NULL;
+    bytes_end(&ctx->message);
+    ctx->keeps = false;
+}
+
+/* Not to be kept any longer is no failure: most tokens want the digest. */
+static int message_keep(struct signature_ctx *ctx, const unsigned char *data, size_t len)
+{
+    if (ctx->keeps && ctx->message.len + len > KEPT_UNKNOWN && !ctx->key->signed_once) {
+        tok_key_ask_mechanisms(ctx->key->token);
+        ctx->keeps = token_hashes(ctx);
+    }
+    if (!ctx->keeps) {
+        bytes_end(&ctx->message);
+        return 1;
+    }
+    return bytes_add(&ctx->message, data, len) ||
+           prov_raise(ctx->prov, PROV_R_NO_MEMORY, "a message of %zu bytes", len);
+}
+
+static const uint8_t *message_kept(const struct signature_ctx *ctx)
+{
+    return !ctx->keeps ? NULL : ctx->message.len > 0 ? ctx->message.data : (const uint8_t *)"";
 }
 
 static int digest_sign_update(void *vctx, const unsigned char *data, size_t datalen)
@@ -558,13 +488,8 @@ static int digest_sign_update(void *vctx, const unsigned char *data, size_t data
         return prov_raise(ctx->prov, PROV_R_PARAMETER, "%s signs a message at once: use EVP_DigestSign",
                           ctx->key->variant->type);
     }
-    if (ctx->hash == NULL) {
-        ctx->hash = EVP_MD_CTX_new();
-        if (ctx->hash == NULL || !EVP_DigestInit_ex2(ctx->hash, ctx->digest, NULL)) {
-            return 0;
-        }
-    }
-    return EVP_DigestUpdate(ctx->hash, data, datalen);
+    return (ctx->hash != NULL || stream_begin(ctx)) && EVP_DigestUpdate(ctx->hash, data, datalen) &&
+           message_keep(ctx, data, datalen);
 }
 
 static int digest_sign_final(void *vctx, unsigned char *sig, size_t *siglen, size_t sigsize)
@@ -572,6 +497,7 @@ static int digest_sign_final(void *vctx, unsigned char *sig, size_t *siglen, siz
     struct signature_ctx *ctx = vctx;
     uint8_t digest[EVP_MAX_MD_SIZE];
     unsigned digest_len;
+    int signed_now;
 
     if (sig == NULL) {
         *siglen = signature_size(ctx);
@@ -584,9 +510,10 @@ static int digest_sign_final(void *vctx, unsigned char *sig, size_t *siglen, siz
     if (!digest_sign_update(ctx, NULL, 0) || !EVP_DigestFinal_ex(ctx->hash, digest, &digest_len)) {
         return 0;
     }
-    EVP_MD_CTX_free(ctx->hash);
-    ctx->hash = NULL;
-    return token_sign(ctx, sig, siglen, sigsize, digest, digest_len);
+    signed_now = token_sign(ctx, sig, siglen, sigsize,
+                            &(struct prov_data){ digest, digest_len, message_kept(ctx), ctx->message.len });
+    stream_end(ctx);
+    return signed_now;
 }
 
 static int digest_sign(void *vctx, unsigned char *sig, size_t *siglen, size_t sigsize, const unsigned char *tbs,
@@ -594,7 +521,7 @@ static int digest_sign(void *vctx, unsigned char *sig, size_t *siglen, size_t si
 {
     struct signature_ctx *ctx = vctx;
     uint8_t digest[EVP_MAX_MD_SIZE];
-    unsigned digest_len;
+    unsigned digest_len = 0;
 
     if (sig == NULL) {
         *siglen = signature_size(ctx);
@@ -604,11 +531,10 @@ static int digest_sign(void *vctx, unsigned char *sig, size_t *siglen, size_t si
         *siglen = sigsize;
         return EVP_DigestSign(ctx->delegate_md, sig, siglen, tbs, tbslen) > 0;
     }
-    if (whole(ctx)) {
-        return token_sign(ctx, sig, siglen, sigsize, tbs, tbslen);
+    if (!whole(ctx) && !EVP_Digest(tbs, tbslen, digest, &digest_len, ctx->digest, NULL)) {
+        return 0;
     }
-    return EVP_Digest(tbs, tbslen, digest, &digest_len, ctx->digest, NULL) &&
-           token_sign(ctx, sig, siglen, sigsize, digest, digest_len);
+    return token_sign(ctx, sig, siglen, sigsize, &(struct prov_data){ digest, digest_len, tbs, tbslen });
 }
 
 static int digest_verify_init(void *vctx, const char *mdname, void *vkey, const OSSL_PARAM params[])

@@ -3,6 +3,7 @@
 #include <openssl/core_names.h>
 #include <openssl/evp.h>
 #include <openssl/provider.h>
+#include <openssl/rand.h>
 #include <openssl/rsa.h>
 #include <openssl/x509.h>
 #include <limits.h>
@@ -107,6 +108,13 @@ EVP_MD *software_digest(const struct prov_ctx *prov, const char *name)
     SOFTWARE_SCOPE(prov);
 
     return SOFTWARE_ENTERED ? EVP_MD_fetch(prov->child, name, prov->query) : NULL;
+}
+
+bool software_random(const struct prov_ctx *prov, unsigned char *out, size_t len)
+{
+    SOFTWARE_SCOPE(prov);
+
+    return SOFTWARE_ENTERED && RAND_bytes_ex(prov->child, out, len, 0) > 0;
 }
 
 EVP_PKEY *software_key(const struct prov_ctx *prov, const char *type, int selection, const OSSL_PARAM params[])

@@ -29,6 +29,7 @@ void software_leave(void);
 EVP_PKEY_CTX *software_ctx(const struct prov_ctx *prov, EVP_PKEY *key);
 EVP_PKEY_CTX *software_ctx_by_name(const struct prov_ctx *prov, const char *type);
 EVP_MD *software_digest(const struct prov_ctx *prov, const char *name);
+bool software_random(const struct prov_ctx *prov, unsigned char *out, size_t len);
 
 /* software_key makes a key out of parameters (EVP_PKEY_fromdata); NULL on failure. */
 EVP_PKEY *software_key(const struct prov_ctx *prov, const char *type, int selection, const OSSL_PARAM params[]);

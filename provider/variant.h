@@ -25,7 +25,24 @@ struct prov_scheme {
     const EVP_MD *mgf1;   /* PSS; NULL: as digest */
     size_t salt_len;      /* PSS: bytes */
     size_t key_bits;
-    bool whole; /* no digest: the token is given the whole message (EdDSA) */
+    const struct prov_ctx *prov; /* borrowed: for what is computed here */
+    bool whole;                  /* no digest: the token is given the whole message (EdDSA) */
+};
+
+/* What is signed: a digest, and the message that it is of where that is at hand; keys that hash for themselves have the
+ * message alone. Borrowed. */
+struct prov_data {
+    const uint8_t *digest;
+    size_t digest_len;
+    const uint8_t *message; /* NULL: not at hand */
+    size_t message_len;
+};
+
+/* One of the ways in which a family signs by a scheme. */
+struct prov_choice {
+    CK_MECHANISM_TYPE type;
+    bool message; /* the token hashes: it takes the message */
+    bool params;  /* EdDSA: with parameters */
 };
 
 /* The token's side of a signature: mechanism with its parameters, and the bytes it is given. */
@@ -35,7 +52,7 @@ struct prov_mechanism {
         CK_RSA_PKCS_PSS_PARAMS pss;
         struct tok_eddsa_params eddsa;
     } params;           /* what mechanism.pParameter may point to */
-    uint8_t made[1024]; /* what was made for C_Sign: a digest, a DigestInfo */
+    uint8_t made[2048]; /* what was made for C_Sign: a DigestInfo, a padded block */
     const uint8_t *in;  /* what C_Sign gets: `made`, or the data themselves */
     size_t in_len;
 };
@@ -48,6 +65,7 @@ struct prov_family {
     const char *key_encapsulation; /* likewise */
     const char *default_digest;    /* NULL: keys that hash for themselves, and are given the whole message at once */
     const char *private_param;     /* whose presence makes a key private ("d", "priv") */
+    const char *seed_param;        /* another such; NULL: none */
     const char *public_param;      /* likewise ("n", "pub") */
     bool private_tells_public;     /* a private key alone makes the whole key */
     const OSSL_PARAM *key_params;  /* what may be imported and exported */
@@ -62,10 +80,12 @@ struct prov_family {
     EVP_PKEY *(*settle)(const struct prov_ctx *prov, const struct tok_public *half, EVP_PKEY *key);
     /* describe does the reverse, filling what identifies the key on a token: of a key file's public half. */
     bool (*describe)(struct tok_public *out_half, EVP_PKEY *key);
-    /* prepare fills the mechanism for signing `tbs`, a ready digest (or raw data). TOK_CODE_UNSUPPORTED says why not.
-     */
+    /* choice is the way-th choice of mechanism for a scheme, best first; false past the last. */
+    bool (*choice)(struct prov_choice *out, const struct prov_scheme *scheme, unsigned way);
+    /* prepare fills the mechanism and its input for a choice. TOK_CODE_UNSUPPORTED says why not. */
     TOK_RESULT(*prepare)
-    (struct prov_mechanism *out, const struct prov_scheme *scheme, const uint8_t *tbs, size_t tbs_len);
+    (struct prov_mechanism *out, const struct prov_scheme *scheme, const struct prov_choice *choice,
+     const struct prov_data *data);
     /* shape turns the token's signature into OpenSSL's. `sig` holds *len bytes in room bytes of space. */
     bool (*shape)(uint8_t *sig, size_t *len, size_t room);
 };
@@ -94,7 +114,9 @@ struct prov_variant {
     const char *description;
     CK_KEY_TYPE key_type;
     const struct prov_family *family;
-    bool restricted; /* RSA-PSS: parameters of the key itself limit what it signs */
+    size_t public_len; /* of a public half that is a string of bytes; 0: it is not */
+    unsigned since;    /* OPENSSL_VERSION_NUMBER >> 20 from which on OpenSSL has the type; 0: always */
+    bool restricted;   /* RSA-PSS: parameters of the key itself limit what it signs */
 };
 
 /* What every key on a token can be asked, for the families' lists of readable parameters (include/signet.h). */
@@ -117,6 +139,14 @@ extern const struct prov_family prov_rsa, prov_ec;
 
 #define PROV_VARIANT_KNOWN(id, names) extern const struct prov_variant prov_##id##_variant;
 PROV_VARIANTS(PROV_VARIANT_KNOWN)
+
+/* prov_variant_is_known tells whether the OpenSSL at hand has the type. */
+bool prov_variant_is_known(const struct prov_variant *variant);
+
+/* Functions of families whose public halves and signatures are strings of bytes, of a length that tells the row. */
+EVP_PKEY *prov_bytes_public_key(const struct prov_ctx *prov, const struct tok_public *half);
+bool prov_bytes_describe(struct tok_public *out_half, EVP_PKEY *key);
+bool prov_bytes_shape(uint8_t *sig, size_t *len, size_t room);
 
 /* All rows; NULL-terminated. */
 extern const struct prov_variant *const prov_variants[];

@@ -49,7 +49,7 @@ make_root() {
         [ -e "$setting" ] && cp "$setting" "$2/etc/apt/apt.conf.d/"
     done
     mount_into "$2"
-    in_root "$2" "apt-get update -q && apt-get install -q -y --no-install-recommends $packages" \
+    in_root "$2" "apt-get -o Acquire::Check-Valid-Until=false update -q && apt-get install -q -y --no-install-recommends $packages" \
         >"$roots/$1-packages.log" 2>&1 || return 1
     echo "$packages" >"$2/.signet-ready"
 }

@@ -34,6 +34,12 @@ noinst_PROGRAMS += tests/token/ask-secret
 tests_token_ask_secret_SOURCES = tests/token/ask-secret.c
 tests_token_ask_secret_CFLAGS = $(AM_CFLAGS) $(P11KIT_CFLAGS)
 
+check_LTLIBRARIES += tests/token/poor-token.la
+tests_token_poor_token_la_SOURCES = tests/token/poor-token.c
+tests_token_poor_token_la_CFLAGS = $(AM_CFLAGS) $(P11KIT_CFLAGS) $(CRYPTO_CFLAGS)
+tests_token_poor_token_la_LIBADD = $(CRYPTO_LIBS) -ldl
+tests_token_poor_token_la_LDFLAGS = $(AM_LDFLAGS) -module -avoid-version -rpath /nowhere
+
 check_PROGRAMS += tests/token/make-key
 tests_token_make_key_SOURCES = tests/token/make-key.c
 tests_token_make_key_CFLAGS = $(AM_CFLAGS) $(P11KIT_CFLAGS)
@@ -71,6 +77,7 @@ shell_tests += tests/tls/handshakes.sh tests/tls/order.sh tests/tls/calls.sh tes
     tests/tls/signed.sh
 shell_tests += tests/tls/refusals.sh tests/tls/browser.sh
 shell_tests += tests/fork/forks.sh tests/fork/nss.sh
+shell_tests += tests/tool/poor.sh
 shell_tests += tests/token/counter.sh
 TESTS += $(shell_tests)
 if !SANITIZED

@@ -1,13 +1,13 @@
 # One test for each file of base/ and pkcs11/; these link no libcrypto (tests/unit/walls.sh proves it).
 unit_tests = tests/unit/test-bytes tests/unit/test-text tests/unit/test-secret tests/unit/test-ground \
     tests/unit/test-lock tests/unit/test-fork tests/unit/test-complain tests/unit/test-siphash tests/unit/test-shared tests/unit/test-trace \
-    tests/unit/test-result tests/unit/test-breaker tests/unit/test-ckr tests/unit/test-mech tests/unit/test-uri \
+    tests/unit/test-result tests/unit/test-breaker tests/unit/test-ckr tests/unit/test-uri \
     tests/unit/test-pin tests/unit/test-settings
 # Those of the rooms that call a module have a mock to call.
 mock_tests = tests/unit/test-call tests/unit/test-module tests/unit/test-registry tests/unit/test-token \
     tests/unit/test-session tests/unit/test-quirks tests/unit/test-child tests/unit/test-tries tests/unit/test-login tests/unit/test-recover tests/unit/test-attr tests/unit/test-object \
-    tests/unit/test-find tests/unit/test-key
-provider_tests = tests/unit/test-unpad tests/unit/test-alg-ec tests/unit/test-keyfile tests/unit/test-config tests/unit/test-err
+    tests/unit/test-find tests/unit/test-key tests/unit/test-mech
+provider_tests = tests/unit/test-unpad tests/unit/test-pad tests/unit/test-alg-ec tests/unit/test-keyfile tests/unit/test-config tests/unit/test-err
 check_PROGRAMS += $(unit_tests) $(mock_tests) $(provider_tests)
 TESTS += $(unit_tests) $(mock_tests) $(provider_tests) tests/unit/walls.sh
 EXTRA_DIST += tests/unit/walls.sh tests/unit/unit.h tests/unit/child.h tests/unit/mock-use.h
@@ -45,12 +45,14 @@ tests_unit_test_ckr_CFLAGS = $(unit_cflags)
 tests_unit_test_ckr_LDADD = $(unit_ldadd)
 tests_unit_test_settings_CFLAGS = $(unit_cflags)
 tests_unit_test_settings_LDADD = $(unit_ldadd)
-tests_unit_test_mech_CFLAGS = $(unit_cflags)
+tests_unit_test_mech_CFLAGS = $(mock_cflags)
 tests_unit_test_mech_LDADD = $(unit_ldadd)
 tests_unit_test_uri_CFLAGS = $(unit_cflags)
 tests_unit_test_uri_LDADD = $(unit_ldadd)
 tests_unit_test_pin_CFLAGS = $(unit_cflags)
 tests_unit_test_pin_LDADD = $(unit_ldadd)
+tests_unit_test_pad_CFLAGS = $(unit_cflags) $(CRYPTO_CFLAGS)
+tests_unit_test_pad_LDADD = $(provider_ldadd)
 tests_unit_test_unpad_CFLAGS = $(unit_cflags) $(CRYPTO_CFLAGS)
 tests_unit_test_unpad_LDADD = $(provider_ldadd)
 tests_unit_test_alg_ec_CFLAGS = $(unit_cflags) $(CRYPTO_CFLAGS)

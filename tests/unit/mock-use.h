@@ -142,7 +142,7 @@ __attribute__((unused)) static struct tok_token *mock_looked(struct tok_module *
 }
 
 /* OK(call): it succeeds. FAILS(call, code): it fails, and that is the code; the failure is then in `failure`. */
-static struct tok_result failure;
+static struct tok_result failure __attribute__((unused));
 
 #define OK(call)                                                                                                       \
     do {                                                                                                               \

@@ -200,6 +200,24 @@ static CK_RV mock_GetTokenInfo(CK_SLOT_ID slot, CK_TOKEN_INFO *info)
     return leave(CKR_OK);
 }
 
+static CK_RV mock_GetMechanismList(CK_SLOT_ID slot, CK_MECHANISM_TYPE *list, CK_ULONG *count)
+{
+    CK_ULONG room = *count;
+
+    ENTER(MOCK_GetMechanismList);
+    if (token_in(slot) == NULL) {
+        return leave(CKR_TOKEN_NOT_PRESENT);
+    }
+    *count = mock.num_mechanisms;
+    if (list != NULL && room < *count) {
+        return leave(CKR_BUFFER_TOO_SMALL);
+    }
+    for (CK_ULONG i = 0; list != NULL && i < *count; i++) {
+        list[i] = CKM_ECDSA + i;
+    }
+    return leave(CKR_OK);
+}
+
 /* --- sessions --------------------------------------------------------------------------------------------------- */
 
 static CK_RV mock_OpenSession(CK_SLOT_ID slot, CK_FLAGS flags, void *application, CK_NOTIFY notify,

@@ -19,6 +19,7 @@
     X(GetSlotList)                                                                                                     \
     X(GetSlotInfo)                                                                                                     \
     X(GetTokenInfo)                                                                                                    \
+    X(GetMechanismList)                                                                                                \
     X(OpenSession)                                                                                                     \
     X(CloseSession)                                                                                                    \
     X(Login)                                                                                                           \
@@ -109,6 +110,8 @@ struct mock {
     unsigned max_sessions;  /* of all tokens; 0: as many as there is room for */
     bool reuses_handles;    /* of sessions that are gone */
     unsigned found_at_once; /* by C_FindObjects; 0: as many as are asked for */
+
+    CK_ULONG num_mechanisms; /* CKM_ECDSA and the numbers after it */
 
     /* how it gives attributes */
     bool all_or_nothing;         /* one unknown attribute spoils the list */

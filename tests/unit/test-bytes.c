@@ -190,6 +190,26 @@ TEST(a_length_of_four_bytes_does_not_overflow)
     assert_true(cursor_der(&cursor, 0x04).failed);
 }
 
+TEST(bytes_are_appended)
+{
+    SCOPED(bytes_end) struct bytes a = { 0 };
+
+    assert_true(bytes_add(&a, "", 0));
+    assert_true(bytes_add(&a, "ab", 2));
+    assert_true(bytes_add(&a, "c", 1));
+    assert_true(bytes_add(&a, NULL, 0));
+    assert_true(bytes_is(&a, "abc", 3));
+}
+
+TEST(what_no_memory_could_hold_is_not_appended)
+{
+    SCOPED(bytes_end) struct bytes a = { 0 };
+
+    assert_true(bytes_add(&a, "ab", 2));
+    assert_false(bytes_add(&a, "c", SIZE_MAX - 1));
+    assert_true(bytes_is(&a, "ab", 2));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -208,6 +228,8 @@ int main(void)
         cmocka_unit_test(a_failed_cursor_yields_failed_ones),
         cmocka_unit_test(what_follows_an_element_is_noticed),
         cmocka_unit_test(a_length_of_four_bytes_does_not_overflow),
+        cmocka_unit_test(bytes_are_appended),
+        cmocka_unit_test(what_no_memory_could_hold_is_not_appended),
     };
 
     return RUN(tests);

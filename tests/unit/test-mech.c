@@ -1,4 +1,4 @@
-#include "unit.h"
+#include "mock-use.h"
 
 #include <string.h>
 
@@ -55,6 +55,70 @@ TEST(only_a_list_of_pss_alone_is_pss_only)
     assert_false(tok_mech_pss_only(&empty));
 }
 
+/* --- what a slot offers ----------------------------------------------------------------------------------------- */
+
+static struct mock *mock;
+
+static struct tok_token *furnish(CK_ULONG num_mechanisms)
+{
+    struct tok_module *module;
+
+    mock = mock_load(&module);
+    mock_token(mock, "test");
+    mock->num_mechanisms = num_mechanisms;
+    return mock_looked(module);
+}
+
+TEST(a_slot_is_asked_once)
+{
+    struct tok_token *token = furnish(2);
+
+    assert_null(tok_mech_offered(token));
+    tok_mech_ask(token);
+    tok_mech_ask(token);
+    assert_int_equal(mock->calls[MOCK_GetMechanismList], 1);
+    assert_true(tok_mech_among(tok_mech_offered(token), CKM_ECDSA + 1));
+    assert_false(tok_mech_among(tok_mech_offered(token), CKM_ECDSA + 2));
+}
+
+TEST(a_list_of_any_length_is_read)
+{
+    struct tok_token *token = furnish(600);
+
+    tok_mech_ask(token);
+    assert_int_equal(mock->calls[MOCK_GetMechanismList], 2);
+    assert_int_equal(tok_mech_count(tok_mech_offered(token)), 600);
+    assert_true(tok_mech_among(tok_mech_offered(token), CKM_ECDSA + 599));
+}
+
+/* No list is another thing than a list without anything: nothing is refused for it. */
+TEST(a_slot_that_offers_nothing_is_not_known)
+{
+    struct tok_token *token = furnish(0);
+
+    tok_mech_ask(token);
+    tok_mech_ask(token);
+    assert_null(tok_mech_offered(token));
+    assert_int_equal(mock->calls[MOCK_GetMechanismList], 1);
+}
+
+TEST(a_slot_that_failed_to_tell_is_asked_again)
+{
+    struct tok_token *token = furnish(2);
+
+    mock_fails(mock, MOCK_GetMechanismList, CKR_DEVICE_ERROR, 0, 1);
+    tok_mech_ask(token);
+    assert_null(tok_mech_offered(token));
+    tok_mech_ask(token);
+    assert_int_equal(tok_mech_count(tok_mech_offered(token)), 2);
+}
+
+TEST(mechanisms_have_names)
+{
+    assert_string_equal(tok_mech_name(CKM_RSA_PKCS_PSS), "CKM_RSA_PKCS_PSS");
+    assert_string_equal(tok_mech_name(0x80001234UL), "a mechanism");
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -62,6 +126,11 @@ int main(void)
         cmocka_unit_test(a_list_need_not_lie_where_numbers_lie),
         cmocka_unit_test(what_is_no_list_holds_nothing),
         cmocka_unit_test(only_a_list_of_pss_alone_is_pss_only),
+        cmocka_unit_test(a_slot_is_asked_once),
+        cmocka_unit_test(a_list_of_any_length_is_read),
+        cmocka_unit_test(a_slot_that_offers_nothing_is_not_known),
+        cmocka_unit_test(a_slot_that_failed_to_tell_is_asked_again),
+        cmocka_unit_test(mechanisms_have_names),
     };
 
     return RUN(tests);
