@@ -99,10 +99,10 @@ static void worker_begin(struct worker *worker, const struct fault_case *what)
     worker_start(worker);
 }
 
-/* On a busy machine eight threads may need more than the deadline by themselves; then another try tells. */
+/* On a busy machine a step may need more than the deadline by itself; then another try tells. */
 static int was_in_a_hurry(const struct worker *worker)
 {
-    return strstr(worker->report, "the deadline passed") != NULL && worker->tries < MOST_TRIES;
+    return strstr(worker->report, LATE) != NULL && worker->tries < MOST_TRIES;
 }
 
 /* What the first ones of a function and way complain of; the others by name. */

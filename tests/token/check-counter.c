@@ -248,9 +248,11 @@ static void it_is_slow(void)
     tell("calm delay=20000");
     from = seconds();
     ok(sign_in(session) == CKR_OK && seconds() - from >= 0.04, "or all");
+    counts_forget(counts);
     tell("calm Sign:hang=50");
     from = seconds();
-    ok(sign_in(session) == CKR_OK && sign_in(session) == CKR_OK && seconds() - from >= 0.05 && seconds() - from < 0.1,
+    ok(sign_in(session) == CKR_OK && seconds() - from >= 0.05 && sign_in(session) == CKR_OK &&
+           counts->faults[COUNT_Sign].struck == 1,
        "it hangs for a while, once");
     counts_forget(counts);
     tell("Sign:hang=forever");
@@ -294,12 +296,8 @@ static double time_of_threads(void)
 
 static void it_serialises(void)
 {
-    double together;
-
-    tell("Sign:delay=10000");
-    together = time_of_threads();
-    tell("serialise");
-    ok(time_of_threads() >= 0.2 && together < 0.2, "it does one thing at a time, if told");
+    tell("Sign:delay=10000 serialise");
+    ok(time_of_threads() >= 4 * 5 * 0.01, "it does one thing at a time, if told");
     tell("calm");
 }
 
