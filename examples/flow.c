@@ -332,6 +332,9 @@ void flow_watch(SSL_CTX *ctx)
     (void)flow_index();
     SSL_CTX_set_verify(ctx, SSL_VERIFY_PEER | SSL_VERIFY_FAIL_IF_NO_PEER_CERT, on_verify);
     SSL_CTX_set_msg_callback(ctx, on_message);
+#ifdef SSL_OP_NO_RX_CERTIFICATE_COMPRESSION /* since 3.2: a chain that is sent compressed could not be shown */
+    SSL_CTX_set_options(ctx, SSL_OP_NO_RX_CERTIFICATE_COMPRESSION | SSL_OP_NO_TX_CERTIFICATE_COMPRESSION);
+#endif
 }
 
 bool flow_begin(SSL *ssl, const struct report *report, unsigned connection)

@@ -1,5 +1,6 @@
 #include "provider/signing.h"
 
+#include <openssl/core_names.h>
 #include <openssl/evp.h>
 #include <openssl/rsa.h>
 #include <string.h>
@@ -36,8 +37,14 @@ static int scheme_pss(struct prov_scheme *scheme, EVP_PKEY_CTX *params)
 {
     int wanted = RSA_PSS_SALTLEN_AUTO;
     int salt;
+    /* As a number: EVP_PKEY_CTX_get_rsa_pss_saltlen reads words, and takes "auto-digestmax", the default since 3.1, for
+     * 0. */
+    OSSL_PARAM number[] = {
+        OSSL_PARAM_construct_int(OSSL_SIGNATURE_PARAM_PSS_SALTLEN, &wanted),
+        OSSL_PARAM_construct_end(),
+    };
 
-    if (scheme->digest == NULL || EVP_PKEY_CTX_get_rsa_pss_saltlen(params, &wanted) <= 0 ||
+    if (scheme->digest == NULL || EVP_PKEY_CTX_get_params(params, number) <= 0 ||
         EVP_PKEY_CTX_get_rsa_mgf1_md(params, &scheme->mgf1) <= 0) {
         return prov_raise(scheme->prov, PROV_R_PARAMETER, "PSS needs a digest");
     }

@@ -39,8 +39,9 @@ demo_proof() {
     echo "   no."
 }
 
-# demo_run TITLE VERSION SERVER-KEY SERVER-NAME CLIENT-KEY: one connection. SERVER-NAME is that of the certificate's
-# file. Both ends are bounded: one that fails does not leave the other waiting.
+# demo_run TITLE VERSION SERVER-KEY SERVER-NAME CLIENT-KEY [OPTION...]: one connection. SERVER-NAME is that of the
+# certificate's file, the options are the client's. Both ends are bounded: one that fails does not leave the other
+# waiting.
 demo_run() {
     step "$1"
     : >"$demo/server.out" # what the server before this one said must not be taken for its word
@@ -54,8 +55,12 @@ demo_run() {
     done
     address=$(sed -n 's/^ready on //p' "$demo/server.out")
     [ -n "$address" ] || { cat "$demo/server.out"; fail "the server did not start"; }
-    timeout 60 "$build/mtls-client" --connect "$address" --name localhost --tls "$2" --message "good morning" \
-        --key "$5" --cert "$demo/client-pki/client-chain.pem" --ca "$demo/server-pki/root.pem" >"$demo/client.out" 2>&1
+    demo_version=$2
+    demo_key=$5
+    shift 5
+    timeout 60 "$build/mtls-client" --connect "$address" --name localhost --tls "$demo_version" \
+        --message "good morning" --key "$demo_key" --cert "$demo/client-pki/client-chain.pem" \
+        --ca "$demo/server-pki/root.pem" "$@" >"$demo/client.out" 2>&1
     client_status=$?
     # The server may be waiting for a client that never came; if one came, it has a second to say what was wrong.
     [ $client_status -eq 0 ] || { sleep 1; kill $server 2>/dev/null; }
@@ -67,8 +72,34 @@ demo_run() {
     grep -q '^ *message *good morning' "$demo/server.out" &&
         grep -q '^ *message *the server has read: good morning' "$demo/client.out" ||
         fail "the messages did not arrive"
-    grep -q '^ *token *server$' "$demo/server.out" && grep -q '^ *token *client$' "$demo/client.out" ||
-        fail "a key was not on its token"
+    grep -q '^ *token *server$\|our private key decrypts it$' "$demo/server.out" &&
+        grep -q '^ *token *client$' "$demo/client.out" || fail "a key was not on its token"
+    demo_run_summary >>"$demo/summary"
+}
+
+# demo_run_summary: what one connection comes down to
+demo_run_summary() {
+    steps=$(sed -n 's/^client: (\([0-9]\)).*/\1/p' "$demo/client.out" | awk '!seen[$0]++ { printf " %s", $0 }')
+    echo "TLS $demo_version, $(demo_fact suite client)$(demo_fact group client | sed 's/^/, /'): steps$steps"
+    for end in server client; do
+        if grep -q '^[a-z]*: ([24]) signed with our' "$demo/$end.out"; then
+            did="signed $(demo_signed "$end" scheme) in $(demo_signed "$end" took_us) us"
+            did="$did, by '$(demo_signed "$end" key)' on token '$(demo_signed "$end" token)'"
+        else
+            did="decrypted the client's secret on its token"
+        fi
+        echo "  the $end $did; sent $(demo_fact sent "$end") bytes"
+    done
+}
+
+# demo_fact NAME END: the last of that name that END told; demo_signed END NAME: one of its own signature
+demo_fact() {
+    sed -n "s/^ *$1  *//p" "$demo/$2.out" | tail -n 1
+}
+
+demo_signed() {
+    awk -v name="$2" '/^[a-z]*: / { ours = /signed with our private key/ } ours && $1 == name { print $2; exit }' \
+        "$demo/$1.out"
 }
 
 # demo_chain FOLDER NAME: shows the way from a certificate to its root
@@ -132,10 +163,22 @@ demo_mutual() {
     demo_run "Mutual TLS 1.3: the server's key by its URI, the client's by its key file" 1.3 \
         "$server_rsa" server-rsa "$demo/client.key"
     demo_run "Mutual TLS 1.2: both keys by their URIs" 1.2 "$server_ec" server-ec "$client_ec"
+    demo_run "Mutual TLS 1.2 with RSA key transport: the server signs nothing (2), it decrypts" 1.2 \
+        "$server_rsa" server-rsa "$client_ec" --suites AES256-GCM-SHA384
 
     demo_proof server server-rsa
     demo_proof server server-ec
     demo_proof client client-ec
+    demo_refusals_shown
+    step "In short"
+    sed 's/^/   /' "$demo/summary"
+    cat <<TEXT
+   server-rsa, server-ec and client-ec were generated in their tokens, are sensitive and never extractable; asked for
+   them, both tokens refused.
+   $refused times one end refused the other and said why; each time the other was told by an alert, and the server
+   served the next client. (./quickstart demo --refusals shows just these.)
+   A page for a browser with its identity on a token: ./quickstart demo --browser
+TEXT
     step "Done: both ends proved possession of a key that never left its token"
 }
 
@@ -143,6 +186,12 @@ demo_mutual() {
 
 demo_refusals() {
     demo_begin
+    demo_refusals_shown
+    step "Done: $refused refusals, and after each of them the server served the next client"
+}
+
+# demo_refusals_shown: all of them as a table; how many there were as $refused
+demo_refusals_shown() {
     step "Certificates for the same two keys, with all that can be wrong"
     refusals_pki "$demo" || fail "no certificates"
     refusals >"$demo/refusals"
@@ -155,7 +204,7 @@ demo_refusals() {
     demo_markdown <"$demo/refusals.merged" >"$demo/refusals.md"
     step "Who refuses whom, in whose words, and what the other end is told"
     demo_table <"$demo/refusals.merged"
-    step "Done: $(wc -l <"$demo/refusals.rows") refusals, and after each of them the server served the next client"
+    refused=$(wc -l <"$demo/refusals.rows")
 }
 
 # demo_refusal VERSION ALERT: one row of the table, for $title, $who, $server_side, $client_side

@@ -48,9 +48,10 @@ pki_issue() {
     pki_name=$3
     shift 3
     if [ $# -eq 1 ]; then set -- -days "$1"; else set -- -startdate "$1" -enddate "$2"; fi
+    rm -f "$pki_folder/$pki_name.pem" # the command's status is good even where it has refused a request
     openssl ca -batch -notext -config "$pki_folder/ca.cnf" -name "$pki_issuer" -in "$pki_folder/$pki_name.csr" \
-        -extfile "$pki_folder/$pki_name.ext" -out "$pki_folder/$pki_name.pem" "$@" 2>"$pki_folder/ca.err" ||
-        { cat "$pki_folder/ca.err" >&2; return 1; }
+        -extfile "$pki_folder/$pki_name.ext" -out "$pki_folder/$pki_name.pem" "$@" 2>"$pki_folder/ca.err" &&
+        [ -s "$pki_folder/$pki_name.pem" ] || { cat "$pki_folder/ca.err" >&2; return 1; }
 }
 
 # pki_leaf FOLDER KEY NAME SUBJECT USAGE [SAN [START END]]: FOLDER/NAME.pem, and FOLDER/NAME-chain.pem with the

@@ -42,6 +42,9 @@ for salt in digest auto max 0 20; do
 done
 ok "a certificate signed with PSS" openssl req -new -x509 -key "$uri" -sigopt rsa_padding_mode:pss -sigopt rsa_pss_saltlen:-1 -subj /CN=pss -out pss.crt
 ok "verifies" openssl verify -CAfile pss.crt pss.crt
+ok "a request signed with PSS, its salt left to the default" openssl req -new -key "$uri" -sigopt rsa_padding_mode:pss -subj /CN=pss -out pss.csr
+ok "tells the salt that was used" openssl req -in pss.csr -noout -verify
+says "and verifies" 'verify OK'
 for options in "rsa_padding_mode:pkcs1" "rsa_padding_mode:oaep" "rsa_padding_mode:oaep -pkeyopt rsa_oaep_md:sha256" \
     "rsa_padding_mode:oaep -pkeyopt rsa_oaep_md:sha384 -pkeyopt rsa_mgf1_md:sha1"; do
     openssl pkeyutl -encrypt -pubin -inkey rsa.pub -pkeyopt $options -in message -out cipher
