@@ -10,9 +10,16 @@
 #define CK_UNAVAILABLE_INFORMATION ((CK_ULONG)-1)
 #endif
 
-/* Names of PKCS#11 v3.0 that older headers lack. */
+/* Names of PKCS#11 v3.0 and v3.2 that older headers lack. */
 #ifndef CKK_EC_MONTGOMERY
 #define CKK_EC_MONTGOMERY 0x41UL
+#endif
+
+#ifndef CKK_ML_DSA
+#define CKK_ML_DSA 0x4aUL
+#endif
+#ifndef CKM_ML_DSA
+#define CKM_ML_DSA 0x1dUL
 #endif
 
 /* CK_EDDSA_PARAMS of PKCS#11 v3.0, which older headers lack. */

@@ -35,7 +35,7 @@ void tok_handles_end(struct tok_handles *handles)
 bool tok_public_known(const struct tok_public *half)
 {
     return half->spki.len > 0 || half->certificate.len > 0 || (half->modulus.len > 0 && half->exponent.len > 0) ||
-           ((half->params.len > 0 || half->type == CKK_EC_EDWARDS) && half->point.len > 0);
+           (half->point.len > 0 && (half->params.len > 0 || half->type == CKK_EC_EDWARDS || half->type == CKK_ML_DSA));
 }
 
 /* Big numbers may carry leading zeros. */
@@ -122,7 +122,8 @@ static struct tok_result half_copy(struct tok_public *out_half, const struct tok
     TOK_TRY(tok_attrs_copy(&out_half->exponent, attrs, CKA_PUBLIC_EXPONENT));
     TOK_TRY(tok_attrs_copy(&out_half->params, attrs, CKA_EC_PARAMS));
     TOK_TRY(tok_attrs_copy(&out_half->spki, attrs, CKA_PUBLIC_KEY_INFO));
-    return point_copy(&out_half->point, attrs, out_half->type);
+    return out_half->type == CKK_ML_DSA ? tok_attrs_copy(&out_half->point, attrs, CKA_VALUE)
+                                        : point_copy(&out_half->point, attrs, out_half->type);
 }
 
 static struct tok_result names_copy(struct bytes *out_id, struct bytes *out_label, const struct tok_attrs *attrs)
@@ -131,7 +132,7 @@ static struct tok_result names_copy(struct bytes *out_id, struct bytes *out_labe
     return tok_attrs_copy(out_label, attrs, CKA_LABEL);
 }
 
-/* One list for private and public keys: what is not asked for can't be missed later, and a key needs one round trip. */
+/* What a private key may have: what is not asked for can't be missed later, and a key needs one round trip. */
 static const CK_ATTRIBUTE_TYPE key_types[] = {
     CKA_KEY_TYPE,
     CKA_ID,
@@ -148,11 +149,18 @@ static const CK_ATTRIBUTE_TYPE key_types[] = {
     CKA_ALLOWED_MECHANISMS,
 };
 static const size_t key_rooms[] = {
-    sizeof(CK_ULONG), 256, 256, 1024, 64, 64, 160, 2200, 1, 1, 1, 1, 64 * sizeof(CK_MECHANISM_TYPE)
+    sizeof(CK_ULONG), 256, 256, 1024, 64, 64, 160, 2700, 1, 1, 1, 1, 64 * sizeof(CK_MECHANISM_TYPE)
 };
-#define NUM_PUBLIC_TYPES 8 /* of the list above: what a public key object may have */
+
+/* A public key has neither the last ones nor anything to hide: its value is what it is. */
+static const CK_ATTRIBUTE_TYPE public_types[] = {
+    CKA_KEY_TYPE,  CKA_ID,       CKA_LABEL,           CKA_MODULUS, CKA_PUBLIC_EXPONENT,
+    CKA_EC_PARAMS, CKA_EC_POINT, CKA_PUBLIC_KEY_INFO, CKA_VALUE,
+};
+static const size_t public_rooms[] = { sizeof(CK_ULONG), 256, 256, 1024, 64, 64, 160, 2700, 2700 };
 
 _Static_assert(COUNT_OF(key_types) == COUNT_OF(key_rooms), "each attribute needs its room");
+_Static_assert(COUNT_OF(public_types) == COUNT_OF(public_rooms), "each attribute needs its room");
 
 struct tok_result tok_private_read(struct tok_private *out_key, struct tok_lease *lease, CK_OBJECT_HANDLE object)
 {
@@ -179,7 +187,7 @@ struct tok_result tok_public_read(struct tok_public *out_half, struct bytes *out
     SCOPED(tok_attrs_end) struct tok_attrs attrs = { .count = 0 };
     SCOPED(tok_public_end) struct tok_public half = { .type = 0 };
 
-    TOK_TRY(tok_attrs_read(&attrs, lease, object, key_types, key_rooms, NUM_PUBLIC_TYPES));
+    TOK_TRY(tok_attrs_read(&attrs, lease, object, public_types, public_rooms, COUNT_OF(public_types)));
     TOK_TRY(names_copy(out_id, out_label, &attrs));
     TOK_TRY(half_copy(&half, &attrs));
     *out_half = STEAL(half);

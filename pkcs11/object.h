@@ -14,7 +14,7 @@ struct tok_public {
     struct bytes modulus; /* RSA */
     struct bytes exponent;
     struct bytes params;      /* EC: DER of CKA_EC_PARAMS */
-    struct bytes point;       /* EC: the point itself, without the OCTET STRING around it */
+    struct bytes point;       /* EC: the point itself, without the OCTET STRING around it; ML-DSA: the public key */
     struct bytes spki;        /* SubjectPublicKeyInfo, where the token has it */
     struct bytes certificate; /* DER, where only a certificate shows the key */
     bool pss_only;            /* RSA: the private object allows PSS and nothing else */

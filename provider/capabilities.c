@@ -6,6 +6,7 @@
 #include <strings.h>
 
 #include "base/scoped.h"
+#include "provider/variant.h"
 
 /* IANA's "TLS Supported Groups". The brainpool ones of RFC 7027 are for TLS 1.2 and before, those of RFC 8734 for
  * TLS 1.3. */
@@ -61,12 +62,54 @@ static int tell_group(const struct group *group, OSSL_CALLBACK *callback, void *
     return callback(params, arg);
 }
 
+/* Signature schemes of TLS 1.3 whose keys we serve: libssl (3.5 and later) drops a scheme whose key type it fetches
+ * from another provider than the one that told it. DTLS: never. */
+static const struct sigalg {
+    const char *tls_name;
+    const struct prov_variant *variant;
+    const char *oid;
+    unsigned id;
+    unsigned security_bits;
+} sigalgs[] = {
+    { "mldsa44", &prov_ml_dsa_44_variant, "2.16.840.1.101.3.4.3.17", 0x0904, 128 },
+    { "mldsa65", &prov_ml_dsa_65_variant, "2.16.840.1.101.3.4.3.18", 0x0905, 192 },
+    { "mldsa87", &prov_ml_dsa_87_variant, "2.16.840.1.101.3.4.3.19", 0x0906, 256 },
+};
+
+static int tell_sigalg(const struct sigalg *sigalg, OSSL_CALLBACK *callback, void *arg)
+{
+    unsigned id = sigalg->id;
+    unsigned security_bits = sigalg->security_bits;
+    int min_tls = TLS1_3_VERSION;
+    int none = 0;
+    int never = -1;
+    OSSL_PARAM params[] = {
+        OSSL_PARAM_construct_utf8_string("tls-sigalg-iana-name", (char *)sigalg->tls_name, 0),
+        OSSL_PARAM_construct_utf8_string("tls-sigalg-name", (char *)sigalg->variant->type, 0),
+        OSSL_PARAM_construct_utf8_string("tls-sigalg-oid", (char *)sigalg->oid, 0),
+        OSSL_PARAM_construct_uint("tls-sigalg-code-point", &id),
+        OSSL_PARAM_construct_uint("tls-sigalg-sec-bits", &security_bits),
+        OSSL_PARAM_construct_int("tls-min-tls", &min_tls),
+        OSSL_PARAM_construct_int("tls-max-tls", &none),
+        OSSL_PARAM_construct_int("tls-min-dtls", &never),
+        OSSL_PARAM_construct_int("tls-max-dtls", &never),
+        OSSL_PARAM_construct_end(),
+    };
+
+    return callback(params, arg);
+}
+
 /* A capability that we don't know is 1, too: 0 would make SSL_CTX_new fail. */
 int prov_get_capabilities(void *provctx, const char *capability, OSSL_CALLBACK *callback, void *arg)
 {
     (void)provctx;
     for (size_t i = 0; strcasecmp(capability, "TLS-GROUP") == 0 && i < COUNT_OF(groups); i++) {
         if (!tell_group(&groups[i], callback, arg)) {
+            return 0;
+        }
+    }
+    for (size_t i = 0; strcasecmp(capability, "TLS-SIGALG") == 0 && i < COUNT_OF(sigalgs); i++) {
+        if (prov_variant_is_known(sigalgs[i].variant) && !tell_sigalg(&sigalgs[i], callback, arg)) {
             return 0;
         }
     }

@@ -97,7 +97,10 @@ struct prov_family {
     ROW(rsa_pss, PROV_NAMES_RSA_PSS)                                                                                   \
     ROW(ec, PROV_NAMES_EC)                                                                                             \
     ROW(ed25519, PROV_NAMES_ED25519)                                                                                   \
-    ROW(ed448, PROV_NAMES_ED448)
+    ROW(ed448, PROV_NAMES_ED448)                                                                                       \
+    ROW(ml_dsa_44, PROV_NAMES_ML_DSA_44)                                                                               \
+    ROW(ml_dsa_65, PROV_NAMES_ML_DSA_65)                                                                               \
+    ROW(ml_dsa_87, PROV_NAMES_ML_DSA_87)
 
 /* All names and OIDs of a type, as the default provider has them: others would make conflicts in OpenSSL's map of
  * names. */
@@ -106,6 +109,9 @@ struct prov_family {
 #define PROV_NAMES_EC "EC:id-ecPublicKey:1.2.840.10045.2.1"
 #define PROV_NAMES_ED25519 "ED25519:1.3.101.112"
 #define PROV_NAMES_ED448 "ED448:1.3.101.113"
+#define PROV_NAMES_ML_DSA_44 "ML-DSA-44:MLDSA44:2.16.840.1.101.3.4.3.17:id-ml-dsa-44"
+#define PROV_NAMES_ML_DSA_65 "ML-DSA-65:MLDSA65:2.16.840.1.101.3.4.3.18:id-ml-dsa-65"
+#define PROV_NAMES_ML_DSA_87 "ML-DSA-87:MLDSA87:2.16.840.1.101.3.4.3.19:id-ml-dsa-87"
 
 /* A row: one keymgmt algorithm. */
 struct prov_variant {

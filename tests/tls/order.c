@@ -27,12 +27,16 @@ static int is_on_token(EVP_PKEY *key)
     return key != NULL && EVP_PKEY_get_utf8_string_param(key, "signet-uri", uri, sizeof(uri), NULL);
 }
 
+static int hashes_itself(const EVP_PKEY *key)
+{
+    return EVP_PKEY_is_a(key, "ED25519") || EVP_PKEY_is_a(key, "ED448") || EVP_PKEY_is_a(key, "ML-DSA-65");
+}
+
 /* Signs and verifies with one key, by SHA-256 unless it hashes for itself. */
 static int signs(EVP_PKEY *key)
 {
-    const char *digest = key != NULL && (EVP_PKEY_is_a(key, "ED25519") || EVP_PKEY_is_a(key, "ED448")) ? NULL
-                                                                                                       : "SHA256";
-    unsigned char sig[1024];
+    const char *digest = key != NULL && hashes_itself(key) ? NULL : "SHA256";
+    unsigned char sig[8192];
     size_t len = sizeof(sig);
     EVP_MD_CTX *sign = EVP_MD_CTX_new();
     EVP_MD_CTX *verify = EVP_MD_CTX_new();
@@ -62,8 +66,8 @@ static int derives(EVP_PKEY *key, EVP_PKEY *peer)
 static void raw_keys_work(const char *when, const char *type)
 {
     EVP_PKEY *key = EVP_PKEY_Q_keygen(NULL, NULL, type);
-    unsigned char secret[64];
-    unsigned char point[64];
+    unsigned char secret[8192];
+    unsigned char point[8192];
     size_t secret_len = sizeof(secret);
     size_t point_len = sizeof(point);
     EVP_PKEY *private_half = NULL;
@@ -106,6 +110,9 @@ static void software_works(const char *when)
     ok(derives(x, x_peer), "%s: X25519", when);
     raw_keys_work(when, "ED25519");
     raw_keys_work(when, "ED448");
+    if (OpenSSL_version_num() >= 0x30500000UL) {
+        raw_keys_work(when, "ML-DSA-65");
+    }
     ok(paramgen != NULL && EVP_PKEY_paramgen_init(paramgen) == 1 &&
            EVP_PKEY_CTX_set_group_name(paramgen, "P-384") == 1 && EVP_PKEY_paramgen(paramgen, &params) == 1,
        "%s: parameters are generated", when);

@@ -18,7 +18,9 @@ setup_tls() {
     openssl genpkey -algorithm ED25519 -out "$work/ed25519-soft.key" 2>/dev/null || exit 99
     openssl genpkey -algorithm RSA-PSS -out "$work/rsa-pss-soft.key" 2>/dev/null || exit 99
     openssl genpkey -algorithm ED448 -out "$work/ed448-soft.key" 2>/dev/null || exit 99
-    for type in ec rsa ed25519 ed448 rsa-pss; do
+    # ML-DSA where OpenSSL has it (3.5); handshakes.c asks OpenSSL, too
+    openssl genpkey -algorithm ML-DSA-65 -out "$work/mldsa-soft.key" 2>/dev/null && mldsa=mldsa
+    for type in ec rsa ed25519 ed448 rsa-pss ${mldsa:-}; do
         pki_leaf "$work" "$work/$type-soft.key" $type-soft "/CN=localhost" serverAuth,clientAuth DNS:localhost || exit 99
     done
 }

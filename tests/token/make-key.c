@@ -2,9 +2,9 @@
  *
  *     make-key MODULE TOKEN PIN LABEL ID TYPE [MECHANISM...]
  *
- * ID is a number of two hexadecimal digits. TYPE is rsa, or a curve's DER (CKA_EC_PARAMS) in hexadecimal digits, with
- * `ed:` or `x:` before it for Edwards and Montgomery curves. Each MECHANISM, a number, is one that the private key
- * allows. */
+ * ID is a number of two hexadecimal digits. TYPE is rsa, mldsa:44, mldsa:65, mldsa:87, or a curve's DER (CKA_EC_PARAMS)
+ * in hexadecimal digits, with `ed:` or `x:` before it for Edwards and Montgomery curves. Each MECHANISM, a number, is
+ * one that the private key allows. */
 #include <dlfcn.h>
 #include <p11-kit/pkcs11.h>
 #include <stdio.h>
@@ -77,11 +77,17 @@ static CK_MECHANISM_TYPE type_put(CK_ATTRIBUTE *template, CK_ULONG *count, const
 {
     static CK_BYTE curve[64];
     static CK_ULONG bits = 2048;
+    static CK_ULONG set;
     const char *hex = strchr(type, ':') == NULL ? type : strchr(type, ':') + 1;
 
     if (strcmp(type, "rsa") == 0) {
         template[(*count)++] = (CK_ATTRIBUTE){ CKA_MODULUS_BITS, &bits, sizeof(bits) };
         return CKM_RSA_PKCS_KEY_PAIR_GEN;
+    }
+    if (strncmp(type, "mldsa:", 6) == 0) {
+        set = type[6] == '4' ? 1 : type[6] == '6' ? 2 : 3;
+        template[(*count)++] = (CK_ATTRIBUTE){ 0x61dUL, &set, sizeof(set) }; /* CKA_PARAMETER_SET */
+        return 0x1cUL;                                                       /* CKM_ML_DSA_KEY_PAIR_GEN */
     }
     template[(*count)++] = (CK_ATTRIBUTE){ CKA_EC_PARAMS, curve, from_hex(curve, hex) };
     return type[0] == 'x' ? 0x1056UL : hex == type ? CKM_EC_KEY_PAIR_GEN : 0x1055UL;
