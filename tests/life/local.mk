@@ -13,6 +13,7 @@ tests_life_contexts_LDADD = $(life_ldadd)
 
 life_tests = tests/life/contexts.sh \
     tests/life/keys.sh \
+    tests/life/lessons.sh \
     tests/life/limits.sh \
     tests/life/memory.sh
 TESTS += $(life_tests)
@@ -44,3 +45,8 @@ check_PROGRAMS += tests/life/threads
 tests_life_threads_SOURCES = tests/life/threads.c tests/tls/pair.c tests/tls/pair.h $(life_common)
 tests_life_threads_CFLAGS = $(life_cflags)
 tests_life_threads_LDADD = $(life_ldadd)
+
+check_LTLIBRARIES += tests/life/strict.la
+tests_life_strict_la_SOURCES = tests/life/strict.c
+tests_life_strict_la_CFLAGS = $(AM_CFLAGS) $(P11KIT_CFLAGS)
+tests_life_strict_la_LDFLAGS = $(AM_LDFLAGS) -module -avoid-version -rpath /nowhere

@@ -1,15 +1,17 @@
-/* Threads with small stacks that load keys, sign with them and let them go.
+/* Threads that load keys, sign with them and let them go; then a child that does the same, and its parent once more.
  *
- *     threads KIB KEY... */
+ *     threads KIB KEY...        KIB: of stack for each thread */
 #include <openssl/err.h>
 #include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/wait.h>
+#include <unistd.h>
 
 #include "../tls/pair.h"
 #include "life.h"
 
-#define THREADS 4
+#define THREADS 8
 #define ROUNDS 5
 
 static char **key_names;
@@ -33,6 +35,22 @@ static void *load_and_sign(void *unused)
         }
     }
     return (void *)made;
+}
+
+static int child_signs(intptr_t wanted)
+{
+    int status = -1;
+    pid_t pid = fork();
+
+    if (pid == 0) {
+        alarm(30);
+        _exit((intptr_t)load_and_sign(NULL) == wanted ? 0 : 1);
+    }
+    if (pid < 0 || waitpid(pid, &status, 0) != pid || status != 0) {
+        fprintf(stderr, "threads: the child ended with status %#x\n", (unsigned)status);
+        return 0;
+    }
+    return (intptr_t)load_and_sign(NULL) == wanted;
 }
 
 int main(int argc, char **argv)
@@ -67,5 +85,5 @@ int main(int argc, char **argv)
     }
     pthread_attr_destroy(&attr);
     printf("%d signatures of %d\n", (int)made, (int)wanted);
-    return made == wanted ? 0 : 1;
+    return made == wanted && child_signs(wanted / THREADS) ? 0 : 1;
 }
