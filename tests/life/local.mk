@@ -12,6 +12,8 @@ tests_life_contexts_CFLAGS = $(life_cflags)
 tests_life_contexts_LDADD = $(life_ldadd)
 
 life_tests = tests/life/contexts.sh \
+    tests/life/daemons.sh \
+    tests/life/returns.sh \
     tests/life/keys.sh \
     tests/life/lessons.sh \
     tests/life/limits.sh \
