@@ -60,6 +60,6 @@ tests_life_soak_CFLAGS = $(life_cflags) $(P11KIT_CFLAGS)
 tests_life_soak_LDADD = $(life_ldadd)
 
 # The same for as long as one likes:    make check-soak SECONDS=60
-check-soak: all tests/life/soak tests/token/token-counter.la
+check-soak: all $(check_PROGRAMS) $(check_LTLIBRARIES)
 	$(AM_TESTS_ENVIRONMENT) SOAK_SECONDS='$(SECONDS)' $(SHELL) $(top_srcdir)/tests/life/soak.sh
 .PHONY: check-soak
