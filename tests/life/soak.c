@@ -3,12 +3,14 @@
  * than the deadline: no handshake may fail, and memory and descriptors stay as they are.
  *
  *     soak SECONDS FOLDER COUNTS [FORGIVE-MEMORY]    FOLDER as tests/tls/setup.sh leaves it */
+#include <execinfo.h>
 #include <pthread.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/wait.h>
 #include <time.h>
+#include <unistd.h>
 
 #include "../lib/tap.h"
 #include "../tls/pair.h"
@@ -146,6 +148,18 @@ static void *makes_trouble(void *unused)
     return NULL;
 }
 
+/* Says where a child hangs, and ends it. */
+static void hangs(int sig)
+{
+    static const char what[] = "a child hangs:\n";
+    void *frames[40];
+
+    (void)sig;
+    (void)!write(STDERR_FILENO, what, sizeof(what) - 1);
+    backtrace_symbols_fd(frames, backtrace(frames, 40), STDERR_FILENO);
+    _exit(1);
+}
+
 /* A child signs with each key that its parent has loaded, and so does a child of its own. */
 static int child_signs(int generations)
 {
@@ -153,6 +167,7 @@ static int child_signs(int generations)
     int status = 0;
     pid_t pid;
 
+    signal(SIGALRM, hangs);
     alarm(CHILD_S);
     for (size_t i = 0; i < CONTEXTS && good; i++) {
         char why[1024];
