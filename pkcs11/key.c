@@ -24,6 +24,7 @@ struct tok_key {
     struct tok_token *token; /* NULL: not looked for yet */
     CK_OBJECT_HANDLE handle;
     uint64_t objects; /* the token's count when the handle was found; 0: no handle */
+    uint64_t missing; /* the count when it was looked for in vain; 0: never */
     bool always_authenticate;
     uint64_t unproved; /* a mark while the object may be another key; 0: proved */
     char label[128];
@@ -262,8 +263,18 @@ static struct tok_result choose(struct tok_private *out_choice, bool *out_proved
                     found->count, tok_key_uri(key));
 }
 
+/* A private key is not to be seen without a login, and the login may have been lost behind our back. So one that was
+ * there before is looked for once more after another login; not each time, if it was deleted. */
+static struct tok_result not_there(struct tok_key *key, const struct tok_lease *lease, struct tok_attempts *attempts)
+{
+    LOCKED(key->lock);
+    attempts->doubt_login = key->objects != 0 && key->missing != lease->objects;
+    key->missing = lease->objects;
+    return tok_fail(TOK_CODE_NO_OBJECT, "no private key there matches '%s'", tok_key_uri(key));
+}
+
 /* The object's handle for this lease, found again if it may be stale. */
-static struct tok_result key_handle(struct tok_key *key, struct tok_lease *lease)
+static struct tok_result key_handle(struct tok_key *key, struct tok_lease *lease, struct tok_attempts *attempts)
 {
     SCOPED(tok_handles_end) struct tok_handles found = { .items = NULL };
     SCOPED(tok_private_end) struct tok_private choice = { .handle = 0 };
@@ -278,7 +289,7 @@ static struct tok_result key_handle(struct tok_key *key, struct tok_lease *lease
     }
     TOK_TRY(tok_search(&found, lease, CKO_PRIVATE_KEY, tok_uri_id(key->uri), tok_uri_label(key->uri), false));
     if (found.count == 0) {
-        return tok_fail(TOK_CODE_NO_OBJECT, "no private key there matches '%s'", tok_key_uri(key));
+        return not_there(key, lease, attempts);
     }
     TOK_TRY(choose(&choice, &proved, key, lease, &found));
     trace(TRACE_KEY, "key: found '%s' on '%s'%s", tok_key_uri(key), lease->token->label,
@@ -315,7 +326,7 @@ static struct tok_result key_begin(struct tok_lease *lease, struct tok_key *key,
     if (!lease->logged_in && tok_login_needed(token, key->settings)) {
         TOK_TRY(tok_login(lease, &credentials, deadline_us));
     }
-    return key_handle(key, lease);
+    return key_handle(key, lease, attempts);
 }
 
 /* --- operations --------------------------------------------------------------------------------------------------- */

@@ -403,7 +403,8 @@ static enum tok_recovery choose(const struct failure *failure)
         tok_quirks_may_pass(failure->token->module, result, failure->attempts->deadline_us)) {
         return TOK_MOMENT;
     }
-    if (result->code == TOK_CODE_NO_OBJECT && (failure->attempts->tried & SOMETHING_LOST) != 0) {
+    if (result->code == TOK_CODE_NO_OBJECT &&
+        (failure->attempts->doubt_login || (failure->attempts->tried & SOMETHING_LOST) != 0)) {
         recovery = TOK_LOG_IN_AGAIN;
     }
     if (recovery != TOK_GIVE_UP && !may_be_tried(failure, recovery)) {

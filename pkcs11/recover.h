@@ -14,7 +14,8 @@ struct tok_attempts {
     uint64_t began_us;
     uint64_t deadline_us;
     bool never_reinit;
-    bool want_new; /* the next attempt is to take a new session: idle ones turned out to be lost */
+    bool doubt_login; /* what was not found may be there behind a login */
+    bool want_new;    /* the next attempt is to take a new session: idle ones turned out to be lost */
 
     /* recover.c's */
     unsigned tried;    /* bits of enum tok_recovery */

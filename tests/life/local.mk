@@ -12,6 +12,9 @@ tests_life_contexts_CFLAGS = $(life_cflags)
 tests_life_contexts_LDADD = $(life_ldadd)
 
 life_tests = tests/life/contexts.sh \
+    tests/life/daemons.sh \
+    tests/life/returns.sh \
+    tests/life/soak.sh \
     tests/life/keys.sh \
     tests/life/lessons.sh \
     tests/life/limits.sh \
@@ -50,3 +53,13 @@ check_LTLIBRARIES += tests/life/strict.la
 tests_life_strict_la_SOURCES = tests/life/strict.c
 tests_life_strict_la_CFLAGS = $(AM_CFLAGS) $(P11KIT_CFLAGS)
 tests_life_strict_la_LDFLAGS = $(AM_LDFLAGS) -module -avoid-version -rpath /nowhere
+
+check_PROGRAMS += tests/life/soak
+tests_life_soak_SOURCES = tests/life/soak.c tests/tls/pair.c tests/tls/pair.h tests/lib/tap.h $(control) $(life_common)
+tests_life_soak_CFLAGS = $(life_cflags) $(P11KIT_CFLAGS)
+tests_life_soak_LDADD = $(life_ldadd)
+
+# The same for as long as one likes:    make check-soak SECONDS=60
+check-soak: all $(check_PROGRAMS) $(check_LTLIBRARIES)
+	$(AM_TESTS_ENVIRONMENT) SOAK_SECONDS='$(SECONDS)' $(SHELL) $(top_srcdir)/tests/life/soak.sh
+.PHONY: check-soak

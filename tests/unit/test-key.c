@@ -26,18 +26,23 @@ static void furnish_settings(void)
     OK(tok_pin_source_new(&settings.pin, "1234", TOK_PIN_FROM_SETTINGS));
 }
 
-/* The key "www" on the token "test", found by its URI, signing already. */
-static void furnish(void)
+static void find_key(void)
 {
     SCOPED(tok_uri_end) struct tok_uri *uri = NULL;
     SCOPED(tok_items_end) struct tok_items items = { .items = NULL };
 
-    furnish_settings();
-    mock_token(mock, "test");
-    mock_ec_key(mock, CKO_PRIVATE_KEY, "www", 1, point);
     OK(tok_uri_parse(&uri, "pkcs11:token=test;object=www;type=private", TOK_URI_FROM_APPLICATION));
     OK(tok_find(&items, &settings, uri, TOK_WANT_PRIVATE, NULL));
     key = tok_key_ref(items.items[0].key);
+}
+
+/* The key "www" on the token "test", found by its URI, signing already. */
+static void furnish(void)
+{
+    furnish_settings();
+    mock_token(mock, "test");
+    mock_ec_key(mock, CKO_PRIVATE_KEY, "www", 1, point);
+    find_key();
 }
 
 /* The same key as a key file gives it: no token was asked. */
@@ -310,6 +315,37 @@ TEST(a_token_that_forgot_the_login_and_says_only_that_the_key_is_gone_is_logged_
     mock_fails(mock, MOCK_SignInit, CKR_KEY_HANDLE_INVALID, 0, 1);
     OK(sign());
     assert_int_equal(mock->calls[MOCK_Login], 2);
+}
+
+TEST(a_lost_login_is_noticed_by_a_key_whose_handle_others_made_stale)
+{
+    struct tok_key *first;
+
+    furnish();
+    OK(sign());
+    first = key;
+    key = NULL;
+    find_key();
+    OK(sign());
+    mock_fails(mock, MOCK_SignInit, CKR_SESSION_HANDLE_INVALID, 0, 1);
+    OK(sign()); /* with new handles; those of the first key are stale */
+    mock->tokens[0].logged_in = false;
+    tok_key_unref(key);
+    key = first;
+    OK(sign());
+    assert_int_equal(mock->calls[MOCK_Login], 3);
+}
+
+TEST(a_key_that_was_deleted_has_the_login_doubted_once_and_not_each_time)
+{
+    furnish();
+    OK(sign());
+    mock->num_objects = 0;
+    mock->first_handle = 50;
+    for (int i = 0; i < 3; i++) {
+        FAILS(sign(), TOK_CODE_NO_OBJECT);
+        assert_int_equal(mock->calls[MOCK_Login], 2);
+    }
 }
 
 TEST(one_session_is_enough_for_the_login_and_all_signatures)
@@ -931,6 +967,8 @@ int main(void)
         cmocka_unit_test(failures_that_stay_leave_no_sessions_behind),
         cmocka_unit_test(all_sessions_lost_at_once_cost_each_operation_one_failed_call_and_nobody_a_session),
         cmocka_unit_test(a_token_that_forgot_the_login_and_says_only_that_the_key_is_gone_is_logged_in_to),
+        cmocka_unit_test(a_lost_login_is_noticed_by_a_key_whose_handle_others_made_stale),
+        cmocka_unit_test(a_key_that_was_deleted_has_the_login_doubted_once_and_not_each_time),
         cmocka_unit_test(one_session_is_enough_for_the_login_and_all_signatures),
         cmocka_unit_test(a_token_that_is_away_is_waited_for_once_and_then_refused_at_once_until_it_is_back),
         cmocka_unit_test(a_probe_that_finds_nothing_does_not_wait),

@@ -1,0 +1,302 @@
+/* A server's long day, made short: mutual handshakes on eight threads, both keys on the token, while sessions are lost,
+ * the login is, calls fail, the token goes and returns in other slots, and children are forked. Every outage is shorter
+ * than the deadline: no handshake may fail, and memory and descriptors stay as they are.
+ *
+ *     soak SECONDS FOLDER COUNTS [FORGIVE-MEMORY]    FOLDER as tests/tls/setup.sh leaves it */
+#include <execinfo.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "../lib/tap.h"
+#include "../tls/pair.h"
+#include "../token/control.h"
+#include "life.h"
+
+#define THREADS 8
+#define CONTEXTS 4
+#define MOST_RSS_GROWTH_KIB 4096
+#define CHILD_S 20
+
+static struct counts *counts;
+static const char *folder;
+static struct pairing {
+    SSL_CTX *server;
+    SSL_CTX *client;
+    EVP_PKEY *key; /* of the server */
+} pairings[CONTEXTS];
+
+static _Atomic int over;
+static _Atomic unsigned long handshakes;
+static _Atomic unsigned long failures;
+static unsigned long outages[8];
+static unsigned long children;
+static unsigned long children_failed;
+
+static double now_s(void)
+{
+    struct timespec now;
+
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return (double)now.tv_sec + (double)now.tv_nsec / 1e9;
+}
+
+static void pause_ms(long ms)
+{
+    struct timespec time = { ms / 1000, ms % 1000 * 1000000 };
+
+    nanosleep(&time, NULL);
+}
+
+static char *path(char out[300], const char *file)
+{
+    snprintf(out, 300, "%s/%s", folder, file);
+    return out;
+}
+
+/* Keys by URI and by file, both types, both versions. */
+static int pairing_make(struct pairing *pairing, const char *server, const char *client, int version)
+{
+    char key[300];
+    char chain[300];
+    char root[300];
+    char name[64];
+
+    snprintf(key, sizeof(key), "pkcs11:token=test;object=%s;type=private", server);
+    snprintf(name, sizeof(name), "%s-chain.pem", server);
+    pairing->server = context_with(key, path(chain, name), path(root, "root.pem"), version);
+    snprintf(key, sizeof(key), "%s/%s.key", folder, client);
+    snprintf(name, sizeof(name), "%s-chain.pem", client);
+    pairing->client = context_with(key, path(chain, name), root, version);
+    if (pairing->server == NULL || pairing->client == NULL) {
+        return 0;
+    }
+    SSL_CTX_set_verify(pairing->server, SSL_VERIFY_PEER | SSL_VERIFY_FAIL_IF_NO_PEER_CERT, NULL);
+    SSL_CTX_set_session_cache_mode(pairing->server, SSL_SESS_CACHE_OFF);
+    SSL_CTX_set_num_tickets(pairing->server, 0);
+    pairing->key = SSL_CTX_get0_privatekey(pairing->server);
+    return shake(pairing->server, pairing->client); /* a token that was never seen is not waited for */
+}
+
+static void *shakes(void *which)
+{
+    size_t i = (size_t)(uintptr_t)which;
+
+    while (!atomic_load(&over)) {
+        struct pairing *pairing = &pairings[i++ % CONTEXTS];
+        double began = now_s();
+
+        if (shake(pairing->server, pairing->client)) {
+            atomic_fetch_add(&handshakes, 1);
+        } else {
+            char why[1024];
+
+            atomic_fetch_add(&failures, 1);
+            fprintf(stderr, "handshake failed after %.3f s: %s\n", now_s() - began, first_reason(why, sizeof(why)));
+        }
+        ERR_clear_error();
+    }
+    return NULL;
+}
+
+/* --- trouble ------------------------------------------------------------------------------------------------------ */
+
+static void obey(const char *words)
+{
+    char wrong[256];
+
+    if (!counts_obey(counts, words, wrong)) {
+        fprintf(stderr, "soak: '%s' makes no sense\n", wrong);
+        abort();
+    }
+}
+
+static const struct trouble {
+    const char *what;
+    const char *begins;
+    long ms;
+    const char *ends;
+} troubles[] = {
+    { "sessions were lost", "lose", 0, NULL },
+    { "the token was away", "go-away", 700, "come-back" },
+    { "a call failed", "SignInit:rv=CKR_DEVICE_ERROR", 0, NULL },
+    { "the login was lost", "log-out", 0, NULL },
+    { "there were three sessions for all", "max-sessions=3 lose", 600, "max-sessions=0" },
+    { "the token came back in another slot", "go-away", 400, "come-back=7" },
+    { "a call failed and left its operation active", "Sign:rv=CKR_GENERAL_ERROR:left", 0, NULL },
+    { "calls were slow", "delay=2000", 400, "delay=0" },
+};
+
+static void *makes_trouble(void *unused)
+{
+    (void)unused;
+    for (size_t i = 0; !atomic_load(&over); i++) {
+        const struct trouble *trouble = &troubles[i % (sizeof(troubles) / sizeof(troubles[0]))];
+
+        obey(trouble->begins);
+        pause_ms(trouble->ms);
+        if (trouble->ends != NULL) {
+            obey(trouble->ends);
+        }
+        outages[i % (sizeof(troubles) / sizeof(troubles[0]))]++;
+        pause_ms(150);
+    }
+    return NULL;
+}
+
+/* Says where a child hangs, and ends it. */
+static void hangs(int sig)
+{
+    static const char what[] = "a child hangs:\n";
+    void *frames[40];
+
+    (void)sig;
+    (void)!write(STDERR_FILENO, what, sizeof(what) - 1);
+    backtrace_symbols_fd(frames, backtrace(frames, 40), STDERR_FILENO);
+    _exit(1);
+}
+
+/* A child signs with each key that its parent has loaded, and so does a child of its own. */
+static int child_signs(int generations)
+{
+    int good = 1;
+    int status = 0;
+    pid_t pid;
+
+    signal(SIGALRM, hangs);
+    alarm(CHILD_S);
+    for (size_t i = 0; i < CONTEXTS && good; i++) {
+        char why[1024];
+
+        good = sign_with(pairings[i].key) == SIGNED;
+        if (!good) {
+            fprintf(stderr, "a child failed: %s\n", first_reason(why, sizeof(why)));
+        }
+    }
+    if (good && generations > 1) {
+        pid = fork();
+        if (pid == 0) {
+            _exit(child_signs(generations - 1) ? 0 : 1);
+        }
+        good = pid > 0 && waitpid(pid, &status, 0) == pid && status == 0;
+    }
+    return good;
+}
+
+static void *has_children(void *unused)
+{
+    (void)unused;
+    while (!atomic_load(&over)) {
+        int status = -1;
+        pid_t pid = fork();
+
+        if (pid == 0) {
+            _exit(child_signs(children % 4 == 0 ? 2 : 1) ? 0 : 1);
+        }
+        if (pid < 0 || waitpid(pid, &status, 0) != pid || status != 0) {
+            fprintf(stderr, "a child ended with status %#x\n", (unsigned)status);
+            children_failed++;
+        }
+        children++;
+        pause_ms(100);
+    }
+    return NULL;
+}
+
+/* --- what the process holds --------------------------------------------------------------------------------------- */
+
+struct held {
+    long rss_kib;
+    unsigned descriptors;
+};
+
+/* The most of what is held in a stretch of time: a moment may find a handshake half done. */
+static struct held most_held(double until)
+{
+    struct held most = { 0, 0 };
+
+    do {
+        long rss = resident_kib();
+        unsigned descriptors = descriptors_open();
+
+        most.rss_kib = rss > most.rss_kib ? rss : most.rss_kib;
+        most.descriptors = descriptors > most.descriptors ? descriptors : most.descriptors;
+        pause_ms(20);
+    } while (now_s() < until);
+    return most;
+}
+
+static void tell(double seconds)
+{
+    printf("# %lu handshakes in %.0f s, %lu failed; %lu children, %lu failed\n", handshakes, seconds, failures,
+           children, children_failed);
+    for (size_t i = 0; i < sizeof(troubles) / sizeof(troubles[0]); i++) {
+        printf("# %s: %lu times\n", troubles[i].what, outages[i]);
+    }
+}
+
+static int all_made(void)
+{
+    return pairing_make(&pairings[0], "ec", "ec", TLS1_3_VERSION) &&
+           pairing_make(&pairings[1], "rsa", "ec", TLS1_3_VERSION) &&
+           pairing_make(&pairings[2], "ec", "rsa", TLS1_2_VERSION) &&
+           pairing_make(&pairings[3], "rsa", "rsa", TLS1_2_VERSION);
+}
+
+static void soak(double seconds, int forgive_memory)
+{
+    pthread_t threads[THREADS + 2];
+    double began = now_s();
+    struct held warm;
+    struct held late;
+
+    for (size_t i = 0; i < THREADS; i++) {
+        pthread_create(&threads[i], NULL, shakes, (void *)(uintptr_t)i);
+    }
+    pthread_create(&threads[THREADS], NULL, makes_trouble, NULL);
+    pthread_create(&threads[THREADS + 1], NULL, has_children, NULL);
+    pause_ms((long)(seconds * 1000 / 4));
+    warm = most_held(began + seconds / 2);
+    late = most_held(began + seconds);
+    atomic_store(&over, 1);
+    for (size_t i = 0; i < THREADS + 2; i++) {
+        pthread_join(threads[i], NULL);
+    }
+    tell(now_s() - began);
+    ok(handshakes > 50, "there were handshakes: %lu", handshakes);
+    ok(failures == 0, "none failed");
+    ok(children > 3 && children_failed == 0, "all of %lu children signed", children);
+    ok(outages[sizeof(troubles) / sizeof(troubles[0]) - 1] > 0, "there was every kind of trouble");
+    printf("# resident memory: %ld KiB in the second quarter, %ld KiB in the second half\n", warm.rss_kib,
+           late.rss_kib);
+    ok(forgive_memory || late.rss_kib <= warm.rss_kib + MOST_RSS_GROWTH_KIB, "resident memory is flat%s",
+       forgive_memory ? " (not looked at: a sanitizer keeps what is freed)" : "");
+    ok(late.descriptors <= warm.descriptors + 1, "descriptors are flat: %u, then %u", warm.descriptors,
+       late.descriptors);
+    obey("calm");
+    ok(shake(pairings[0].server, pairings[0].client), "and a last handshake");
+}
+
+int main(int argc, char **argv)
+{
+    double seconds = argc >= 4 ? strtod(argv[1], NULL) : 0;
+
+    if (seconds <= 0 || (counts = counts_map(argv[3])) == NULL) {
+        fputs("usage: soak SECONDS FOLDER COUNTS [FORGIVE-MEMORY]\n", stderr);
+        return 2;
+    }
+    folder = argv[2];
+    signal(SIGPIPE, SIG_DFL);
+    if (ok(all_made(), "keys by URI and by file, contexts for both versions")) {
+        soak(seconds, argc > 4);
+    }
+    for (size_t i = 0; i < CONTEXTS; i++) {
+        SSL_CTX_free(pairings[i].server);
+        SSL_CTX_free(pairings[i].client);
+    }
+    return tap_done();
+}
