@@ -36,13 +36,16 @@ struct server {
     pthread_cond_t ended; /* a connection did */
     SSL_CTX *ctx;         /* for new connections; replaced by SIGHUP */
     unsigned open;
-    bool failed; /* a connection did */
+    struct connection *done; /* whose threads are to be joined */
+    bool failed;             /* a connection did */
 };
 
 struct connection {
     struct server *server;
     int fd;
     unsigned number;
+    pthread_t thread;
+    struct connection *next; /* in `done` */
 };
 
 /* --- contexts: one for each identity ------------------------------------------------------------------------------ */
@@ -289,14 +292,33 @@ static void *connection_run(void *argument)
     served = serve(connection, ctx);
     SSL_CTX_free(ctx);
     close(connection->fd);
-    free(connection);
 
     pthread_mutex_lock(&server->lock);
     server->failed = server->failed || !served;
+    connection->next = server->done;
+    server->done = connection;
     server->open--;
     pthread_cond_signal(&server->ended);
     pthread_mutex_unlock(&server->lock);
     return NULL;
+}
+
+/* Ends what connections leave behind. */
+static void join_done(struct server *server)
+{
+    struct connection *done;
+
+    pthread_mutex_lock(&server->lock);
+    done = server->done;
+    server->done = NULL;
+    pthread_mutex_unlock(&server->lock);
+    while (done != NULL) {
+        struct connection *next = done->next;
+
+        pthread_join(done->thread, NULL);
+        free(done);
+        done = next;
+    }
 }
 
 /* Waits until fewer than `most` connections are open. False when patience ends. */
@@ -318,15 +340,13 @@ static bool wait_for_fewer(struct server *server, unsigned most, time_t patience
 static void connection_start(struct server *server, int fd, unsigned number)
 {
     struct connection *connection = calloc(1, sizeof(*connection));
-    pthread_t thread;
 
     pthread_mutex_lock(&server->lock);
     server->open++;
     pthread_mutex_unlock(&server->lock);
     if (connection != NULL) {
-        *connection = (struct connection){ server, fd, number };
-        if (pthread_create(&thread, NULL, connection_run, connection) == 0) {
-            pthread_detach(thread);
+        *connection = (struct connection){ .server = server, .fd = fd, .number = number };
+        if (pthread_create(&connection->thread, NULL, connection_run, connection) == 0) {
             return;
         }
     }
@@ -394,6 +414,7 @@ static bool accept_one(struct server *server, int listener, unsigned *count)
 {
     int fd = accept(listener, NULL, NULL);
 
+    join_done(server);
     if (fd >= 0) {
         (void)wait_for_fewer(server, MOST_CONNECTIONS, PATIENCE_S);
         connection_start(server, fd, ++*count);
@@ -468,6 +489,7 @@ static int run(struct server *server)
         fprintf(stderr, WHO ": ends with connections that are still open\n");
         return 1; /* their threads run on until the process ends: nothing is freed under them */
     }
+    join_done(server);
     SSL_CTX_free(server->ctx);
     close(signals);
     /* A client that fails is no reason to end, but one that scripts want to know of. */
