@@ -6,6 +6,7 @@
 #include "base/fork.h"
 #include "base/trace.h"
 #include "pkcs11/quirks.h"
+#include "pkcs11/session.h"
 #include "pkcs11/token.h"
 
 /* Pauses between initialising again: those of a breaker, and shorter ones where it harms nobody. */
@@ -295,7 +296,7 @@ static void wake_waiters(struct tok_module *module)
     LOCKED(&module->lock);
     for (struct tok_token *token = module->tokens; token != NULL; token = token->next) {
         LOCKED(&token->lock);
-        lock_wake(&token->lock);
+        tok_pool_wake(token);
     }
 }
 
