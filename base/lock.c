@@ -7,15 +7,23 @@
 #define US_PER_S 1000000u
 #define NS_PER_US 1000u
 
-void lock_init(struct lock *lock)
+static void condition_init(pthread_cond_t *condition)
 {
     pthread_condattr_t attr;
 
-    if (pthread_mutex_init(&lock->mutex, NULL) != 0 || pthread_condattr_init(&attr) != 0 ||
-        pthread_condattr_setclock(&attr, CLOCK_MONOTONIC) != 0 || pthread_cond_init(&lock->changed, &attr) != 0) {
+    if (pthread_condattr_init(&attr) != 0 || pthread_condattr_setclock(&attr, CLOCK_MONOTONIC) != 0 ||
+        pthread_cond_init(condition, &attr) != 0) {
         abort();
     }
     pthread_condattr_destroy(&attr);
+}
+
+void lock_init(struct lock *lock)
+{
+    if (pthread_mutex_init(&lock->mutex, NULL) != 0) {
+        abort();
+    }
+    condition_init(&lock->changed);
 }
 
 void lock_end(struct lock *lock)
@@ -34,19 +42,44 @@ void lock_give(struct lock *lock)
     pthread_mutex_unlock(&lock->mutex);
 }
 
-bool lock_wait(struct lock *lock, uint64_t deadline_us)
+static bool wait_for(pthread_cond_t *condition, struct lock *lock, uint64_t deadline_us)
 {
     struct timespec until = {
         .tv_sec = (time_t)(deadline_us / US_PER_S),
         .tv_nsec = (long)(deadline_us % US_PER_S * NS_PER_US),
     };
 
-    return pthread_cond_timedwait(&lock->changed, &lock->mutex, &until) != ETIMEDOUT;
+    return pthread_cond_timedwait(condition, &lock->mutex, &until) != ETIMEDOUT;
+}
+
+bool lock_wait(struct lock *lock, uint64_t deadline_us)
+{
+    return wait_for(&lock->changed, lock, deadline_us);
 }
 
 void lock_wake(struct lock *lock)
 {
     pthread_cond_broadcast(&lock->changed);
+}
+
+void lock_signal_init(struct lock_signal *signal)
+{
+    condition_init(&signal->sent);
+}
+
+void lock_signal_end(struct lock_signal *signal)
+{
+    pthread_cond_destroy(&signal->sent);
+}
+
+bool lock_signal_wait(struct lock_signal *signal, struct lock *lock, uint64_t deadline_us)
+{
+    return wait_for(&signal->sent, lock, deadline_us);
+}
+
+void lock_signal_send(struct lock_signal *signal)
+{
+    pthread_cond_signal(&signal->sent);
 }
 
 uint64_t clock_us(void)

@@ -11,6 +11,11 @@
 
 #include "base/scoped.h"
 
+/* A condition that one waits for, where waking all who wait for the lock's would be too many. */
+struct lock_signal {
+    pthread_cond_t sent;
+};
+
 struct lock {
     pthread_mutex_t mutex;
     pthread_cond_t changed;
@@ -27,6 +32,12 @@ void lock_give(struct lock *lock);
  * condition. */
 bool lock_wait(struct lock *lock, uint64_t deadline_us);
 void lock_wake(struct lock *lock);
+
+/* The same with a condition of the waiter's own. lock_signal_send is called with the lock held. */
+void lock_signal_init(struct lock_signal *signal);
+void lock_signal_end(struct lock_signal *signal);
+bool lock_signal_wait(struct lock_signal *signal, struct lock *lock, uint64_t deadline_us);
+void lock_signal_send(struct lock_signal *signal);
 
 /* A lock for the rest of the scope:  LOCKED(&pool->lock); */
 static inline struct lock *lock_take_scoped(struct lock *lock)

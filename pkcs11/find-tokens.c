@@ -41,6 +41,9 @@ static struct tok_result module_look_again(struct tok_module *module, uint64_t s
         TOK_TRY(tok_module_start(module, deadline_us));
         return tok_tokens_look(module, deadline_us);
     }
+    if (!tok_ok(&result) && tok_module_in_use(module)) {
+        return result; /* others do well with what fails here */
+    }
     if (!never_reinit && !tok_module_has_slots(module, deadline_us)) {
         struct tok_result again = tok_module_again(module, starts, true, deadline_us);
 

@@ -4,14 +4,19 @@
 #include <string.h>
 
 #include "base/fork.h"
+#include "base/text.h"
 #include "base/trace.h"
+#include "pkcs11/ckr.h"
 #include "pkcs11/quirks.h"
+#include "pkcs11/session.h"
 #include "pkcs11/token.h"
 
 /* Pauses between initialising again: those of a breaker, and shorter ones where it harms nobody. */
 #define AGAIN_FIRST_US (UINT64_C(1) * 1000 * 1000)
 #define AGAIN_LONGEST_US (UINT64_C(30) * 1000 * 1000)
 #define AGAIN_HARMLESS_US (UINT64_C(200) * 1000)
+/* A C_Initialize that fails at the deadline is to blame for it if it took as long as this. */
+#define TOO_LONG_US (UINT64_C(100) * 1000)
 
 static void module_free(struct tok_module **module)
 {
@@ -121,8 +126,15 @@ static void busy_end(struct tok_module *module)
 static bool start_claim(struct tok_module *module, uint64_t deadline_us, struct tok_result *out_result)
 {
     LOCKED(&module->lock);
-    *out_result = wait_idle(module, false, deadline_us);
-    if (!tok_ok(out_result) || module->state == TOK_MODULE_READY) {
+    if (!tok_breaker_is_open(&module->breaker)) {
+        *out_result = wait_idle(module, false, deadline_us);
+        if (!tok_ok(out_result) || module->state == TOK_MODULE_READY) {
+            return false;
+        }
+    }
+    if (tok_breaker_is_open(&module->breaker) && !tok_breaker_probe(&module->breaker, clock_us())) {
+        *out_result =
+            tok_context(tok_breaker_refusal(&module->breaker, clock_us()), "initialising module '%s'", module->path);
         return false;
     }
     module->state = TOK_MODULE_STARTING;
@@ -130,8 +142,26 @@ static bool start_claim(struct tok_module *module, uint64_t deadline_us, struct 
     return true;
 }
 
+/* Requires the lock. A module that took longer than anybody would wait, only to fail, is started by one caller now and
+ * then. */
+static void start_judge(struct tok_module *module, CK_RV rv, uint64_t deadline_us)
+{
+    uint64_t now = clock_us();
+    char why[64];
+    struct text text = TEXT_OVER(why);
+
+    if (module->state == TOK_MODULE_READY) {
+        tok_breaker_close(&module->breaker);
+    } else if (tok_breaker_is_open(&module->breaker)) {
+        tok_breaker_probed(&module->breaker, now);
+    } else if (module->late_us != 0 || (now >= deadline_us && now - module->busy_us >= TOO_LONG_US)) {
+        text_printf(&text, "C_Initialize: %s", tok_ckr(rv)->name);
+        tok_breaker_trip(&module->breaker, now, module->busy_us, false, why);
+    }
+}
+
 /* start_end says how it went, and opens the door again. */
-static void start_end(struct tok_module *module, CK_RV rv)
+static void start_end(struct tok_module *module, CK_RV rv, uint64_t deadline_us)
 {
     LOCKED(&module->lock);
     module->initialized_by_us = rv == CKR_OK;
@@ -140,6 +170,7 @@ static void start_end(struct tok_module *module, CK_RV rv)
     module->again_us = module->again_us == 0 ? clock_us() + AGAIN_HARMLESS_US : module->again_us;
     module->state = rv == CKR_OK || rv == CKR_CRYPTOKI_ALREADY_INITIALIZED ? TOK_MODULE_READY : TOK_MODULE_IDLE;
     module->closed = false;
+    start_judge(module, rv, deadline_us);
     busy_end(module);
 }
 
@@ -197,7 +228,7 @@ struct tok_result tok_module_start(struct tok_module *module, uint64_t deadline_
     rv = initialize(module);
     result = rv == CKR_CRYPTOKI_ALREADY_INITIALIZED ? start_inherited(module, &rv, deadline_us) : tok_good();
     process_watch_exit(); /* after the module's own exit handlers are registered, so that ours runs first */
-    start_end(module, rv);
+    start_end(module, rv, deadline_us);
     if (!tok_ok(&result) || rv == CKR_OK || rv == CKR_CRYPTOKI_ALREADY_INITIALIZED) {
         return result;
     }
@@ -295,7 +326,7 @@ static void wake_waiters(struct tok_module *module)
     LOCKED(&module->lock);
     for (struct tok_token *token = module->tokens; token != NULL; token = token->next) {
         LOCKED(&token->lock);
-        lock_wake(&token->lock);
+        tok_pool_wake(token);
     }
 }
 
@@ -333,7 +364,7 @@ struct tok_result tok_module_again(struct tok_module *module, uint64_t starts, b
         tokens_lost(module);
     }
     /* what was ours and would not be finalised still is */
-    start_end(module, rv == CKR_CRYPTOKI_ALREADY_INITIALIZED ? CKR_OK : rv);
+    start_end(module, rv == CKR_CRYPTOKI_ALREADY_INITIALIZED ? CKR_OK : rv, deadline_us);
     wake_waiters(module);
     return rv == CKR_OK ? tok_good() : tok_context(tok_fail_ckr("C_Initialize", rv), "module '%s'", module->path);
 }
@@ -380,6 +411,7 @@ void tok_module_anew(struct tok_module *module)
     module->initialized_by_us = false;
     module->busy_by = NULL;
     module->late_us = 0;
+    tok_breaker_close(&module->breaker);
     module->again_us = 0;
     module->again_pause = 0;
 }

@@ -14,6 +14,7 @@
 #include <stdint.h>
 
 #include "base/lock.h"
+#include "pkcs11/breaker.h"
 #include "pkcs11/call.h"
 #include "pkcs11/cryptoki.h"
 #include "pkcs11/result.h"
@@ -33,7 +34,8 @@ struct tok_module {
     _Atomic(enum tok_module_state) state; /* likewise */
     _Atomic uint64_t starts;              /* how often it was initialised; likewise */
 
-    struct lock lock; /* guards what follows */
+    struct lock lock;           /* guards what follows */
+    struct tok_breaker breaker; /* of C_Initialize */
     bool initialized_by_us;
     bool inherited;       /* initialised by an ancestor of this process, */
     bool inherited_by_us; /* and that by us */
@@ -56,8 +58,9 @@ struct tok_module {
 TOK_RESULT tok_module_open(struct tok_module **out_module, const char *path, const char *name, const char *init_args);
 
 /* tok_module_start makes sure that the module is initialised in this process; any number of times. A failure is no
- * state for ever: the next call tries again. TOK_CODE_RECURSION if this thread is inside a module, TOK_CODE_EXITING
- * after exit has begun, TOK_CODE_DEADLINE if another thread has been initialising it for too long. */
+ * state for ever: the next call tries again. TOK_CODE_UNAVAILABLE if it
+ * took too long only to fail, and is not tried again yet, TOK_CODE_RECURSION if this thread is inside a module,
+ * TOK_CODE_EXITING after exit has begun, TOK_CODE_DEADLINE if another thread has been initialising it for too long. */
 TOK_RESULT tok_module_start(struct tok_module *module, uint64_t deadline_us);
 
 /* tok_module_lost says that the module forgot its initialisation (CKR_CRYPTOKI_NOT_INITIALIZED), if `starts` is still

@@ -238,8 +238,8 @@ static void note(const struct failure *failure, const struct tok_result *again)
     }
 }
 
-/* A module that can't even tell its slots, or has none any more, is one whose daemon went: it has to be initialised
- * again, and until the daemon is back perhaps more than once. */
+/* A module that can't even tell its slots while it serves nobody, or has none any more, is one whose daemon went: it
+ * has to be initialised again, and until the daemon is back perhaps more than once. */
 static bool revive(struct failure *failure, uint64_t starts, const struct tok_result *looked)
 {
     struct tok_attempts *attempts = failure->attempts;
@@ -248,6 +248,9 @@ static bool revive(struct failure *failure, uint64_t starts, const struct tok_re
 
     if (module->state != TOK_MODULE_READY || (tok_ok(looked) && tok_module_has_slots(module, attempts->deadline_us) &&
                                               !tok_quirks_may_miss(module, attempts->deadline_us))) {
+        return false;
+    }
+    if (!tok_ok(looked) && others_are_served(attempts, failure->token)) {
         return false;
     }
     if (attempts->never_reinit) {

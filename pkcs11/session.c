@@ -133,6 +133,16 @@ static void oldest_text(struct text *text, const struct tok_pool *pool)
 
 /* --- waiting ------------------------------------------------------------------------------------------------------ */
 
+void tok_pool_wake(struct tok_token *token)
+{
+    if (token->pool.waiting != NULL) {
+        lock_signal_send(&token->pool.waiting->turn);
+    }
+    if (atomic_load_explicit(&token->module->closed, memory_order_relaxed)) {
+        lock_wake(&token->lock);
+    }
+}
+
 /* Requires the token's lock. */
 static void queue_join(struct tok_pool *pool, struct tok_waiter *self)
 {
@@ -153,7 +163,7 @@ static void queue_leave(struct tok_token *token, const struct tok_waiter *self)
         link = &(*link)->next;
     }
     *link = self->next;
-    lock_wake(&token->lock);
+    tok_pool_wake(token);
 }
 
 /* Requires the token's lock. What the one whose turn it is may do. Those used last are lent first, so sessions that may
@@ -198,6 +208,7 @@ static enum turn pool_wait(struct tok_token *token, const struct tok_lease *leas
     struct tok_waiter self = { NULL };
     enum turn turn = TURN_WAIT;
 
+    lock_signal_init(&self.turn);
     queue_join(&token->pool, &self);
     for (;;) {
         uint64_t until = limit_ends_us(&token->pool);
@@ -208,9 +219,10 @@ static enum turn pool_wait(struct tok_token *token, const struct tok_lease *leas
         if (clock_us() >= lease->deadline_us) {
             break;
         }
-        (void)lock_wait(&token->lock, until < lease->deadline_us ? until : lease->deadline_us);
+        (void)lock_signal_wait(&self.turn, &token->lock, until < lease->deadline_us ? until : lease->deadline_us);
     }
     queue_leave(token, &self);
+    lock_signal_end(&self.turn);
     return turn;
 }
 
@@ -227,7 +239,7 @@ static void session_gone(struct tok_token *token, uint64_t epoch)
         token->login = TOK_LOGGED_OUT;
         token->objects++;
     }
-    lock_wake(&token->lock);
+    tok_pool_wake(token);
 }
 
 /* Requires the token's lock. A session whose number the module has given out again was forgotten by the module: an idle
@@ -423,7 +435,7 @@ static void lease_drop(struct tok_lease *lease, struct tok_token *token)
 {
     place_push(&token->pool, &token->pool.free, lease->place);
     session_gone(token, lease->epoch);
-    lock_wake(&token->lock);
+    tok_pool_wake(token);
 }
 
 /* Requires the token's lock. Must the session be closed? Not one of a time that is gone, nor one that the module
@@ -475,7 +487,7 @@ static void lease_give_back(struct tok_lease *lease, struct tok_token *token)
     }
     place_push(pool, &pool->idle, lease->place);
     pool->num_idle++;
-    lock_wake(&token->lock);
+    tok_pool_wake(token);
 }
 
 /* Requires the token's lock. Is a session open besides this one? One that is being opened is not yet. */

@@ -37,6 +37,7 @@ static void token_forget(struct tok_token *token)
     token->login = TOK_LOGGED_OUT;
     token->info_fresh = false;
     lock_wake(&token->lock);
+    tok_pool_wake(token);
 }
 
 void tok_token_lost(struct tok_token *token, uint64_t epoch)
@@ -250,6 +251,18 @@ bool tok_module_has_slots(struct tok_module *module, uint64_t deadline_us)
     rv = TOK_CALL(module->functions, C_GetSlotList, CK_FALSE, NULL, &count);
     tok_module_leave(module, false);
     return rv == CKR_OK && count > 0;
+}
+
+bool tok_module_in_use(struct tok_module *module)
+{
+    LOCKED(&module->lock);
+    for (struct tok_token *token = module->tokens; token != NULL; token = token->next) {
+        LOCKED(&token->lock);
+        if (token->pool.num_lent > 0) {
+            return true;
+        }
+    }
+    return false;
 }
 
 bool tok_module_has_token(struct tok_module *module)

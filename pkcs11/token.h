@@ -53,6 +53,7 @@ struct tok_pool { /* sessions; guarded by the token's lock */
 
 struct tok_waiter {
     struct tok_waiter *next;
+    struct lock_signal turn; /* sent to the first one alone */
 };
 
 enum tok_login_state { TOK_LOGGED_OUT, TOK_LOGGING_IN, TOK_LOGGED_IN };
@@ -90,6 +91,8 @@ TOK_RESULT tok_tokens_look(struct tok_module *module, uint64_t deadline_us);
 TOK_RESULT tok_module_trouble(struct tok_module *module);
 /* tok_module_has_slots: does the module know any slot, with or without a token? One whose daemon is gone knows none. */
 bool tok_module_has_slots(struct tok_module *module, uint64_t deadline_us);
+/* tok_module_in_use: is a session of any of its tokens lent? */
+bool tok_module_in_use(struct tok_module *module);
 /* tok_module_has_token: did the last look see any? */
 bool tok_module_has_token(struct tok_module *module);
 /* tok_token_present tells whether the last look saw it. */

@@ -954,6 +954,7 @@ int main(void)
         cmocka_unit_test(a_failure_names_key_token_function_and_value),
         cmocka_unit_test(a_child_signs_with_the_key_that_its_parent_loaded),
         cmocka_unit_test(a_child_of_a_parent_that_never_used_the_token_signs),
+        cmocka_unit_test(a_child_finds_the_token_by_its_identity_and_not_by_its_slot),
         cmocka_unit_test(one_failure_of_any_kind_from_either_call_is_survived),
         cmocka_unit_test(a_failed_call_that_leaves_its_operation_open_spoils_no_later_one),
         cmocka_unit_test(a_session_that_the_module_complained_of_is_not_kept),
@@ -992,7 +993,6 @@ int main(void)
         cmocka_unit_test(a_key_that_always_authenticates_logs_in_between_the_two_calls),
         cmocka_unit_test(
             neither_a_refused_pin_nor_the_last_try_nor_a_locked_pin_is_sent_for_a_key_that_always_authenticates),
-        cmocka_unit_test(a_child_finds_the_token_by_its_identity_and_not_by_its_slot),
         cmocka_unit_test(a_failed_decryption_is_not_tried_again_where_that_would_tell_something),
         cmocka_unit_test(eight_threads_sign_with_one_session_while_it_is_lost_again_and_again),
         cmocka_unit_test(eight_threads_sign_while_all_sessions_get_lost_and_their_numbers_are_given_out_again),

@@ -161,6 +161,63 @@ TEST(a_sleep_goes_on_after_signals)
     assert_true(interruptions > 0);
 }
 
+static struct lock_signal signals[2];
+static int woken[2];
+
+static void *wait_for_signal(void *arg)
+{
+    size_t which = (size_t)(uintptr_t)arg;
+
+    LOCKED(&lock);
+    while (shared != (int)which + 1 && lock_signal_wait(&signals[which], &lock, clock_us() + 20 * 1000 * MS)) {
+    }
+    woken[which]++;
+    return NULL;
+}
+
+TEST(a_signal_of_its_own_wakes_one_waiter_alone)
+{
+    pthread_t threads[2];
+
+    lock_init(&lock);
+    shared = 0;
+    for (size_t i = 0; i < 2; i++) {
+        lock_signal_init(&signals[i]);
+        assert_int_equal(pthread_create(&threads[i], NULL, wait_for_signal, (void *)(uintptr_t)i), 0);
+    }
+    for (size_t i = 2; i-- > 0;) {
+        LOCKED(&lock);
+        shared = (int)i + 1;
+        lock_signal_send(&signals[i]);
+        lock_wake(&lock); /* nobody waits for this one */
+        lock_give(&lock);
+        assert_int_equal(pthread_join(threads[i], NULL), 0);
+        lock_take(&lock);
+        assert_int_equal(woken[i], 1);
+        assert_int_equal(woken[0] + woken[1], 2 - (int)i);
+    }
+    lock_signal_end(&signals[0]);
+    lock_signal_end(&signals[1]);
+    lock_end(&lock);
+}
+
+TEST(a_wait_for_a_signal_ends_at_the_deadline)
+{
+    uint64_t began = clock_us();
+
+    lock_init(&lock);
+    lock_signal_init(&signals[0]);
+    {
+        LOCKED(&lock);
+        while (lock_signal_wait(&signals[0], &lock, began + 50 * MS)) {
+        }
+        assert_false(others_may_take());
+    }
+    assert_true(clock_us() >= began + 50 * MS);
+    lock_signal_end(&signals[0]);
+    lock_end(&lock);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -171,6 +228,8 @@ int main(void)
         cmocka_unit_test(a_deadline_that_never_comes_is_no_overflow),
         cmocka_unit_test(the_clock_never_goes_back),
         cmocka_unit_test(a_sleep_goes_on_after_signals),
+        cmocka_unit_test(a_signal_of_its_own_wakes_one_waiter_alone),
+        cmocka_unit_test(a_wait_for_a_signal_ends_at_the_deadline),
     };
 
     return RUN(tests);

@@ -124,6 +124,32 @@ static void come_back(enum mock_function which)
     }
 }
 
+TEST(an_initialisation_that_takes_too_long_only_to_fail_is_tried_again_by_one_now_and_then)
+{
+    uint64_t quickest = UINT64_MAX;
+
+    mock = mock_load(&module);
+    mock->delay_us[MOCK_Initialize] = 200000;
+    mock_fails(mock, MOCK_Initialize, CKR_DEVICE_ERROR, 0, 2);
+    FAILS_CKR(tok_module_start(module, clock_us() + 100000), CKR_DEVICE_ERROR);
+    for (int i = 0; i < 5; i++) {
+        uint64_t began = clock_us();
+
+        FAILS(tok_module_start(module, soon()), TOK_CODE_UNAVAILABLE);
+        quickest = clock_us() - began < quickest ? clock_us() - began : quickest;
+    }
+    SAYS(mock_path);
+    SAYS("(C_Initialize: CKR_DEVICE_ERROR); it is asked again in ");
+    assert_true(quickest < 50000);
+    assert_int_equal(mock->calls[MOCK_Initialize], 1);
+    module->breaker.probe_us = 0; /* a second later */
+    FAILS_CKR(tok_module_start(module, soon()), CKR_DEVICE_ERROR);
+    FAILS(tok_module_start(module, soon()), TOK_CODE_UNAVAILABLE);
+    module->breaker.probe_us = 0;
+    OK(tok_module_start(module, soon()));
+    assert_false(tok_breaker_is_open(&module->breaker));
+}
+
 TEST(a_module_that_comes_back_to_us_gets_an_error_and_no_deadlock)
 {
     mock = mock_load(&module);
@@ -189,6 +215,7 @@ int main(void)
         cmocka_unit_test(what_somebody_else_initialised_is_used_but_not_ours),
         cmocka_unit_test(of_many_threads_one_initialises_and_the_others_wait),
         cmocka_unit_test(who_waits_leaves_at_the_deadline_and_says_for_what),
+        cmocka_unit_test(an_initialisation_that_takes_too_long_only_to_fail_is_tried_again_by_one_now_and_then),
         cmocka_unit_test(a_module_that_comes_back_to_us_gets_an_error_and_no_deadlock),
         cmocka_unit_test(a_module_that_forgot_is_initialised_again),
         cmocka_unit_test(its_own_description_is_asked_for_once),

@@ -245,6 +245,17 @@ TEST(a_module_whose_daemon_went_is_initialised_again_until_it_is_back)
     assert_int_equal(pthread_join(thread, NULL), 0);
 }
 
+TEST(but_not_while_it_serves_others_and_only_fails_to_tell_its_slots)
+{
+    furnish();
+    OK(tok_attempts_enter(&attempts, token));
+    module->again_us = 1;
+    mock_fails(mock, MOCK_GetSlotList, CKR_GENERAL_ERROR, 0, 3);
+    token->pool.served++;
+    assert_true(recover(CKR_DEVICE_ERROR));
+    assert_int_equal(mock->calls[MOCK_Finalize], 0);
+}
+
 TEST(and_so_is_one_that_can_not_even_be_initialised_meanwhile)
 {
     pthread_t thread;
@@ -361,6 +372,7 @@ int main(void)
         cmocka_unit_test(but_no_longer_than_the_deadline),
         cmocka_unit_test(a_look_that_fails_is_repeated),
         cmocka_unit_test(a_module_whose_daemon_went_is_initialised_again_until_it_is_back),
+        cmocka_unit_test(but_not_while_it_serves_others_and_only_fails_to_tell_its_slots),
         cmocka_unit_test(and_so_is_one_that_can_not_even_be_initialised_meanwhile),
         cmocka_unit_test(a_module_that_another_initialised_is_not_finalised),
         cmocka_unit_test(nor_one_whose_setting_forbids_it),
