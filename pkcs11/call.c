@@ -16,6 +16,7 @@
 #define GATE_CLOSED 0x40000000u
 
 static _Atomic unsigned gate;
+static struct lock forking;   /* held by whoever forks, from the closing of the gate to its opening */
 static struct lock gate_lock; /* for those who wait until the gate opens, or the house is empty */
 static _Atomic uint64_t gate_wait_us = 250 * 1000;
 static _Thread_local unsigned depth; /* calls of this thread that are inside */
@@ -45,10 +46,11 @@ static void gate_enter(void)
     }
 }
 
-/* A thread that forks from inside a module (posix_spawn's handlers, a module that daemonises) must not wait for itself.
- */
+/* A thread that forks from inside a module (a module that daemonises) must not wait for itself. Of two threads that
+ * fork at once the first one's opening of the gate must not open it for the second one's fork, so one goes first. */
 static void gate_close(void)
 {
+    lock_take(&forking);
     atomic_fetch_or(&gate, GATE_CLOSED);
     if (depth == 0) {
         uint64_t deadline = clock_us() + atomic_load(&gate_wait_us);
@@ -63,19 +65,24 @@ static void gate_open(void)
 {
     fork_parent();
     atomic_fetch_and(&gate, ~GATE_CLOSED);
-    LOCKED(&gate_lock);
-    lock_wake(&gate_lock);
+    {
+        LOCKED(&gate_lock);
+        lock_wake(&gate_lock);
+    }
+    lock_give(&forking);
 }
 
 static void gate_anew(void)
 {
+    lock_init(&forking);
     lock_init(&gate_lock);
-    atomic_store(&gate, depth);
+    atomic_store(&gate, depth > 0 ? 1 : 0); /* a thread counts once, however deep it is */
     fork_child();
 }
 
 void tok_gate_init(void (*prepare)(void), void (*parent)(void), void (*child)(void))
 {
+    lock_init(&forking);
     lock_init(&gate_lock);
     fork_prepare = prepare;
     fork_parent = parent;

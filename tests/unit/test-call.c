@@ -1,6 +1,7 @@
 #include "mock-use.h"
 
 #include <signal.h>
+#include <stdatomic.h>
 
 #include "base/fork.h"
 #include "child.h"
@@ -242,6 +243,111 @@ TEST(a_thread_that_forks_from_inside_does_not_wait_for_itself)
     tok_gate_set_wait(250000);
 }
 
+static _Atomic bool stop;
+static _Atomic unsigned inside;
+
+static void stay_inside(enum mock_function which)
+{
+    (void)which;
+    inside++;
+    usleep(300);
+    inside--;
+}
+
+static void *call_on(void *arg)
+{
+    while (!stop) {
+        if (call() != CKR_OK) {
+            return NULL;
+        }
+    }
+    return arg;
+}
+
+/* The child's copy of the counter is how it was at the fork. */
+static int anybody_inside(void *arg)
+{
+    (void)arg;
+    return inside == 0 ? 0 : 1;
+}
+
+static void *fork_often(void *arg)
+{
+    for (int i = 0; i < 100; i++) {
+        if (child_does(anybody_inside, NULL) != 0) {
+            return NULL;
+        }
+    }
+    return arg;
+}
+
+TEST(threads_that_fork_at_once_each_find_nobody_inside)
+{
+    pthread_t callers[2];
+    pthread_t forkers[2];
+    void *answer = NULL;
+
+    furnish();
+    tok_gate_set_wait(20 * SECOND);
+    mock->on_call = stay_inside;
+    stop = false;
+    for (size_t i = 0; i < 2; i++) {
+        assert_int_equal(pthread_create(&callers[i], NULL, call_on, mock), 0);
+        assert_int_equal(pthread_create(&forkers[i], NULL, fork_often, mock), 0);
+    }
+    for (size_t i = 0; i < 2; i++) {
+        assert_int_equal(pthread_join(forkers[i], &answer), 0);
+        assert_ptr_equal(answer, mock);
+    }
+    stop = true;
+    for (size_t i = 0; i < 2; i++) {
+        assert_int_equal(pthread_join(callers[i], &answer), 0);
+        assert_ptr_equal(answer, mock);
+    }
+    mock->on_call = NULL;
+    tok_gate_set_wait(250000);
+}
+
+static int calls_and_forks(void *arg)
+{
+    uint64_t began = clock_us();
+
+    (void)arg;
+    return call() == CKR_OK && child_does(calls, NULL) == 0 && clock_us() < began + 5 * SECOND ? 0 : 1;
+}
+
+static bool is_child;
+
+static void fork_and_go_on(enum mock_function which)
+{
+    pid_t pid;
+
+    (void)which;
+    mock->on_call = NULL;
+    fflush(NULL);
+    pid = fork();
+    is_child = pid == 0;
+    if (pid != 0) {
+        forked_inside = child_ended(pid);
+    }
+}
+
+/* As a module does that daemonises: the child returns from the call, makes others, and forks. */
+TEST(a_child_that_was_forked_inside_a_module_leaves_it_as_its_parent_would)
+{
+    furnish();
+    tok_gate_set_wait(20 * SECOND);
+    mock->on_call = fork_and_go_on;
+    forked_inside = -1;
+    assert_int_equal(call(), CKR_OK);
+    if (is_child) {
+        alarm(CHILD_SECONDS);
+        child_exit(tok_inside_module() ? 2 : calls_and_forks(NULL));
+    }
+    assert_int_equal(forked_inside, 0);
+    tok_gate_set_wait(250000);
+}
+
 static void judge_exit(void)
 {
     unsigned before = mock->calls[MOCK_GetInfo];
@@ -279,6 +385,8 @@ int main(void)
         cmocka_unit_test(a_fork_waits_until_nobody_is_inside_a_module),
         cmocka_unit_test(but_not_for_ever),
         cmocka_unit_test(a_thread_that_forks_from_inside_does_not_wait_for_itself),
+        cmocka_unit_test(threads_that_fork_at_once_each_find_nobody_inside),
+        cmocka_unit_test(a_child_that_was_forked_inside_a_module_leaves_it_as_its_parent_would),
         cmocka_unit_test(once_exit_has_begun_no_call_is_made),
     };
 
