@@ -14,6 +14,8 @@
 #define LONG_MOMENTS 10                  /* 1.3 s with the pauses that follow */
 #define LOOK_FOR_OVERDUE_US (100 * 1000) /* so often */
 
+#define GRACE_US (500 * 1000) /* beyond its deadline: a busy machine is no dead token */
+
 #define BIT(recovery) (1u << (recovery))
 /* After these, what is not found may be there behind a login. */
 #define SOMETHING_LOST (BIT(TOK_NEW_SESSION) | BIT(TOK_FIND_AGAIN) | BIT(TOK_LOOK_AGAIN) | BIT(TOK_SLOT_AGAIN))
@@ -49,7 +51,7 @@ static struct tok_result enter_slowly(struct tok_attempts *attempts, struct tok_
     LOCKED(&token->lock);
     atomic_store_explicit(&token->pool.look_us, now + LOOK_FOR_OVERDUE_US, memory_order_relaxed);
     if (!tok_breaker_is_open(&token->breaker)) {
-        const struct tok_lease *overdue = tok_pool_overdue(&token->pool, now);
+        const struct tok_lease *overdue = tok_pool_overdue(&token->pool, now - GRACE_US);
         char why[64];
         struct text text = TEXT_OVER(why);
 
