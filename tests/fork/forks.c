@@ -252,13 +252,15 @@ static void *sign_on(void *vkey)
 }
 
 /* Loads the key again and again, so that there is always one to be found. */
-static void *load_on(void *arg)
+static void *load_on(void *vkey)
 {
-    (void)arg;
+    (void)vkey;
     while (!stop) {
         EVP_PKEY *key = key_load(key_path);
 
-        if (key == NULL || !signs(key)) {
+        if (key != NULL && signs(key)) {
+            signatures++;
+        } else {
             failures++;
             ERR_print_errors_fp(stderr);
         }
@@ -267,18 +269,22 @@ static void *load_on(void *arg)
     return NULL;
 }
 
-static void busy(unsigned count)
+struct outcome {
+    unsigned good;
+    unsigned hung;
+};
+
+/* Forks, while threads of the parent do `work`, `count` children that sign. */
+static int fork_amid(struct outcome *out, unsigned count, void *(*work)(void *vkey))
 {
     EVP_PKEY *key = key_load(key_path);
     pthread_t threads[NUM_THREADS];
-    unsigned good = 0;
-    unsigned hung = 0;
 
     if (!ok(key != NULL && signs(key), "the parent signs")) {
-        return;
+        return 0;
     }
     for (int i = 0; i < NUM_THREADS; i++) {
-        pthread_create(&threads[i], NULL, i % 2 == 0 ? sign_on : load_on, key);
+        pthread_create(&threads[i], NULL, work, key);
     }
     for (unsigned i = 0; i < count; i++) {
         int status;
@@ -291,17 +297,38 @@ static void busy(unsigned count)
             _exit(verdict(signs(key)));
         }
         status = ended(pid);
-        good += status == 0;
-        hung += status == 99;
+        out->good += status == 0;
+        out->hung += status == 99;
     }
     stop = 1;
     for (int i = 0; i < NUM_THREADS; i++) {
         pthread_join(threads[i], NULL);
     }
-    ok(good == count, "%u of %u children of a busy parent sign (%u hang)", good, count, hung);
-    ok(failures == 0 && signatures > 0, "and its own threads never fail (%lu signatures)", (unsigned long)signatures);
+    ok(failures == 0 && signatures > 0, "the parent's threads never fail (%lu signatures)", (unsigned long)signatures);
     ok(signs(key), "afterwards it signs");
     EVP_PKEY_free(key);
+    return 1;
+}
+
+static void busy(unsigned count)
+{
+    struct outcome outcome = { 0, 0 };
+    int ran = fork_amid(&outcome, count, sign_on);
+
+    ok(ran && outcome.good == count, "%u of %u children sign, whose parent's threads were signing (%u hang)",
+       outcome.good, count, outcome.hung);
+}
+
+/* Threads that make keys, BIOs and connections may leave a lock of libcrypto's own behind, in which the child then
+ * hangs: rarely, and we can't help it (signet(7), FORKING SERVERS). Nothing else may happen. */
+static void loading(unsigned count)
+{
+    struct outcome outcome = { 0, 0 };
+    int ran = fork_amid(&outcome, count, load_on);
+
+    ok(ran && outcome.good + outcome.hung == count && outcome.hung <= 2 + count / 50,
+       "%u of %u children sign, whose parent's threads were loading keys, and %u hang in libcrypto", outcome.good,
+       count, outcome.hung);
 }
 
 /* --- families ----------------------------------------------------------------------------------------------------- */
@@ -534,17 +561,10 @@ int main(int argc, char **argv)
         void (*tell)(unsigned count);
         unsigned count;
     } stories[] = {
-        { "wrong-pin", wrong_pin, 16 },
-        { "died", died, 15 },
-        { "corrected-pin", corrected_pin, 8 },
-        { "busy", busy, 400 },
-        { "family", family, 8 },
-        { "prompt", prompt, 4 },
-        { "cage", cage, 4 },
-        { "shut-out", shut_out, 4 },
-        { "different", different, 16 },
-        { "the-same", the_same, 16 },
-        { "refused-after-fork", refused_after_fork, 4 },
+        { "wrong-pin", wrong_pin, 16 }, { "died", died, 15 },         { "corrected-pin", corrected_pin, 8 },
+        { "busy", busy, 400 },          { "loading", loading, 100 },  { "family", family, 8 },
+        { "prompt", prompt, 4 },        { "cage", cage, 4 },          { "shut-out", shut_out, 4 },
+        { "different", different, 16 }, { "the-same", the_same, 16 }, { "refused-after-fork", refused_after_fork, 4 },
     };
 
     if (argc < 3) {

@@ -48,4 +48,5 @@ conf_without_pin
 story prompt
 conf
 story busy
+story loading
 tap_done
