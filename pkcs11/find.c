@@ -194,6 +194,9 @@ static struct tok_result find_private(struct search *search, struct tok_lease *l
 
     TOK_TRY(login_first(search, lease));
     TOK_TRY(tok_search(&found, lease, CKO_PRIVATE_KEY, tok_uri_id(search->uri), tok_uri_label(search->uri), false));
+    if (found.count == 0) {
+        return tok_login_check(lease);
+    }
     if (found.count >= JOIN_FROM) {
         TOK_TRY(join_read(&join, lease));
     }

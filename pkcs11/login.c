@@ -237,6 +237,23 @@ struct tok_result tok_login_for_operation(struct tok_lease *lease, const struct 
     return login_call(lease, CKU_CONTEXT_SPECIFIC, credentials, clock_us() + credentials->settings->deadline_us);
 }
 
+struct tok_result tok_login_check(struct tok_lease *lease)
+{
+    CK_SESSION_INFO info = { .state = CKS_RO_PUBLIC_SESSION };
+
+    {
+        LOCKED(&lease->token->lock);
+        if (lease->token->login != TOK_LOGGED_IN) {
+            return tok_good();
+        }
+    }
+    TOK_TRY(TOK_DO(lease->functions, C_GetSessionInfo, lease->session, &info));
+    if (info.state == CKS_RO_PUBLIC_SESSION || info.state == CKS_RW_PUBLIC_SESSION) {
+        return tok_fail_ckr("C_GetSessionInfo", CKR_USER_NOT_LOGGED_IN);
+    }
+    return tok_good();
+}
+
 void tok_login_lost(struct tok_token *token)
 {
     LOCKED(&token->lock);

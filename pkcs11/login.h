@@ -38,6 +38,11 @@ TOK_RESULT tok_login(struct tok_lease *lease, const struct tok_credentials *cred
  * CKA_ALWAYS_AUTHENTICATE (PKCS#11 C_Login, CKU_CONTEXT_SPECIFIC). Makes no other call than C_Login. */
 TOK_RESULT tok_login_for_operation(struct tok_lease *lease, const struct tok_credentials *credentials);
 
+/* tok_login_check asks the session whether the user whom we believe to be logged in still is, where something private
+ * was not found: the failure CKR_USER_NOT_LOGGED_IN if not. Sessions lost by the module take the login with them, and
+ * say so only to whoever uses one of them. */
+TOK_RESULT tok_login_check(struct tok_lease *lease);
+
 /* tok_login_lost says that the module answered CKR_USER_NOT_LOGGED_IN. */
 void tok_login_lost(struct tok_token *token);
 

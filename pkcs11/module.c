@@ -89,7 +89,8 @@ static CK_RV initialize(struct tok_module *module)
 }
 
 /* Requires the lock. Waits until the module is neither being initialised nor looked at. Once somebody's deadline has
- * passed, nobody else waits for the same call. */
+ * passed, nobody else waits for the same call; not for one that has only begun, though: whose time is over by then has
+ * spent it elsewhere. */
 static struct tok_result wait_idle(struct tok_module *module, bool also_looking, uint64_t deadline_us)
 {
     while (module->state == TOK_MODULE_STARTING || (also_looking && module->looking)) {
@@ -97,10 +98,11 @@ static struct tok_result wait_idle(struct tok_module *module, bool also_looking,
             continue;
         }
         if (module->state == TOK_MODULE_STARTING || (also_looking && module->looking)) {
-            module->late_us = clock_us();
+            uint64_t now = clock_us();
+
+            module->late_us = now - module->busy_us >= TOO_LONG_US ? now : 0;
             return tok_fail(TOK_CODE_DEADLINE, "module '%s': %s, called by another thread %.1f s ago, has not returned",
-                            module->path, tok_inside_name(module->busy_by),
-                            (double)(module->late_us - module->busy_us) / 1e6);
+                            module->path, tok_inside_name(module->busy_by), (double)(now - module->busy_us) / 1e6);
         }
     }
     return tok_good();

@@ -41,6 +41,7 @@ static const struct before {
     { "", 0 },
     { "Sign:rv=CKR_OPERATION_NOT_INITIALIZED", 0 },
     { "SignInit:rv=CKR_CRYPTOKI_NOT_INITIALIZED", 0 },
+    { "FindObjectsInit:log-out", 1 },
     { "without=0x1", 0 },
     { "OpenSession:hang=230 SignInit:rv=CKR_DEVICE_ERROR:times=2", 1 }, /* not right after its start */
 };

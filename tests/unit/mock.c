@@ -254,6 +254,22 @@ static CK_RV mock_OpenSession(CK_SLOT_ID slot, CK_FLAGS flags, void *application
     return leave(CKR_OK);
 }
 
+static CK_RV mock_GetSessionInfo(CK_SESSION_HANDLE handle, CK_SESSION_INFO *info)
+{
+    const struct mock_session *session;
+
+    ENTER(MOCK_GetSessionInfo);
+    session = session_of(handle);
+    if (session == NULL) {
+        return leave(CKR_SESSION_HANDLE_INVALID);
+    }
+    memset(info, 0, sizeof(*info));
+    info->slotID = mock.tokens[session->token].slot;
+    info->state = mock.tokens[session->token].logged_in ? CKS_RO_USER_FUNCTIONS : CKS_RO_PUBLIC_SESSION;
+    info->flags = CKF_SERIAL_SESSION;
+    return leave(CKR_OK);
+}
+
 static CK_RV mock_CloseSession(CK_SESSION_HANDLE handle)
 {
     struct mock_session *session;

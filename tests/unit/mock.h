@@ -21,6 +21,7 @@
     X(GetTokenInfo)                                                                                                    \
     X(GetMechanismList)                                                                                                \
     X(OpenSession)                                                                                                     \
+    X(GetSessionInfo)                                                                                                  \
     X(CloseSession)                                                                                                    \
     X(Login)                                                                                                           \
     X(FindObjectsInit)                                                                                                 \

@@ -415,6 +415,24 @@ TEST(an_empty_slot_is_no_trouble)
     SAYS("present: none");
 }
 
+TEST(a_login_that_was_lost_behind_our_back_is_made_again)
+{
+    SCOPED(tok_items_end) struct tok_items items = { .items = NULL };
+    struct mock_token *mine;
+
+    furnish();
+    mock_token(mock, "test");
+    mine = &mock->tokens[0];
+    mock_ec_key(mock, CKO_PRIVATE_KEY, "www", 1, "\x04xy");
+    OK(find(&items, "pkcs11:token=test;object=www", TOK_WANT_PRIVATE));
+    mine->logged_in = false; /* the session stays, and so does what we believe */
+    OK(find(&items, "pkcs11:token=test;object=www", TOK_WANT_PRIVATE));
+    assert_int_equal(items.count, 1);
+    assert_int_equal(mock->calls[MOCK_Login], 2);
+    FAILS(find(&items, "pkcs11:token=test;object=mail", TOK_WANT_PRIVATE), TOK_CODE_NO_OBJECT);
+    assert_int_equal(mock->calls[MOCK_Login], 2); /* it is there, and the key is not */
+}
+
 TEST(a_token_that_came_after_the_start_is_found)
 {
     SCOPED(tok_items_end) struct tok_items items = { .items = NULL };
@@ -454,6 +472,7 @@ int main(void)
         cmocka_unit_test(a_slot_that_fails_to_tell_is_the_reason_where_nothing_is_found),
         cmocka_unit_test(a_slot_that_fails_to_tell_hides_no_other),
         cmocka_unit_test(an_empty_slot_is_no_trouble),
+        cmocka_unit_test(a_login_that_was_lost_behind_our_back_is_made_again),
         cmocka_unit_test(a_token_that_came_after_the_start_is_found),
     };
 
