@@ -17,6 +17,9 @@ chmod 600 "$work/pin"
 if [ "${SANITIZER:-none}" = asan ]; then
     export LD_PRELOAD="$(${CC:-gcc} -print-file-name=libasan.so)"
     export ASAN_OPTIONS="detect_leaks=0:${ASAN_OPTIONS:-}"
+elif [ "${SANITIZER:-none}" = tsan ]; then
+    export LD_PRELOAD="$(${CC:-gcc} -print-file-name=libtsan.so)"
+    export TSAN_OPTIONS="die_after_fork=0:${TSAN_OPTIONS:-}"
 fi
 
 # setup_token: one token "test" with an EC and an RSA key

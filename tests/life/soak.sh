@@ -5,6 +5,5 @@
 setup_tls
 cd "$work" || exit 99
 conf "default signet" "pkcs11-module = $counter" "deadline = 8"
-forgive=
-[ "${SANITIZER:-none}" = none ] || forgive=memory
-exec env SIGNET_TEST_COUNTS="$work/counts" "$build/tests/life/soak" "${SOAK_SECONDS:-10}" "$work" "$work/counts" $forgive
+exec env SIGNET_TEST_COUNTS="$work/counts" "$build/tests/life/soak" "${SOAK_SECONDS:-10}" "$work" "$work/counts" \
+    "${SANITIZER:-none}"
