@@ -40,6 +40,8 @@ for salt in digest auto max 0 20; do
     ok "PSS with salt length $salt" openssl dgst -sha256 -sigopt rsa_padding_mode:pss -sigopt rsa_pss_saltlen:$salt -sign "$uri" -out sig message
     ok "PSS with salt length $salt verifies" openssl dgst -sha256 -sigopt rsa_padding_mode:pss -sigopt rsa_pss_saltlen:auto -verify rsa.pub -signature sig message
 done
+ok "a certificate signed with PSS, of the default salt" openssl req -new -x509 -key "$uri" -sigopt rsa_padding_mode:pss -subj /CN=pss -out pss.crt
+ok "verifies, its own signature too" openssl verify -check_ss_sig -CAfile pss.crt pss.crt
 ok "a certificate signed with PSS" openssl req -new -x509 -key "$uri" -sigopt rsa_padding_mode:pss -sigopt rsa_pss_saltlen:-1 -subj /CN=pss -out pss.crt
 ok "verifies" openssl verify -CAfile pss.crt pss.crt
 ok "a request signed with PSS, its salt left to the default" openssl req -new -key "$uri" -sigopt rsa_padding_mode:pss -subj /CN=pss -out pss.csr

@@ -25,11 +25,11 @@ requested() {
 }
 certified() {
     openssl req -new -x509 -key "$uri" -subj "/CN=localhost" -addext subjectAltName=DNS:localhost -days 30 -out $type.crt &&
-        openssl verify -CAfile $type.crt $type.crt && cp $type.crt $type-chain.pem && cp $type.crt root.pem
+        openssl verify -check_ss_sig -CAfile $type.crt $type.crt && cp $type.crt $type-chain.pem && cp $type.crt root.pem
 }
 cms_signs() {
-    openssl cms -sign -nodetach -md sha512 -in message -signer $type.crt -inkey "$uri" -outform DER -out cms &&
-        openssl cms -verify -inform DER -in cms -CAfile $type.crt -out cms.out && cmp cms.out message
+    openssl cms -sign -binary -nodetach -md sha512 -in message -signer $type.crt -inkey "$uri" -outform DER -out cms &&
+        openssl cms -verify -binary -inform DER -in cms -CAfile $type.crt -out cms.out && cmp cms.out message
 }
 
 # row TYPE ID OPENSSL-TYPE MAKE-KEY-TYPE

@@ -27,12 +27,12 @@ as_software() {
 }
 
 cms_signs() {
-    openssl cms -sign -nodetach -md ${first:-sha512} -in message -signer $cert -inkey "$key" -outform DER -out cms &&
-        openssl cms -verify -inform DER -in cms -CAfile $cert -out cms.out && cmp cms.out message
+    openssl cms -sign -binary -nodetach -md ${first:-sha512} -in message -signer $cert -inkey "$key" -outform DER -out cms &&
+        openssl cms -verify -binary -inform DER -in cms -CAfile $cert -out cms.out && cmp cms.out message
 }
 cms_signs_pss() {
-    openssl cms -sign -nodetach -md sha256 -keyopt rsa_padding_mode:pss -in message -signer $cert -inkey "$key" -outform DER \
-        -out cms && openssl cms -verify -inform DER -in cms -CAfile $cert -out cms.out && cmp cms.out message
+    openssl cms -sign -binary -nodetach -md sha256 -keyopt rsa_padding_mode:pss -in message -signer $cert -inkey "$key" -outform DER \
+        -out cms && openssl cms -verify -binary -inform DER -in cms -CAfile $cert -out cms.out && cmp cms.out message
 }
 dgst_signs() {
     openssl dgst -out sig -sign "$key" message
@@ -51,7 +51,7 @@ signed() {
 
 certified() {
     openssl req -new -x509 -key "$1" -subj "/CN=$type" -addext basicConstraints=critical,CA:TRUE -days 30 -out $2 &&
-        openssl verify -CAfile $2 $2
+        openssl verify -check_ss_sig -CAfile $2 $2
 }
 
 requested() {

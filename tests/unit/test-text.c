@@ -70,7 +70,7 @@ TEST(lists_are_walked_item_by_item)
 
 TEST(a_buffer_of_one_byte_holds_the_empty_text)
 {
-    char buffer[2] = "xy";
+    char buffer[2] = { 'x', 'y' };
     struct text text = text_over(buffer, 1);
 
     text_put(&text, "a");
