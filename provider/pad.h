@@ -1,4 +1,4 @@
-/* RSA padding for tokens that only do raw RSA: the block that CKM_RSA_X_509 is given. RFC 8017.
+/* RSA padding for tokens that only do raw RSA: the block that raw RSA is given. RFC 8017.
  *
  * For provider/alg_rsa.c; owns nothing. A block has the length of the modulus in bytes. */
 #ifndef SIGNET_PROVIDER_PAD_H
