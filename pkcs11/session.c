@@ -269,7 +269,7 @@ static bool number_forget(struct tok_token *token, CK_SESSION_HANDLE number, con
 }
 
 /* Numbers of sessions are the module's, whichever token they are on. False if somebody has a session of this one. */
-static bool number_is_free(struct tok_token *whose, const struct tok_lease *lease)
+static bool number_is_free(struct tok_token *whose, struct tok_lease *lease)
 {
     struct tok_module *module = whose->module;
     bool taken = false;
@@ -279,6 +279,9 @@ static bool number_is_free(struct tok_token *whose, const struct tok_lease *leas
         LOCKED(&token->lock);
         taken = number_forget(token, lease->session, lease) || taken;
         if (token == whose && !taken && place_is(&token->pool, lease)) {
+            /* from here on the login can't go with the last session; until here it could */
+            lease->objects = token->objects;
+            lease->logged_in = token->login == TOK_LOGGED_IN;
             place_at(&token->pool, lease->place)->session = lease->session;
             place_at(&token->pool, lease->place)->losses = token->pool.losses;
         }

@@ -26,7 +26,7 @@ struct tok_lease {
     CK_SESSION_HANDLE session;
     uint64_t epoch; /* the token's, when the session was opened: handles of objects belong to it as well. Also set where
                        no session could be opened */
-    uint64_t objects; /* the token's count of then */
+    uint64_t objects; /* the token's count when the session was taken, or was open */
     bool logged_in;   /* and whether it was logged in to */
     bool is_new;      /* it was opened for this lease */
     bool op_open;     /* an operation was begun and not ended: close the session */

@@ -376,6 +376,29 @@ TEST(the_login_goes_with_the_last_session)
     assert_true(token->objects > objects); /* handles of private objects are stale */
 }
 
+static void log_out_meanwhile(enum mock_function which)
+{
+    if (which == MOCK_OpenSession) {
+        LOCKED(&token->lock);
+        token->login = TOK_LOGGED_OUT;
+        token->objects++;
+    }
+}
+
+TEST(a_login_that_goes_while_a_session_is_being_opened_is_not_counted_on)
+{
+    struct tok_lease lease = { .token = NULL };
+
+    furnish();
+    token->login = TOK_LOGGED_IN;
+    mock->on_call = log_out_meanwhile;
+    OK(begin(&lease, 0, SECOND));
+    mock->on_call = NULL;
+    assert_false(lease.logged_in);
+    assert_int_equal(lease.objects, token->objects);
+    tok_lease_end(&lease);
+}
+
 static void *give_back_late(void *arg)
 {
     clock_sleep_us(100000);
@@ -542,6 +565,7 @@ int main(void)
         cmocka_unit_test(the_login_goes_with_the_last_session),
         cmocka_unit_test(the_login_goes_with_the_last_session_though_another_is_being_opened),
         cmocka_unit_test(the_login_stays_while_another_session_is_open),
+        cmocka_unit_test(a_login_that_goes_while_a_session_is_being_opened_is_not_counted_on),
         cmocka_unit_test(who_waits_is_served_when_a_session_comes_back),
         cmocka_unit_test(who_leaves_the_queue_early_locks_nobody_out),
         cmocka_unit_test(a_session_that_the_module_forgot_is_not_closed_since_its_number_may_be_anothers),
