@@ -185,7 +185,7 @@ static bool is_inherited(struct tok_module *module, bool *out_by_us)
 
 /* The module says that it is initialised. Somebody else in this process did it, or it does not know that it is in the
  * child of a fork, and what it has is a copy of the parent's state; what somebody else made is not finalised there. */
-static struct tok_result start_inherited(struct tok_module *module, CK_RV *in_out_rv, uint64_t deadline_us)
+static struct tok_result start_inherited(struct tok_module *module, CK_RV *in_out_rv)
 {
     const char *reason;
     bool by_us;
@@ -194,7 +194,7 @@ static struct tok_result start_inherited(struct tok_module *module, CK_RV *in_ou
 
     if (what == TOK_FORK_SHARE) {
         /* The fork may have come while the parent's copy overlooked the token: the child makes its own anew then. */
-        if (inherited && by_us && tok_quirks_may_miss(module, deadline_us)) {
+        if (inherited && by_us && tok_quirks_start_missed(module)) {
             *in_out_rv = CKR_OK;
         }
         return tok_good();
@@ -228,7 +228,7 @@ struct tok_result tok_module_start(struct tok_module *module, uint64_t deadline_
         return result;
     }
     rv = initialize(module);
-    result = rv == CKR_CRYPTOKI_ALREADY_INITIALIZED ? start_inherited(module, &rv, deadline_us) : tok_good();
+    result = rv == CKR_CRYPTOKI_ALREADY_INITIALIZED ? start_inherited(module, &rv) : tok_good();
     process_watch_exit(); /* after the module's own exit handlers are registered, so that ours runs first */
     start_end(module, rv, deadline_us);
     if (!tok_ok(&result) || rv == CKR_OK || rv == CKR_CRYPTOKI_ALREADY_INITIALIZED) {

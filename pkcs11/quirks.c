@@ -147,6 +147,11 @@ bool tok_quirks_may_pass(struct tok_module *module, const struct tok_result *fai
     return passing && opening && tok_quirks_may_miss(module, deadline_us);
 }
 
+bool tok_quirks_start_missed(struct tok_module *module)
+{
+    return row_of_started(module)->start_may_miss && nobody_uses(module);
+}
+
 bool tok_quirks_may_miss(struct tok_module *module, uint64_t deadline_us)
 {
     const struct tok_quirk *row = tok_quirk_of(module->path, NULL);

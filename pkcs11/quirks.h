@@ -47,6 +47,8 @@ enum tok_fork tok_quirks_fork(struct tok_module *module, const char **out_reason
 /* tok_quirks_may_miss: may a token be there that the module does not show until it is initialised again, and can that
  * be done because nobody uses it? */
 bool tok_quirks_may_miss(struct tok_module *module, uint64_t deadline_us);
+/* tok_quirks_start_missed is the same for whoever is starting the module, for whom nobody else may call it. */
+bool tok_quirks_start_missed(struct tok_module *module);
 /* tok_quirks_again initialises it again then, however short a while ago that was done before. */
 TOK_RESULT tok_quirks_again(struct tok_module *module, uint64_t deadline_us);
 /* tok_quirks_pause pauses before that, differently long in each process: those that start at one moment, each of which
