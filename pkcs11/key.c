@@ -289,6 +289,7 @@ static struct tok_result key_handle(struct tok_key *key, struct tok_lease *lease
     }
     TOK_TRY(tok_search(&found, lease, CKO_PRIVATE_KEY, tok_uri_id(key->uri), tok_uri_label(key->uri), false));
     if (found.count == 0) {
+        TOK_TRY(tok_login_check(lease));
         return not_there(key, lease, attempts);
     }
     TOK_TRY(choose(&choice, &proved, key, lease, &found));
