@@ -246,6 +246,9 @@ struct tok_result tok_login_check(struct tok_lease *lease)
         if (lease->token->login != TOK_LOGGED_IN) {
             return tok_good();
         }
+        if (lease->token->objects != lease->objects) { /* lost and made anew since: the search may have been between */
+            return tok_fail_ckr("C_FindObjects", CKR_USER_NOT_LOGGED_IN);
+        }
     }
     TOK_TRY(TOK_DO(lease->functions, C_GetSessionInfo, lease->session, &info));
     if (info.state == CKS_RO_PUBLIC_SESSION || info.state == CKS_RW_PUBLIC_SESSION) {
