@@ -24,7 +24,7 @@ struct tok_key {
     struct tok_token *token; /* NULL: not looked for yet */
     CK_OBJECT_HANDLE handle;
     uint64_t objects; /* the token's count when the handle was found; 0: no handle */
-    uint64_t missing; /* the count when it was looked for in vain; 0: never */
+    uint64_t missing; /* the count when it was looked for in vain after a login; 0: never */
     bool always_authenticate;
     uint64_t unproved; /* a mark while the object may be another key; 0: proved */
     char label[128];
@@ -268,8 +268,10 @@ static struct tok_result choose(struct tok_private *out_choice, bool *out_proved
 static struct tok_result not_there(struct tok_key *key, const struct tok_lease *lease, struct tok_attempts *attempts)
 {
     LOCKED(key->lock);
+    if (attempts->doubt_login) { /* and there was another login since; other threads are still to have theirs */
+        key->missing = lease->objects;
+    }
     attempts->doubt_login = key->objects != 0 && key->missing != lease->objects;
-    key->missing = lease->objects;
     return tok_fail(TOK_CODE_NO_OBJECT, "no private key there matches '%s'", tok_key_uri(key));
 }
 
