@@ -4,6 +4,7 @@
 
 #define FIRST_PAUSE_US (UINT64_C(1) * 1000 * 1000)
 #define LONGEST_PAUSE_US (UINT64_C(30) * 1000 * 1000)
+#define HUNG_PROBE_US (UINT64_C(120) * 1000 * 1000)
 
 void tok_breaker_trip(struct tok_breaker *breaker, uint64_t now_us, uint64_t since_us, bool at_once, const char *why)
 {
@@ -21,9 +22,11 @@ void tok_breaker_trip(struct tok_breaker *breaker, uint64_t now_us, uint64_t sin
     atomic_store(&breaker->open, true);
 }
 
+/* A probe that does not come back, ever, is not the end: a call may have been lost on a network that is there again.
+ * But it costs its caller's thread, so that the next one is sent late. */
 bool tok_breaker_probe(struct tok_breaker *breaker, uint64_t now_us)
 {
-    if (breaker->probing || now_us < breaker->probe_us) {
+    if (now_us < breaker->probe_us + (breaker->probing ? HUNG_PROBE_US : 0)) {
         return false;
     }
     breaker->probing = true;

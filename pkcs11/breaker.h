@@ -30,7 +30,8 @@ static inline bool tok_breaker_is_open(const struct tok_breaker *breaker)
 /* tok_breaker_trip opens it, or tells of a failure while it is open; the next probe may come after a pause, or at once
  * where `at_once`. */
 void tok_breaker_trip(struct tok_breaker *breaker, uint64_t now_us, uint64_t since_us, bool at_once, const char *why);
-/* tok_breaker_probe: may the caller probe? True once until tok_breaker_probed. */
+/* tok_breaker_probe: may the caller probe? True once until tok_breaker_probed, or until that probe has been away for
+ * two minutes. */
 bool tok_breaker_probe(struct tok_breaker *breaker, uint64_t now_us);
 /* tok_breaker_probed ends a failed probe. */
 void tok_breaker_probed(struct tok_breaker *breaker, uint64_t now_us);

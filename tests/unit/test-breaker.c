@@ -23,7 +23,19 @@ TEST(after_a_failure_the_first_probe_comes_in_a_second_and_is_one_callers)
     assert_false(tok_breaker_probe(&breaker, NOW + SECOND - 1));
     assert_true(tok_breaker_probe(&breaker, NOW + SECOND));
     assert_false(tok_breaker_probe(&breaker, NOW + SECOND));
-    assert_false(tok_breaker_probe(&breaker, NOW + 3600 * SECOND)); /* it has not come back */
+    assert_false(tok_breaker_probe(&breaker, NOW + 60 * SECOND)); /* it has not come back */
+}
+
+TEST(a_probe_that_never_comes_back_is_followed_by_another_after_two_minutes)
+{
+    struct tok_breaker breaker = { .pause_us = 0 };
+
+    tok_breaker_trip(&breaker, NOW, NOW, true, "x");
+    assert_true(tok_breaker_probe(&breaker, NOW));
+    assert_false(tok_breaker_probe(&breaker, NOW + 120 * SECOND - 1));
+    assert_true(tok_breaker_probe(&breaker, NOW + 120 * SECOND));
+    assert_false(tok_breaker_probe(&breaker, NOW + 120 * SECOND + 1));
+    assert_true(tok_breaker_probe(&breaker, NOW + 240 * SECOND));
 }
 
 TEST(where_nobody_has_asked_yet_the_first_probe_comes_at_once)
@@ -114,6 +126,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_new_one_is_closed),
         cmocka_unit_test(after_a_failure_the_first_probe_comes_in_a_second_and_is_one_callers),
+        cmocka_unit_test(a_probe_that_never_comes_back_is_followed_by_another_after_two_minutes),
         cmocka_unit_test(where_nobody_has_asked_yet_the_first_probe_comes_at_once),
         cmocka_unit_test(pauses_double_up_to_half_a_minute),
         cmocka_unit_test(a_success_closes_it_and_the_next_failure_starts_over),
