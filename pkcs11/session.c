@@ -205,7 +205,7 @@ static uint64_t limit_ends_us(struct tok_pool *pool)
 /* Requires the token's lock. Waits in order of arrival until there is something to do; TURN_WAIT after the deadline. */
 static enum turn pool_wait(struct tok_token *token, const struct tok_lease *lease, unsigned max_sessions)
 {
-    struct tok_waiter self = { NULL };
+    struct tok_waiter self = { .next = NULL };
     enum turn turn = TURN_WAIT;
 
     lock_signal_init(&self.turn);

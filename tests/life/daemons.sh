@@ -21,13 +21,13 @@ daemon_start() {
     rm -f daemon.out
     case $kind in
     p11-kit)
-        (exec env LD_PRELOAD= setsid p11-kit server -f -n "$work/p11.sock" --provider "$SOFTHSM_MODULE" \
+        (exec env LD_PRELOAD= OPENSSL_CONF=/dev/null setsid p11-kit server -f -n "$work/p11.sock" --provider "$SOFTHSM_MODULE" \
             "pkcs11:token=test") >daemon.out 2>&1 &
         daemon=$!
         wait_until grep -q P11_KIT_SERVER_PID daemon.out
         ;;
     pkcs11-proxy)
-        (exec env LD_PRELOAD= PKCS11_DAEMON_SOCKET="tcp://127.0.0.1:$port" setsid pkcs11-daemon "$SOFTHSM_MODULE" -) \
+        (exec env LD_PRELOAD= OPENSSL_CONF=/dev/null PKCS11_DAEMON_SOCKET="tcp://127.0.0.1:$port" setsid pkcs11-daemon "$SOFTHSM_MODULE" -) \
             >daemon.out 2>&1 &
         daemon=$!
         wait_until listening "$port"
