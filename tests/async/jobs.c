@@ -1,9 +1,10 @@
-/* Handshakes whose signatures are made while the thread does other things.    jobs FOLDER
+/* Handshakes whose signatures are made while the thread does other things.    jobs FOLDER [exit|free|hang|waits|one]
  *
  * The folder is that of tests/tls/setup.sh; SIGNET_TEST_COUNTS names the file of the module's counters, by which calls
  * are delayed and hang. The deadline is 1 s. */
 #include <openssl/async.h>
 #include <openssl/evp.h>
+#include <openssl/pem.h>
 #include <p11-kit/pkcs11.h>
 #include <stdlib.h>
 #include <string.h>
@@ -143,6 +144,7 @@ static void callbacks(void)
 struct job {
     EVP_PKEY *key;
     bool blocked;
+    OSSL_LIB_CTX *libctx;
 };
 
 static int sign_in_job(void *vjob)
@@ -156,7 +158,7 @@ static int sign_in_job(void *vjob)
     if (job->blocked) {
         ASYNC_block_pause();
     }
-    good = context != NULL && EVP_DigestSignInit_ex(context, NULL, "SHA256", NULL, NULL, job->key, NULL) == 1 &&
+    good = context != NULL && EVP_DigestSignInit_ex(context, NULL, "SHA256", job->libctx, NULL, job->key, NULL) == 1 &&
            EVP_DigestSign(context, sig, &len, (const unsigned char *)"text", 4) == 1;
     if (job->blocked) {
         ASYNC_unblock_pause();
@@ -174,7 +176,7 @@ static int job_start(struct job *what, ASYNC_JOB **job, ASYNC_WAIT_CTX *context,
 static void blocked_jobs(void)
 {
     char path[256];
-    struct job what = { NULL, true };
+    struct job what = { NULL, true, NULL };
     ASYNC_WAIT_CTX *context = ASYNC_WAIT_CTX_new();
     ASYNC_JOB *job = NULL;
     int good = 0;
@@ -315,17 +317,103 @@ static void forks(void)
     SSL_CTX_free(server);
 }
 
+static void never_pauses(void)
+{
+    SSL_CTX *server = server_of("ec", TLS1_3_VERSION, true);
+    struct flight_report report;
+
+    obey("delay=2000");
+    ok(flight_run(&report, server, client_of_all, 8, 20) && report.done == 20, "handshakes in jobs end well");
+    ok(report.pauses == 0, "no job pauses (%u)", report.pauses);
+    calm();
+    SSL_CTX_free(server);
+}
+
+static void one_worker(void)
+{
+    SSL_CTX *server = server_of("ec", TLS1_3_VERSION, true);
+    struct flight_report report;
+    bool good;
+
+    counts_forget(counts);
+    obey("delay=2000");
+    good = flight_run(&report, server, client_of_all, 16, 60);
+    ok(good && report.done == 60 && report.pauses >= 60, "60 handshakes pause and end well");
+    ok(report.threads <= 3, "by one worker, and one thread that looks at the time (%u threads)", report.threads);
+    ok(counts->calls[COUNT_OpenSession] - counts->calls[COUNT_CloseSession] == 1, "on one session (%u)",
+       counts->calls[COUNT_OpenSession] - counts->calls[COUNT_CloseSession]);
+    calm();
+    SSL_CTX_free(server);
+}
+
+/* A job of another library context, of which nothing is left when the token answers. */
+static bool free_all(void)
+{
+    OSSL_LIB_CTX *other = OSSL_LIB_CTX_new();
+    ASYNC_WAIT_CTX *context = ASYNC_WAIT_CTX_new();
+    ASYNC_JOB *job = NULL;
+    struct job what = { NULL, false, NULL };
+    char path[256];
+    int good = 0;
+    BIO *file;
+
+    snprintf(path, sizeof(path), "%s/ec.key", folder);
+    file = BIO_new_file(path, "r");
+    if (file == NULL || OSSL_LIB_CTX_load_config(other, getenv("OPENSSL_CONF")) != 1) {
+        return false;
+    }
+    what.libctx = other;
+    what.key = PEM_read_bio_PrivateKey_ex(file, NULL, NULL, NULL, other, NULL);
+    BIO_free(file);
+    if (what.key == NULL || job_start(&what, &job, context, &good) != ASYNC_PAUSE) {
+        return false;
+    }
+    usleep(20000);
+    ASYNC_WAIT_CTX_free(context);
+    EVP_PKEY_free(what.key);
+    OSSL_LIB_CTX_free(other);
+    return true;
+}
+
+/* Ends the process while a signature is under way. */
+static int end(const char *how)
+{
+    SSL_CTX *server = server_of("ec", TLS1_3_VERSION, true);
+    struct flight_pair pair;
+
+    obey(strcmp(how, "hang") == 0 ? "Sign:hang=forever" : "Sign:delay=100000");
+    if (strcmp(how, "free") == 0) {
+        exit(free_all() ? 3 : 1);
+    }
+    if (!flight_begin(&pair, server, client_of_all) || flight_step(&pair) != FLIGHT_PAUSED) {
+        return 1;
+    }
+    usleep(20000);
+    exit(3);
+}
+
 int main(int argc, char **argv)
 {
     char root[256];
 
-    counts = argc == 2 ? counts_map(getenv("SIGNET_TEST_COUNTS")) : NULL;
+    counts = argc == 2 || argc == 3 ? counts_map(getenv("SIGNET_TEST_COUNTS")) : NULL;
     if (counts == NULL) {
         return 2;
     }
     folder = argv[1];
     snprintf(root, sizeof(root), "%s/root.pem", folder);
     client_of_all = context_with(NULL, NULL, root, 0);
+    if (argc == 3 && strcmp(argv[2], "waits") == 0) {
+        never_pauses();
+        return tap_done();
+    }
+    if (argc == 3 && strcmp(argv[2], "one") == 0) {
+        one_worker();
+        return tap_done();
+    }
+    if (argc == 3) {
+        return end(argv[2]);
+    }
     if (!ok(client_of_all != NULL && ASYNC_is_capable(), "there are jobs")) {
         return tap_done();
     }

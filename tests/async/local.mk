@@ -8,6 +8,11 @@ tests_async_jobs_SOURCES = tests/async/jobs.c $(async_common) tests/lib/tap.h $(
 tests_async_jobs_CFLAGS = $(async_cflags)
 tests_async_jobs_LDADD = $(async_ldadd)
 
+check_PROGRAMS += tests/async/kills
+tests_async_kills_SOURCES = tests/async/kills.c $(async_common) tests/lib/tap.h $(control)
+tests_async_kills_CFLAGS = $(async_cflags)
+tests_async_kills_LDADD = $(async_ldadd)
+
 check_PROGRAMS += tests/async/bench
 tests_async_bench_SOURCES = tests/async/bench.c $(async_common) $(control)
 tests_async_bench_CFLAGS = $(async_cflags)
@@ -17,6 +22,6 @@ bench-async: all tests/async/bench
 	$(AM_TESTS_ENVIRONMENT) $(SHELL) $(top_srcdir)/tests/async/bench.sh
 .PHONY: bench-async
 
-async_tests = tests/async/jobs.sh
+async_tests = tests/async/jobs.sh tests/async/kills.sh
 TESTS += $(async_tests)
 EXTRA_DIST += $(async_tests) tests/async/bench.sh
