@@ -2,7 +2,6 @@
 
 #include <stdlib.h>
 #include <string.h>
-#include <sys/eventfd.h>
 
 #include "base/lock.h"
 #include "base/secret.h"
@@ -77,7 +76,6 @@ struct tok_result tok_request_new(struct tok_request **out_request, enum tok_wor
     }
     memset(request, 0, sizeof(*request));
     request->size = size;
-    request->fd = -1;
     request->owners = 1;
     request->work = work;
     request->key = tok_key_ref(key);
@@ -101,8 +99,9 @@ void request_free(struct tok_request *request)
     free(request);
 }
 
-void tok_request_on_done(struct tok_request *request, void (*wake)(void *arg), void *arg)
+void tok_request_on_done(struct tok_request *request, struct tok_bell *bell, void (*wake)(void *arg), void *arg)
 {
+    request->bell = bell;
     request->wake = wake;
     request->wake_arg = arg;
 }

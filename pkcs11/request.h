@@ -30,7 +30,8 @@ struct tok_request {
     size_t in_len;
     uint8_t *out;
     size_t room;
-    size_t size; /* of all of it */
+    size_t size;           /* of all of it */
+    struct tok_bell *bell; /* the maker's; NULL: none */
     void (*wake)(void *arg);
     void *wake_arg;
 
@@ -50,7 +51,6 @@ struct tok_request {
     bool at_work;            /* a worker has it */
     bool waking;             /* `wake` is running */
     bool gone;               /* this is a copy of it, in the child of a fork */
-    int fd;                  /* the maker's eventfd; -1: none */
     tok_inside *inside;      /* where its worker is */
     const char *inside_name; /* where it was when the request was given up */
     uint64_t submitted_us;

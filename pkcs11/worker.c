@@ -33,11 +33,17 @@ struct lane {
     unsigned sessions; /* the token's; 0: not known */
 };
 
+struct tok_bell {
+    int fd; /* -1: this is a child's copy, closed */
+    struct tok_bell *next, **prev;
+};
+
+/* The lock guards all of this, and what request.h says; its own condition is for whoever waits for an end. */
 static struct {
-    struct lock
-        lock; /* guards all of this, and what request.h says; its own condition is for whoever waits for an end */
+    struct lock lock;
     struct lock_signal watch;
     struct tok_request *requests; /* all there are */
+    struct tok_bell *bells;       /* likewise */
     struct lane *lanes;           /* the next one to be served first */
     struct worker *idle;          /* who was busy last is first */
     unsigned num_queued;
@@ -117,13 +123,13 @@ static void house_anew(void)
     lock_init(&house.lock);
     lock_signal_init(&house.watch);
     for (struct tok_request *request = house.requests; request != NULL; request = request->next) {
-        if (request->fd >= 0) {
-            (void)close(request->fd);
-            request->fd = -1;
-        }
         request->gone = request->state != REQUEST_NEW;
         request->owners = 1; /* the maker; where he left, it is forgotten */
         request->at_work = false;
+    }
+    for (struct tok_bell *bell = house.bells; bell != NULL; bell = bell->next) {
+        (void)close(bell->fd);
+        bell->fd = -1;
     }
     for (struct lane *lane = house.lanes; lane != NULL; lane = lane->next) {
         lane->first = NULL;
@@ -152,6 +158,58 @@ static void house_ready(void)
     pthread_once(&once, house_begin);
 }
 
+/* --- bells -------------------------------------------------------------------------------------------------------- */
+
+struct tok_bell *tok_bell_new(void)
+{
+    struct tok_bell *bell = calloc(1, sizeof(*bell));
+
+    if (bell == NULL || (bell->fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC)) < 0) {
+        free(bell);
+        return NULL;
+    }
+    house_ready();
+    LOCKED(&house.lock);
+    bell->prev = &house.bells;
+    bell->next = house.bells;
+    if (bell->next != NULL) {
+        bell->next->prev = &bell->next;
+    }
+    house.bells = bell;
+    return bell;
+}
+
+int tok_bell_fd(struct tok_bell *bell)
+{
+    LOCKED(&house.lock);
+    return bell->fd;
+}
+
+void tok_bell_quiet(struct tok_bell *bell)
+{
+    int fd = tok_bell_fd(bell);
+    uint64_t count;
+
+    if (fd >= 0 && read(fd, &count, sizeof(count)) < 0) {
+        return; /* it had not rung */
+    }
+}
+
+void tok_bell_free(struct tok_bell *bell)
+{
+    {
+        LOCKED(&house.lock);
+        *bell->prev = bell->next;
+        if (bell->next != NULL) {
+            bell->next->prev = bell->prev;
+        }
+    }
+    if (bell->fd >= 0) {
+        (void)close(bell->fd);
+    }
+    free(bell);
+}
+
 /* --- done --------------------------------------------------------------------------------------------------------- */
 
 /* Requires the lock, and gives it away for the time of the function. Its maker waits with leaving meanwhile, since the
@@ -177,7 +235,8 @@ static void done_tell(struct tok_request *request)
     if (request->left) {
         return;
     }
-    if (request->fd >= 0 && write(request->fd, &one, sizeof(one)) != (ssize_t)sizeof(one)) {
+    if (request->bell != NULL && request->bell->fd >= 0 &&
+        write(request->bell->fd, &one, sizeof(one)) != (ssize_t)sizeof(one)) {
         trace(TRACE_KEY, "key: a job could not be woken"); /* an eventfd's counter is never full here */
     }
     something_changed();
@@ -512,15 +571,6 @@ struct tok_result tok_request_submit(struct tok_request *request)
     return tok_good();
 }
 
-int tok_request_fd(struct tok_request *request)
-{
-    LOCKED(&house.lock);
-    if (request->fd < 0) {
-        request->fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
-    }
-    return request->fd;
-}
-
 bool tok_request_done(struct tok_request *request)
 {
     LOCKED(&house.lock);
@@ -556,10 +606,6 @@ void tok_request_leave(struct tok_request *request)
         }
     }
     request->left = true;
-    if (request->fd >= 0) {
-        (void)close(request->fd);
-        request->fd = -1;
-    }
     if (request->state == REQUEST_QUEUED && !request->gone) {
         done_undone(request, REQUEST_LEFT);
     }

@@ -20,6 +20,15 @@
 #include "pkcs11/key.h"
 
 struct tok_request;
+struct tok_bell;
+
+/* A bell is a descriptor (an eventfd) that is readable once a request that has it is done. NULL if the process has none
+ * to spare. Its fd is -1 in the child of a fork, where it was closed. tok_bell_quiet makes it unreadable. It must
+ * outlast its maker's part in the request. */
+struct tok_bell *tok_bell_new(void);
+int tok_bell_fd(struct tok_bell *bell);
+void tok_bell_quiet(struct tok_bell *bell);
+void tok_bell_free(struct tok_bell *bell);
 
 enum tok_work {
     TOK_WORK_SIGN,
@@ -31,12 +40,9 @@ enum tok_work {
  * is for the result. */
 TOK_RESULT tok_request_new(struct tok_request **out_request, enum tok_work work, struct tok_key *key,
                            const CK_MECHANISM *mechanism, const uint8_t *in, size_t in_len, size_t room);
-/* tok_request_fd makes the descriptor, readable once the request is done, and closed with its maker's part in it. -1 if
- * the process has none to spare. */
-int tok_request_fd(struct tok_request *request);
-/* tok_request_on_done: a worker calls `wake(arg)` once it is done, but not after tok_request_leave. Set it before the
- * request is submitted. */
-void tok_request_on_done(struct tok_request *request, void (*wake)(void *arg), void *arg);
+/* tok_request_on_done: once it is done the bell rings, and a worker calls `wake(arg)`, unless they are NULL; but not
+ * after tok_request_leave. Before the request is submitted. */
+void tok_request_on_done(struct tok_request *request, struct tok_bell *bell, void (*wake)(void *arg), void *arg);
 
 /* tok_request_submit hands it to the workers. A failure (no thread can be had, the process is exiting) leaves it
  * undone. */

@@ -19,10 +19,12 @@ struct operation {
     uint64_t *out_unproved;
 };
 
-/* A job that waits. Not on its stack: it belongs to the wait context then, whose end tells that the job is abandoned.
- */
+/* What a wait context has of us, from the first job that paused with it to its own end: applications (HAProxy) keep the
+ * descriptor in tables of theirs for so long. Not on a job's stack: the end of the wait context tells that a job is
+ * abandoned. */
 struct waiting {
-    struct tok_request *request;
+    struct tok_bell *bell;
+    struct tok_request *request; /* of the job that waits; NULL: none does */
     struct prov_job job;
     ASYNC_callback_fn callback;
     void *callback_arg;
@@ -66,72 +68,116 @@ static void callback_call(void *vwaiting)
     (void)waiting->callback(waiting->callback_arg);
 }
 
-/* The connection was freed, and its job with it, as far as OpenSSL frees that. */
-static void job_abandoned(ASYNC_WAIT_CTX *context, const void *key, OSSL_ASYNC_FD fd, void *vwaiting)
+static void waiting_free(struct waiting *waiting)
+{
+    if (waiting != NULL && waiting->bell != NULL) {
+        tok_bell_free(waiting->bell);
+    }
+    free(waiting);
+}
+
+/* The connection was freed, and if a job waits, that will never go on: it is freed as far as OpenSSL does that. */
+static void context_ends(ASYNC_WAIT_CTX *context, const void *key, OSSL_ASYNC_FD fd, void *vwaiting)
 {
     struct waiting *waiting = vwaiting;
 
     (void)context;
     (void)key;
     (void)fd;
-    trace(TRACE_KEY, "key: a job was abandoned");
-    tok_request_leave(waiting->request);
-    if (waiting->job.abandoned != NULL) {
-        waiting->job.abandoned(waiting->job.arg);
+    if (waiting->request != NULL) {
+        trace(TRACE_KEY, "key: a job was abandoned");
+        tok_request_leave(waiting->request);
+        if (waiting->job.abandoned != NULL) {
+            waiting->job.abandoned(waiting->job.arg);
+        }
     }
-    free(waiting);
+    waiting_free(waiting);
 }
 
-/* Registered with the wait context: the descriptor, which is there beside a callback, too, since its end is the only
- * sign of the job's. False if it can't be. */
-static bool wait_begin(struct waiting **out_waiting, ASYNC_WAIT_CTX *context, struct tok_request *request,
-                       const struct operation *op)
+/* What the wait context has of an earlier job, unless a fork has closed it since. */
+static struct waiting *waiting_of(ASYNC_WAIT_CTX *context)
+{
+    void *vwaiting = NULL;
+    OSSL_ASYNC_FD fd;
+
+    if (ASYNC_WAIT_CTX_get_fd(context, &wait_key, &fd, &vwaiting) != 1) {
+        return NULL;
+    }
+    if (tok_bell_fd(((struct waiting *)vwaiting)->bell) < 0) {
+        (void)ASYNC_WAIT_CTX_clear_fd(context, &wait_key);
+        waiting_free(vwaiting);
+        return NULL;
+    }
+    return vwaiting;
+}
+
+static struct waiting *waiting_new(ASYNC_WAIT_CTX *context)
 {
     struct waiting *waiting = calloc(1, sizeof(*waiting));
-    int fd = tok_request_fd(request);
 
-    if (waiting == NULL || context == NULL || fd < 0) {
-        free(waiting);
-        return false;
+    if (waiting == NULL || (waiting->bell = tok_bell_new()) == NULL ||
+        ASYNC_WAIT_CTX_set_wait_fd(context, &wait_key, tok_bell_fd(waiting->bell), waiting, context_ends) != 1) {
+        waiting_free(waiting);
+        return NULL;
     }
-    waiting->request = request;
-    if (op->job != NULL) {
-        waiting->job = *op->job;
-    }
-    if (ASYNC_WAIT_CTX_set_wait_fd(context, &wait_key, fd, waiting, job_abandoned) != 1) {
-        free(waiting);
-        return false;
-    }
-    if (ASYNC_WAIT_CTX_get_callback(context, &waiting->callback, &waiting->callback_arg) == 1 &&
-        waiting->callback != NULL) {
-        tok_request_on_done(request, callback_call, waiting);
-    }
-    *out_waiting = waiting;
-    return true;
-}
-
-static void wait_end(struct waiting *waiting, ASYNC_WAIT_CTX *context)
-{
-    if (waiting != NULL) {
-        (void)ASYNC_WAIT_CTX_clear_fd(context, &wait_key);
-    }
+    return waiting;
 }
 
 /* ASYNC_pause_job also returns at once, as if it had paused, where the application has blocked that. A job that goes
- * on after a pause has a wait context in which nothing is new; ours is, until then. */
-static bool has_paused(ASYNC_WAIT_CTX *context)
+ * on after a pause has a wait context in which nothing is new; a descriptor of ours is, until then. */
+static bool is_new(ASYNC_WAIT_CTX *context)
 {
     size_t num_new = 0;
     size_t num_gone = 0;
 
-    return ASYNC_WAIT_CTX_get_changed_fds(context, NULL, &num_new, NULL, &num_gone) == 1 && num_new == 0;
+    return ASYNC_WAIT_CTX_get_changed_fds(context, NULL, &num_new, NULL, &num_gone) == 1 && num_new > 0;
 }
 
-/* Applications may go on with a job that was not woken. */
+/* The descriptor is there beside a callback, too, since its end is the only sign of the job's. NULL if none can be. */
+static struct waiting *wait_begin(ASYNC_WAIT_CTX *context, struct tok_request *request, const struct operation *op)
+{
+    struct waiting *waiting = waiting_of(context);
+
+    if (waiting == NULL) {
+        waiting = waiting_new(context);
+    }
+    if (waiting == NULL) {
+        return NULL;
+    }
+    waiting->request = request;
+    waiting->job = op->job != NULL ? *op->job : (struct prov_job){ NULL, NULL };
+    if (ASYNC_WAIT_CTX_get_callback(context, &waiting->callback, &waiting->callback_arg) != 1) {
+        waiting->callback = NULL;
+    }
+    tok_request_on_done(request, waiting->bell, waiting->callback != NULL ? callback_call : NULL, waiting);
+    return waiting;
+}
+
+/* The request has been left. A descriptor that the application has never seen is not kept. */
+static void wait_end(struct waiting *waiting, ASYNC_WAIT_CTX *context)
+{
+    if (waiting == NULL) {
+        return;
+    }
+    waiting->request = NULL;
+    if (is_new(context)) {
+        (void)ASYNC_WAIT_CTX_clear_fd(context, &wait_key);
+        waiting_free(waiting);
+    } else {
+        tok_bell_quiet(waiting->bell);
+    }
+}
+
+/* Applications may go on with a job that was not woken: it pauses again. With a descriptor that is not new there is no
+ * telling whether it did, but for how often; then its thread waits. */
+#define MOST_PAUSES 10000
+
 static void wait_paused(struct tok_request *request, ASYNC_WAIT_CTX *context)
 {
+    unsigned pauses = 0;
+
     while (!tok_request_done(request)) {
-        if (ASYNC_pause_job() != 1 || !has_paused(context)) {
+        if (ASYNC_pause_job() != 1 || is_new(context) || ++pauses > MOST_PAUSES) {
             tok_request_wait(request);
         }
     }
@@ -143,29 +189,26 @@ static struct tok_result in_job(const struct operation *op, ASYNC_JOB *job)
     struct waiting *waiting = NULL;
     struct tok_request *request = NULL;
     struct tok_result result;
+    bool submitted;
 
     TOK_TRY(tok_request_new(&request, op->work, op->key->token, op->mechanism, op->in, op->in_len,
                             op->in_out_len != NULL ? *op->in_out_len : 0));
-    if (op->key->prov->async && !wait_begin(&waiting, context, request, op)) {
+    if (op->key->prov->async && context != NULL && (waiting = wait_begin(context, request, op)) == NULL) {
         trace(TRACE_KEY, "key: a job can't pause, and its thread waits: there is no descriptor to be had");
     }
     result = tok_request_submit(request);
-    if (!tok_ok(&result)) {
-        wait_end(waiting, context);
-        tok_request_leave(request);
-        free(waiting);
-        return result.code == TOK_CODE_EXITING ? result : plain(op);
-    }
-    if (waiting != NULL) {
+    submitted = tok_ok(&result);
+    if (submitted && waiting != NULL) {
         wait_paused(request, context);
-    } else {
+    } else if (submitted) {
         tok_request_wait(request);
     }
-    wait_end(waiting, context);
-    result = tok_request_result(request, op->out, op->in_out_len, op->out_unproved);
+    if (submitted) {
+        result = tok_request_result(request, op->out, op->in_out_len, op->out_unproved);
+    }
     tok_request_leave(request); /* which waits for the callback to return, whose argument is `waiting` */
-    free(waiting);
-    return result;
+    wait_end(waiting, context);
+    return submitted || result.code == TOK_CODE_EXITING ? result : plain(op);
 }
 
 static struct tok_result run(const struct operation *op)

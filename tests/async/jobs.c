@@ -288,7 +288,7 @@ static void forks(void)
     int status = -1;
     pid_t child;
 
-    obey("Sign:delay=200000");
+    obey("Sign:delay=50000");
     if (!flight_begin(&pair, server, client_of_all) ||
         !ok(flight_step(&pair) == FLIGHT_PAUSED, "a handshake pauses before a fork")) {
         return;
@@ -306,7 +306,11 @@ static void forks(void)
             _exit(2);
         }
         ERR_clear_error();
-        _exit(flight_begin(&other, server, client_of_all) && runs(&other) ? 0 : 3);
+        if (flight_begin(&other, server, client_of_all) && runs(&other)) {
+            _exit(0);
+        }
+        ERR_print_errors_fp(stderr);
+        _exit(3);
     }
     (void)waitpid(child, &status, 0);
     ok(WIFEXITED(status) && WEXITSTATUS(status) == 0,

@@ -22,6 +22,6 @@ bench-async: all tests/async/bench
 	$(AM_TESTS_ENVIRONMENT) $(SHELL) $(top_srcdir)/tests/async/bench.sh
 .PHONY: bench-async
 
-async_tests = tests/async/jobs.sh tests/async/kills.sh tests/async/programs.sh
+async_tests = tests/async/jobs.sh tests/async/kills.sh tests/async/programs.sh tests/async/haproxy.sh
 TESTS += $(async_tests)
 EXTRA_DIST += $(async_tests) tests/async/bench.sh

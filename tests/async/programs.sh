@@ -73,11 +73,11 @@ fds() {
     ls "/proc/$server/fd" | wc -l
 }
 before=$(fds)
-"$faults" "$SIGNET_TEST_COUNTS" Sign:delay=100000
+"$faults" "$SIGNET_TEST_COUNTS" Sign:delay=1000000
 for round in 1 2 3; do
     client --load 40 --quiet >/dev/null 2>&1 &
     pid=$!
-    sleep 0.3
+    sleep 0.5
     kill -9 "$pid"
     wait "$pid" 2>/dev/null
 done
