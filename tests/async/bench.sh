@@ -1,6 +1,6 @@
 #!/bin/sh
 # The benchmark of docs/performance.md: handshakes a second in one thread. SECONDS_EACH, TYPES, DELAYS and FLIGHTS may
-# be set. What it prints is for tests/async/plot.py, too.
+# be set. What it prints is for tests/async/plot.awk, too.
 . "$(dirname "$0")/../lib/setup.sh"
 . "$(dirname "$0")/../tls/setup.sh"
 setup_tls
