@@ -1,8 +1,6 @@
 #include "pkcs11/worker.h"
 
 #include <stdlib.h>
-#include <sys/eventfd.h>
-#include <unistd.h>
 
 #include "base/fork.h"
 #include "base/lock.h"
@@ -33,17 +31,11 @@ struct lane {
     unsigned sessions; /* the token's; 0: not known */
 };
 
-struct tok_bell {
-    int fd; /* -1: this is a child's copy, closed */
-    struct tok_bell *next, **prev;
-};
-
 /* The lock guards all of this, and what request.h says; its own condition is for whoever waits for an end. */
 static struct {
     struct lock lock;
     struct lock_signal watch;
     struct tok_request *requests; /* all there are */
-    struct tok_bell *bells;       /* likewise */
     struct lane *lanes;           /* the next one to be served first */
     struct worker *idle;          /* who was busy last is first */
     unsigned num_queued;
@@ -116,8 +108,7 @@ static void house_parent(void)
     lock_give(&house.lock);
 }
 
-/* What the child has are copies of requests that are its parent's, and descriptors that the parent's workers write to.
- */
+/* What the child has are copies of requests that are its parent's. */
 static void house_anew(void)
 {
     lock_init(&house.lock);
@@ -126,10 +117,6 @@ static void house_anew(void)
         request->gone = request->state != REQUEST_NEW;
         request->owners = 1; /* the maker; where he left, it is forgotten */
         request->at_work = false;
-    }
-    for (struct tok_bell *bell = house.bells; bell != NULL; bell = bell->next) {
-        (void)close(bell->fd);
-        bell->fd = -1;
     }
     for (struct lane *lane = house.lanes; lane != NULL; lane = lane->next) {
         lane->first = NULL;
@@ -158,58 +145,6 @@ static void house_ready(void)
     pthread_once(&once, house_begin);
 }
 
-/* --- bells -------------------------------------------------------------------------------------------------------- */
-
-struct tok_bell *tok_bell_new(void)
-{
-    struct tok_bell *bell = calloc(1, sizeof(*bell));
-
-    if (bell == NULL || (bell->fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC)) < 0) {
-        free(bell);
-        return NULL;
-    }
-    house_ready();
-    LOCKED(&house.lock);
-    bell->prev = &house.bells;
-    bell->next = house.bells;
-    if (bell->next != NULL) {
-        bell->next->prev = &bell->next;
-    }
-    house.bells = bell;
-    return bell;
-}
-
-int tok_bell_fd(struct tok_bell *bell)
-{
-    LOCKED(&house.lock);
-    return bell->fd;
-}
-
-void tok_bell_quiet(struct tok_bell *bell)
-{
-    int fd = tok_bell_fd(bell);
-    uint64_t count;
-
-    if (fd >= 0 && read(fd, &count, sizeof(count)) < 0) {
-        return; /* it had not rung */
-    }
-}
-
-void tok_bell_free(struct tok_bell *bell)
-{
-    {
-        LOCKED(&house.lock);
-        *bell->prev = bell->next;
-        if (bell->next != NULL) {
-            bell->next->prev = bell->prev;
-        }
-    }
-    if (bell->fd >= 0) {
-        (void)close(bell->fd);
-    }
-    free(bell);
-}
-
 /* --- done --------------------------------------------------------------------------------------------------------- */
 
 /* Requires the lock, and gives it away for the time of the function. Its maker waits with leaving meanwhile, since the
@@ -229,15 +164,12 @@ static void done_call(struct tok_request *request)
 /* Requires the lock. */
 static void done_tell(struct tok_request *request)
 {
-    const uint64_t one = 1;
-
     request->state = REQUEST_DONE;
     if (request->left) {
         return;
     }
-    if (request->bell != NULL && request->bell->fd >= 0 &&
-        write(request->bell->fd, &one, sizeof(one)) != (ssize_t)sizeof(one)) {
-        trace(TRACE_KEY, "key: a job could not be woken"); /* an eventfd's counter is never full here */
+    if (request->bell != NULL) {
+        tok_bell_ring(request->bell);
     }
     something_changed();
     if (request->wake != NULL) {
@@ -621,15 +553,6 @@ void tok_request_end(struct tok_request **request)
 
 /* --- ends --------------------------------------------------------------------------------------------------------- */
 
-/* Requires the lock. */
-static void all_wake(void)
-{
-    for (struct worker *worker = house.idle; worker != NULL; worker = worker->next_idle) {
-        lock_signal_send(&worker->given);
-    }
-    lock_signal_send(&house.watch);
-}
-
 /* Exit has begun: a call that is inside a module has a while to end, before the module's own exit handlers run. */
 static void house_stop(void)
 {
@@ -637,7 +560,10 @@ static void house_stop(void)
 
     LOCKED(&house.lock);
     house.stopping = true;
-    all_wake();
+    for (struct worker *worker = house.idle; worker != NULL; worker = worker->next_idle) {
+        lock_signal_send(&worker->given);
+    }
+    lock_signal_send(&house.watch);
     while ((house.num_busy > 0 || house.num_workers > 0 || house.watching) && wait_for_change(until)) {
     }
 }
@@ -672,11 +598,4 @@ bool tok_workers_leave(const struct tok_settings *settings)
         }
     }
     return true;
-}
-
-unsigned tok_workers_count(void)
-{
-    house_ready();
-    LOCKED(&house.lock);
-    return house.num_workers;
 }

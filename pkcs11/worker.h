@@ -17,18 +17,10 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "pkcs11/bell.h"
 #include "pkcs11/key.h"
 
 struct tok_request;
-struct tok_bell;
-
-/* A bell is a descriptor (an eventfd) that is readable once a request that has it is done. NULL if the process has none
- * to spare. Its fd is -1 in the child of a fork, where it was closed. tok_bell_quiet makes it unreadable. It must
- * outlast its maker's part in the request. */
-struct tok_bell *tok_bell_new(void);
-int tok_bell_fd(struct tok_bell *bell);
-void tok_bell_quiet(struct tok_bell *bell);
-void tok_bell_free(struct tok_bell *bell);
 
 enum tok_work {
     TOK_WORK_SIGN,
@@ -61,7 +53,5 @@ void tok_request_end(struct tok_request **request);
 /* tok_workers_leave: requests under these settings are not carried out any more; waits a while for those that are under
  * way. False if a worker is still inside a module: the settings must stay. */
 bool tok_workers_leave(const struct tok_settings *settings);
-/* tok_workers_count is how many there are, without those that are written off. */
-unsigned tok_workers_count(void);
 
 #endif

@@ -70,7 +70,7 @@ static void callback_call(void *vwaiting)
 
 static void waiting_free(struct waiting *waiting)
 {
-    if (waiting != NULL && waiting->bell != NULL) {
+    if (waiting != NULL) {
         tok_bell_free(waiting->bell);
     }
     free(waiting);
