@@ -214,7 +214,7 @@ static enum step stage_last_words(struct loop *loop, struct connection *connecti
 {
     char waste[4096];
     int fd = SSL_get_fd(connection->ssl);
-    ssize_t got;
+    ssize_t got = 0;
 
     while (connection->waste < MOST_WASTE && (got = read(fd, waste, sizeof(waste))) > 0) {
         connection->waste += (size_t)got;
