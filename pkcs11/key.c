@@ -540,12 +540,6 @@ struct tok_result tok_key_sign_until(struct tok_key *key, const CK_MECHANISM *me
     return tok_good();
 }
 
-struct tok_result tok_key_sign(struct tok_key *key, const CK_MECHANISM *mechanism, const uint8_t *in, size_t in_len,
-                               uint8_t *out, size_t *in_out_len, uint64_t *out_unproved)
-{
-    return tok_key_sign_until(key, mechanism, in, in_len, out, in_out_len, out_unproved, 0);
-}
-
 struct tok_result tok_key_decrypt_until(struct tok_key *key, const CK_MECHANISM *mechanism, const uint8_t *in,
                                         size_t in_len, uint8_t *out, size_t *in_out_len, uint64_t deadline_us)
 {
@@ -566,12 +560,6 @@ struct tok_result tok_key_decrypt_until(struct tok_key *key, const CK_MECHANISM 
     TOK_TRY(key_run(&op, key, NULL, "decrypting with"));
     *in_out_len = op.out_len;
     return tok_good();
-}
-
-struct tok_result tok_key_decrypt(struct tok_key *key, const CK_MECHANISM *mechanism, const uint8_t *in, size_t in_len,
-                                  uint8_t *out, size_t *in_out_len)
-{
-    return tok_key_decrypt_until(key, mechanism, in, in_len, out, in_out_len, 0);
 }
 
 const struct tok_settings *tok_key_settings(const struct tok_key *key)

@@ -108,7 +108,6 @@ static void house_parent(void)
     lock_give(&house.lock);
 }
 
-/* What the child has are copies of requests that are its parent's. */
 static void house_anew(void)
 {
     lock_init(&house.lock);

@@ -78,7 +78,6 @@ static void signature_reset(struct signature_ctx *ctx)
     ctx->digest = NULL;
 }
 
-/* Its ASYNC job is never gone on with: whoever should free the context does not come to do it. */
 static void signature_abandoned(void *vctx)
 {
     struct signature_ctx *ctx = vctx;
@@ -90,12 +89,9 @@ static void signature_abandoned(void *vctx)
 
 static void signature_freectx(void *vctx)
 {
-    struct signature_ctx *ctx = vctx;
-
-    if (ctx != NULL) {
-        signature_reset(ctx);
-        prov_key_unref(ctx->key);
-        free(ctx);
+    if (vctx != NULL) {
+        signature_abandoned(vctx);
+        free(vctx);
     }
 }
 

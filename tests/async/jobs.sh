@@ -15,7 +15,11 @@ ends() {
 ok "a process exits with its own status while a job's signature is under way" ends exit
 ok "also if it frees everything before" ends free
 "$build/tests/token/set-faults" "$SIGNET_TEST_COUNTS" calm
-ok "and while the token hangs" ends hang
+if [ "${SANITIZER:-none}" = tsan ]; then
+    echo "# not run here: ThreadSanitizer sees SoftHSM's exit handlers race with the call that hangs inside it"
+else
+    ok "and while the token hangs" ends hang
+fi
 "$build/tests/token/set-faults" "$SIGNET_TEST_COUNTS" calm
 conf "default signet" "pkcs11-module = $counter" "async = no"
 run_tap "async = no" "$build/tests/async/jobs" "$work" waits

@@ -164,6 +164,7 @@ TEST(a_call_that_hangs_is_given_up_at_the_deadline)
     request = request_of(key, bell);
     assert_true(rings(bell, 2000));
     assert_true(clock_us() - began < SECOND);
+    assert_true(tok_request_done(request));
     FAILS(take(request, ""), TOK_CODE_DEADLINE);
     SAYS("C_Sign");
     tok_request_leave(request);
@@ -183,8 +184,9 @@ TEST(a_token_that_hangs_does_not_keep_another_one_waiting)
         stuck[i] = request_of(key, NULL);
     }
     usleep(50000);
-    mock_fails(mock, MOCK_SignInit, CKR_KEY_FUNCTION_NOT_PERMITTED, 0,
-               1); /* the other token's: it does not come to hang */
+    pthread_mutex_lock(&mock->lock);
+    mock_fails(mock, MOCK_SignInit, CKR_KEY_FUNCTION_NOT_PERMITTED, 0, 1); /* the other token's does not come to hang */
+    pthread_mutex_unlock(&mock->lock);
     request = request_of(other_key, NULL);
     tok_request_wait(request);
     FAILS_CKR(take(request, ""), CKR_KEY_FUNCTION_NOT_PERMITTED);
@@ -275,6 +277,7 @@ TEST(in_the_child_of_a_fork_a_request_is_gone)
     inherited = request_of(key, inherited_bell);
     assert_int_equal(child_does(child_of_a_job, NULL), 0);
     assert_true(rings(inherited_bell, 4000));
+    assert_true(tok_request_done(inherited));
     OK(take(inherited, "www"));
     tok_request_leave(inherited);
     tok_bell_free(inherited_bell);
