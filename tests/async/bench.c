@@ -51,7 +51,7 @@ static SSL_CTX *server_of(const char *folder, const char *type, const struct way
 /* So many handshakes as fill the time, of which a first run tells how many these are. */
 static bool measure(struct flight_report *out, SSL_CTX *server, SSL_CTX *client, unsigned most, double seconds)
 {
-    unsigned first = most * 2 < 30 ? 30 : most * 2;
+    unsigned first = 20 + most;
     double wanted;
 
     if (!flight_run(out, server, client, most, first) || out->failed > 0) {

@@ -19,9 +19,9 @@ tests_async_bench_CFLAGS = $(async_cflags)
 tests_async_bench_LDADD = $(async_ldadd)
 
 bench-async: all tests/async/bench
-	$(AM_TESTS_ENVIRONMENT) $(SHELL) $(top_srcdir)/tests/async/bench.sh tests/async/plot.awk
+	$(AM_TESTS_ENVIRONMENT) $(SHELL) $(top_srcdir)/tests/async/bench.sh tests/async/plot.awk tests/async/table.awk
 .PHONY: bench-async
 
 async_tests = tests/async/jobs.sh tests/async/kills.sh tests/async/programs.sh tests/async/haproxy.sh
 TESTS += $(async_tests)
-EXTRA_DIST += $(async_tests) tests/async/bench.sh tests/async/plot.awk
+EXTRA_DIST += $(async_tests) tests/async/bench.sh tests/async/plot.awk tests/async/table.awk
