@@ -89,9 +89,20 @@ void fork_handlers(void (*prepare)(void), void (*parent)(void), void (*child)(vo
     pthread_atfork(prepare, parent, child);
 }
 
+static void (*_Atomic at_exit)(void);
+
 static void mark_exiting(void)
 {
-    atomic_store(&exiting, true);
+    void (*stop)(void) = atomic_load(&at_exit);
+
+    if (!atomic_exchange(&exiting, true) && stop != NULL) {
+        stop();
+    }
+}
+
+void process_at_exit(void (*stop)(void))
+{
+    atomic_store(&at_exit, stop);
 }
 
 bool process_exiting(void)

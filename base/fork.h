@@ -22,5 +22,8 @@ void fork_handlers(void (*prepare)(void), void (*parent)(void), void (*child)(vo
  * loaded, because exit handlers run in reverse order. */
 bool process_exiting(void);
 void process_watch_exit(void);
+/* process_at_exit: `stop` runs once exit has begun, before the exit handlers of a module that was watched for. One
+ * function in a process. */
+void process_at_exit(void (*stop)(void));
 
 #endif

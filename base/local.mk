@@ -7,6 +7,7 @@ libbase_la_SOURCES = \
     base/lock.h base/lock.c \
     base/complain.h base/complain.c \
     base/fork.h base/fork.c \
+    base/thread.h base/thread.c \
     base/siphash.h base/siphash.c \
     base/shared.h base/shared.c \
     base/trace.h base/trace.c

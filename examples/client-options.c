@@ -8,7 +8,7 @@
 static void usage(FILE *out)
 {
     fputs("usage: mtls-client [--key URI-OR-FILE --cert URI-OR-FILE] --ca ROOT.pem --name SERVER\n"
-          "                   [--connect HOST:PORT] [--message TEXT | --tunnel] [--repeat N [--resume]]\n"
+          "                   [--connect HOST:PORT] [--message TEXT | --tunnel] [--repeat N [--resume]] [--load N]\n"
           "                   [--tls 1.2|1.3|any] [--suites NAMES] [--crl FILE] [--alpn NAMES] [--json] [--quiet]\n"
           "\n"
           "  --key      our private key: a PEM file, or a URI such as pkcs11:token=...;object=...\n"
@@ -21,6 +21,8 @@ static void usage(FILE *out)
           "  --tunnel   sends what stdin gives, writes what comes to stdout, and tells the rest on stderr\n"
           "  --repeat   so many connections, one after the other\n"
           "  --resume   all but the first go on with a session, which costs no signature\n"
+          "  --load     so many connections at once, in one thread (times --repeat): tells how many a second, and how\n"
+          "             long they take\n"
           "  --tls      the version of TLS (any)\n"
           "  --suites   cipher suites of TLS 1.2, as OpenSSL calls them (AES128-SHA256 has no step 2)\n"
           "  --alpn     application protocols that we speak, comma-separated\n"
@@ -35,15 +37,15 @@ static bool wrong(const char *option, const char *value, const char *what)
     return false;
 }
 
-static bool repeat_read(struct options *options, const char *value)
+static bool count_read(unsigned *out, const char *option, const char *value, unsigned most)
 {
     char *end;
     unsigned long number = strtoul(value, &end, 10);
 
-    if (value[0] == '-' || *end != '\0' || number < 1 || number > 1000000000) {
-        return wrong("repeat", value, "is no number of connections");
+    if (value[0] == '-' || *end != '\0' || number < 1 || number > most) {
+        return wrong(option, value, "is no number of connections");
     }
-    options->repeat = (unsigned)number;
+    *out = (unsigned)number;
     return true;
 }
 
@@ -74,7 +76,9 @@ static bool option_read(struct options *options, int option, char *value)
         options->tunnel = true;
         return true;
     case 'x':
-        return repeat_read(options, value);
+        return count_read(&options->repeat, "repeat", value, 1000000000);
+    case 'o':
+        return count_read(&options->load, "load", value, 100000);
     case 'e':
         options->resume = true;
         return true;
@@ -102,29 +106,22 @@ static bool option_read(struct options *options, int option, char *value)
 static bool complete(const struct options *options)
 {
     return (options->identity.key == NULL) == (options->identity.chain == NULL) && options->demands.trust != NULL &&
-           options->name != NULL && !(options->tunnel && (options->message != NULL || options->repeat > 1));
+           options->name != NULL && !(options->tunnel && (options->message != NULL || options->repeat > 1)) &&
+           !(options->load > 0 && (options->tunnel || options->resume || options->repeat > 10000));
 }
 
 bool options_read(struct options *options, int argc, char **argv, int *out_status)
 {
     static const struct option known[] = {
-        { "key", required_argument, NULL, 'k' },
-        { "cert", required_argument, NULL, 'c' },
-        { "ca", required_argument, NULL, 'a' },
-        { "crl", required_argument, NULL, 'r' },
-        { "connect", required_argument, NULL, 'l' },
-        { "name", required_argument, NULL, 'n' },
-        { "message", required_argument, NULL, 'm' },
-        { "tunnel", no_argument, NULL, 'u' },
-        { "repeat", required_argument, NULL, 'x' },
-        { "resume", no_argument, NULL, 'e' },
-        { "tls", required_argument, NULL, 't' },
-        { "suites", required_argument, NULL, 'i' },
-        { "alpn", required_argument, NULL, 'p' },
-        { "json", no_argument, NULL, 'j' },
-        { "quiet", no_argument, NULL, 'q' },
-        { "help", no_argument, NULL, 'h' },
-        { NULL, 0, NULL, 0 },
+        { "key", required_argument, NULL, 'k' },     { "cert", required_argument, NULL, 'c' },
+        { "ca", required_argument, NULL, 'a' },      { "crl", required_argument, NULL, 'r' },
+        { "connect", required_argument, NULL, 'l' }, { "name", required_argument, NULL, 'n' },
+        { "message", required_argument, NULL, 'm' }, { "tunnel", no_argument, NULL, 'u' },
+        { "repeat", required_argument, NULL, 'x' },  { "load", required_argument, NULL, 'o' },
+        { "resume", no_argument, NULL, 'e' },        { "tls", required_argument, NULL, 't' },
+        { "suites", required_argument, NULL, 'i' },  { "alpn", required_argument, NULL, 'p' },
+        { "json", no_argument, NULL, 'j' },          { "quiet", no_argument, NULL, 'q' },
+        { "help", no_argument, NULL, 'h' },          { NULL, 0, NULL, 0 },
     };
     static char host[] = "127.0.0.1";
     static char port[] = "4433";

@@ -15,6 +15,7 @@ struct options {
     const char *message; /* to say; NULL: none */
     const char *suites;  /* of TLS 1.2; NULL: OpenSSL's own */
     unsigned repeat;
+    unsigned load;       /* so many at once; 0: one after the other */
     bool resume;         /* later connections go on with the session of the first */
     bool tunnel;         /* stdin and stdout in place of a message */
     unsigned char *alpn; /* what we speak (RFC 7301 §3.1); owned */

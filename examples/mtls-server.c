@@ -2,8 +2,9 @@
  *
  *     mtls-server --key URI-OR-FILE --cert URI-OR-FILE --ca ROOT.pem [--listen HOST:PORT] ...
  *
- * One thread for each connection. Each line that a client sends is answered; so is an HTTP request, by a page that
- * tells what was proved. SIGHUP loads keys and certificates again, SIGTERM ends it when the open connections are done.
+ * One thread for each connection, or with --async one for all (serve-async.c). Each line that a client sends is
+ * answered; so is an HTTP request, by a page that tells what was proved. SIGHUP loads keys and certificates again,
+ * SIGTERM ends it when the open connections are done.
  */
 #include <errno.h>
 #include <netdb.h>
@@ -23,6 +24,7 @@
 #include "common.h"
 #include "flow.h"
 #include "page.h"
+#include "serve-async.h"
 #include "server-options.h"
 
 #define WHO "server"
@@ -471,6 +473,29 @@ static int signals_take(void)
     return signalfd(-1, &set, SFD_CLOEXEC);
 }
 
+static SSL_CTX *context_now(void *vserver)
+{
+    return ((struct server *)vserver)->ctx;
+}
+
+static void reload_now(void *vserver)
+{
+    reload(vserver);
+}
+
+static int run_async(struct server *server, int listener, int signals)
+{
+    const struct async_server as = {
+        server->options, server->report, listener, signals, context_now, reload_now, server,
+    };
+    bool good = serve_async(&as);
+
+    close(listener);
+    close(signals);
+    SSL_CTX_free(server->ctx);
+    return good ? 0 : 1;
+}
+
 static int run(struct server *server)
 {
     int signals = signals_take();
@@ -483,6 +508,9 @@ static int run(struct server *server)
         return 1;
     }
     announce(server->report, listener, server->options->host);
+    if (server->options->async) {
+        return run_async(server, listener, signals);
+    }
     good = serve_all(server, listener, signals);
     close(listener);
     if (!wait_for_fewer(server, 1, server->options->connections != 0 ? 3 * PATIENCE_S : PATIENCE_S)) {

@@ -10,7 +10,7 @@ static void usage(FILE *out)
     fputs("usage: mtls-server --key URI-OR-FILE --cert URI-OR-FILE --ca ROOT.pem\n"
           "                   [--sni NAME --key URI-OR-FILE --cert URI-OR-FILE]...\n"
           "                   [--listen HOST:PORT] [--accept N] [--tls 1.2|1.3|any]\n"
-          "                   [--crl FILE] [--alpn NAMES] [--json] [--quiet]\n"
+          "                   [--crl FILE] [--alpn NAMES] [--async] [--json] [--quiet]\n"
           "\n"
           "  --key     our private key: a PEM file, or a URI such as pkcs11:token=...;object=...\n"
           "  --cert    our certificate and its intermediates: likewise\n"
@@ -21,6 +21,7 @@ static void usage(FILE *out)
           "  --accept  end after so many connections; the exit status is 1 if one of them failed\n"
           "  --tls     the version of TLS (any)\n"
           "  --alpn    application protocols that we speak, comma-separated\n"
+          "  --async   one thread for all connections, which goes on with others while the token signs for one\n"
           "  --json    one JSON object a line\n"
           "  --quiet   without the steps of the handshakes\n"
           "\n"
@@ -84,6 +85,9 @@ static bool option_read(struct options *options, int option, char *value)
         free(options->alpn);
         options->alpn = alpn_list(value, &options->alpn_len);
         return options->alpn != NULL || wrong("alpn", value, "is no list of protocols");
+    case 'y':
+        options->async = true;
+        return true;
     case 'j':
         options->json = true;
         return true;
@@ -109,19 +113,13 @@ static bool complete(const struct options *options)
 bool options_read(struct options *options, int argc, char **argv, int *out_status)
 {
     static const struct option known[] = {
-        { "key", required_argument, NULL, 'k' },
-        { "cert", required_argument, NULL, 'c' },
-        { "sni", required_argument, NULL, 's' },
-        { "ca", required_argument, NULL, 'a' },
-        { "crl", required_argument, NULL, 'r' },
-        { "listen", required_argument, NULL, 'l' },
-        { "accept", required_argument, NULL, 'n' },
-        { "tls", required_argument, NULL, 't' },
-        { "alpn", required_argument, NULL, 'p' },
-        { "json", no_argument, NULL, 'j' },
-        { "quiet", no_argument, NULL, 'q' },
-        { "help", no_argument, NULL, 'h' },
-        { NULL, 0, NULL, 0 },
+        { "key", required_argument, NULL, 'k' },    { "cert", required_argument, NULL, 'c' },
+        { "sni", required_argument, NULL, 's' },    { "ca", required_argument, NULL, 'a' },
+        { "crl", required_argument, NULL, 'r' },    { "listen", required_argument, NULL, 'l' },
+        { "accept", required_argument, NULL, 'n' }, { "tls", required_argument, NULL, 't' },
+        { "alpn", required_argument, NULL, 'p' },   { "async", no_argument, NULL, 'y' },
+        { "json", no_argument, NULL, 'j' },         { "quiet", no_argument, NULL, 'q' },
+        { "help", no_argument, NULL, 'h' },         { NULL, 0, NULL, 0 },
     };
     static char host[] = "127.0.0.1";
     static char port[] = "4433";

@@ -17,6 +17,7 @@ struct options {
     unsigned connections; /* then end; 0: never */
     unsigned char *alpn;  /* what we speak (RFC 7301 §3.1); owned */
     unsigned alpn_len;
+    bool async; /* an event loop in place of threads */
     bool json;
     bool quiet;
 };

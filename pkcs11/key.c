@@ -346,8 +346,9 @@ struct operation {
     size_t in_len;
     uint8_t *out;
     size_t room;
-    size_t out_len;    /* of the result */
-    uint64_t unproved; /* of the result */
+    uint64_t deadline_us; /* 0: that of the settings */
+    size_t out_len;       /* of the result */
+    uint64_t unproved;    /* of the result */
 };
 
 static CK_RV sign_init(struct tok_lease *lease, const CK_MECHANISM *mechanism, CK_OBJECT_HANDLE handle)
@@ -452,7 +453,7 @@ static struct tok_result key_run(struct operation *op, struct tok_key *key, cons
     struct tok_attempts attempts;
     TOK_SIGPIPE_HELD();
 
-    tok_attempts_begin(&attempts, key->settings, 0);
+    tok_attempts_begin(&attempts, key->settings, op != NULL ? op->deadline_us : 0);
     for (;;) {
         SCOPED(tok_lease_end) struct tok_lease lease = { .token = NULL };
         struct tok_result result = attempt(op, key, prompt, &lease, &attempts);
@@ -516,8 +517,9 @@ void tok_key_ask_mechanisms(struct tok_key *key)
     }
 }
 
-struct tok_result tok_key_sign(struct tok_key *key, const CK_MECHANISM *mechanism, const uint8_t *in, size_t in_len,
-                               uint8_t *out, size_t *in_out_len, uint64_t *out_unproved)
+struct tok_result tok_key_sign_until(struct tok_key *key, const CK_MECHANISM *mechanism, const uint8_t *in,
+                                     size_t in_len, uint8_t *out, size_t *in_out_len, uint64_t *out_unproved,
+                                     uint64_t deadline_us)
 {
     struct operation op = {
         .init = sign_init,
@@ -529,6 +531,7 @@ struct tok_result tok_key_sign(struct tok_key *key, const CK_MECHANISM *mechanis
         .in_len = in_len,
         .out = out,
         .room = *in_out_len,
+        .deadline_us = deadline_us,
     };
 
     TOK_TRY(key_run(&op, key, NULL, "signing with"));
@@ -537,8 +540,8 @@ struct tok_result tok_key_sign(struct tok_key *key, const CK_MECHANISM *mechanis
     return tok_good();
 }
 
-struct tok_result tok_key_decrypt(struct tok_key *key, const CK_MECHANISM *mechanism, const uint8_t *in, size_t in_len,
-                                  uint8_t *out, size_t *in_out_len)
+struct tok_result tok_key_decrypt_until(struct tok_key *key, const CK_MECHANISM *mechanism, const uint8_t *in,
+                                        size_t in_len, uint8_t *out, size_t *in_out_len, uint64_t deadline_us)
 {
     struct operation op = {
         .init = decrypt_init,
@@ -551,11 +554,32 @@ struct tok_result tok_key_decrypt(struct tok_key *key, const CK_MECHANISM *mecha
         .in_len = in_len,
         .out = out,
         .room = *in_out_len,
+        .deadline_us = deadline_us,
     };
 
     TOK_TRY(key_run(&op, key, NULL, "decrypting with"));
     *in_out_len = op.out_len;
     return tok_good();
+}
+
+const struct tok_settings *tok_key_settings(const struct tok_key *key)
+{
+    return key->settings;
+}
+
+const struct tok_token *tok_key_where(struct tok_key *key, unsigned *out_sessions)
+{
+    struct tok_token *token = token_of(key);
+    unsigned most = token != NULL ? tok_token_max_sessions(token, key->settings) : 0;
+
+    *out_sessions = most;
+    if (token != NULL) {
+        LOCKED(&token->lock);
+        if (token->pool.limit != 0 && (most == 0 || token->pool.limit < most)) {
+            *out_sessions = token->pool.limit;
+        }
+    }
+    return token;
 }
 
 void tok_key_prove(struct tok_key *key, uint64_t unproved)

@@ -48,13 +48,30 @@ bool tok_key_is_limited(const struct tok_key *key);
 /* tok_key_ask_mechanisms asks the slot what it offers, unless this process knows; finds the token first if need be. */
 void tok_key_ask_mechanisms(struct tok_key *key);
 
-/* One operation with the token's own bytes. `*in_out_len` is the room in `out` before, and the result's length after.
- * `*out_unproved` is 0, or a mark to be handed to tok_key_prove once the caller has verified the result: the token did
- * not show that the key is still the one that was loaded. Outputs change on success only. */
-TOK_RESULT tok_key_sign(struct tok_key *key, const CK_MECHANISM *mechanism, const uint8_t *in, size_t in_len,
-                        uint8_t *out, size_t *in_out_len, uint64_t *out_unproved);
-TOK_RESULT tok_key_decrypt(struct tok_key *key, const CK_MECHANISM *mechanism, const uint8_t *in, size_t in_len,
-                           uint8_t *out, size_t *in_out_len);
+/* One operation with the token's own bytes, within a deadline (0: that of the settings, from now). `*in_out_len` is the
+ * room in `out` before, and the result's length after. `*out_unproved` is 0, or a mark to be handed to tok_key_prove
+ * once the caller has verified the result: the token did not show that the key is still the one that was loaded.
+ * Outputs change on success only. */
+TOK_RESULT tok_key_sign_until(struct tok_key *key, const CK_MECHANISM *mechanism, const uint8_t *in, size_t in_len,
+                              uint8_t *out, size_t *in_out_len, uint64_t *out_unproved, uint64_t deadline_us);
+TOK_RESULT tok_key_decrypt_until(struct tok_key *key, const CK_MECHANISM *mechanism, const uint8_t *in, size_t in_len,
+                                 uint8_t *out, size_t *in_out_len, uint64_t deadline_us);
+static inline TOK_RESULT tok_key_sign(struct tok_key *key, const CK_MECHANISM *mechanism, const uint8_t *in,
+                                      size_t in_len, uint8_t *out, size_t *in_out_len, uint64_t *out_unproved)
+{
+    return tok_key_sign_until(key, mechanism, in, in_len, out, in_out_len, out_unproved, 0);
+}
+static inline TOK_RESULT tok_key_decrypt(struct tok_key *key, const CK_MECHANISM *mechanism, const uint8_t *in,
+                                         size_t in_len, uint8_t *out, size_t *in_out_len)
+{
+    return tok_key_decrypt_until(key, mechanism, in, in_len, out, in_out_len, 0);
+}
+
+/* What pkcs11/worker.c has to know of a key: its settings, which token it is on (NULL: not looked for yet), and how
+ * many sessions that has, as far as is known (0: not). */
+const struct tok_settings *tok_key_settings(const struct tok_key *key);
+const struct tok_token *tok_key_where(struct tok_key *key, unsigned *out_sessions);
+
 /* tok_key_prove: the result was right, so the object is the right one, until it has to be found again. */
 void tok_key_prove(struct tok_key *key, uint64_t unproved);
 

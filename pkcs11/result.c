@@ -59,6 +59,7 @@ static const struct {
                               "Name the key by a key file (`signet key-file`), which leaves the module to the child; "
                               "if "
                               "its vendor says what it bears, set token.NAME.quirks = fork=share or fork=finalize" },
+    [TOK_CODE_JOB_IS_GONE] = { "an asynchronous job can't go on", "" },
 };
 
 static struct tok_result result_new(enum tok_code code, unsigned long rv, const char *function)

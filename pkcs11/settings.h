@@ -43,6 +43,7 @@ struct tok_settings {
     struct tok_quiet quiet;
     unsigned max_sessions;  /* 0: learnt from the token */
     unsigned idle_sessions; /* so many stay open though nobody needs them; 0: the default */
+    unsigned workers;       /* at most so many threads for ASYNC jobs; 0: the default (pkcs11/worker.h) */
     bool never_reinit;      /* a module is never finalised */
     uint64_t deadline_us;
     unsigned require; /* bits of enum tok_require */

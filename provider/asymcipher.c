@@ -11,6 +11,7 @@
 #include "base/lock.h"
 #include "base/secret.h"
 #include "pkcs11/ckr.h"
+#include "provider/async.h"
 #include "provider/config.h"
 #include "provider/key.h"
 #include "provider/software.h"
@@ -165,8 +166,16 @@ static int encrypt_run(void *vctx, unsigned char *out, size_t *outlen, size_t ou
 
 /* --- the token's part --------------------------------------------------------------------------------------------- */
 
+struct oaep {
+    EVP_MD *digest;
+    EVP_MD *mgf1;
+    unsigned char *label; /* borrowed */
+    int label_len;
+};
+
 struct decryption {
     struct asym_ctx *ctx;
+    struct oaep oaep;
     size_t k; /* the length of the modulus, of `in` and of `em` */
     uint8_t in[UNPAD_MAX];
     uint8_t em[UNPAD_MAX]; /* what the token made of it */
@@ -179,21 +188,35 @@ struct decryption {
 static void decryption_end(struct decryption **d)
 {
     if (*d != NULL) {
+        EVP_MD_free((*d)->oaep.digest);
+        EVP_MD_free((*d)->oaep.mgf1);
         secret_wipe(*d, sizeof(**d));
         free(*d);
     }
 }
 
+/* Its ASYNC job is never gone on with. */
+static void decryption_abandoned(void *vd)
+{
+    struct decryption *d = vd;
+    struct asym_ctx *ctx = d->ctx;
+
+    decryption_end(&d);
+    EVP_PKEY_CTX_free(ctx->delegate);
+    prov_key_unref(ctx->key);
+    ctx->delegate = NULL;
+    ctx->key = NULL;
+}
+
 static struct tok_result token_decrypt(struct decryption *d, const CK_MECHANISM *mechanism, size_t *out_len)
 {
     struct prov_key *key = d->ctx->key;
+    const struct prov_job job = { decryption_abandoned, d };
     uint64_t began = clock_us();
     struct tok_result result;
 
     *out_len = sizeof(d->em);
-    prov_err_mark(d->ctx->prov);
-    result = tok_key_decrypt(key->token, mechanism, d->in, d->k, d->em, out_len);
-    prov_err_forget(d->ctx->prov);
+    result = prov_token_decrypt(key, &job, mechanism, d->in, d->k, d->em, out_len);
     key->last_sign_us = clock_us() - began;
     return result;
 }
@@ -355,19 +378,6 @@ static int unpad_as_tls(struct decryption *d)
 
 /* --- OAEP --------------------------------------------------------------------------------------------------------- */
 
-struct oaep {
-    EVP_MD *digest;
-    EVP_MD *mgf1;
-    unsigned char *label; /* borrowed */
-    int label_len;
-};
-
-static void oaep_end(struct oaep *oaep)
-{
-    EVP_MD_free(oaep->digest);
-    EVP_MD_free(oaep->mgf1);
-}
-
 /* The digests are fetched in the child: the getters that give digests look into the default library context. */
 static bool oaep_read(struct oaep *out, const struct asym_ctx *ctx)
 {
@@ -427,18 +437,18 @@ static int oaep_unpad(struct decryption *d, const struct oaep *oaep)
 
 static int unpad_as_oaep(struct decryption *d)
 {
-    SCOPED(oaep_end) struct oaep oaep = { 0 };
+    struct oaep *oaep = &d->oaep;
     struct tok_result result;
     int len;
 
-    if (!oaep_read(&oaep, d->ctx)) {
+    if (!oaep_read(oaep, d->ctx)) {
         return prov_raise(d->ctx->prov, PROV_R_SOFTWARE, "the digests for OAEP can't be had");
     }
     result = token_raw(d);
     if (!tok_ok(&result)) {
-        return not_raw(&result) ? oaep_by_token(d, &oaep, &result) : prov_fail(d->ctx->prov, &result);
+        return not_raw(&result) ? oaep_by_token(d, oaep, &result) : prov_fail(d->ctx->prov, &result);
     }
-    len = oaep_unpad(d, &oaep);
+    len = oaep_unpad(d, oaep);
     if (len < 0) {
         return bad_padding(d);
     }

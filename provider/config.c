@@ -31,6 +31,7 @@ struct token_setting {
 };
 
 #define MOST_SESSIONS 100000
+#define MOST_WORKERS 1000
 #define SESSIONS_ALLOWED "a number from 1 to 100000"
 #define PIN_ALLOWED "file:/PATH, env:NAME, fd:N, credential:NAME, exec:/PROGRAM, value:PIN, or the PIN itself"
 #define MODULES_ALLOWED "paths, which have a slash, or names that p11-kit knows, with commas between"
@@ -381,23 +382,17 @@ static const char *set_reinit(struct config *config, const char *value)
     return wrong;
 }
 
+static const char *set_async(struct config *config, const char *value)
+{
+    return set_flag(&config->async, value);
+}
+
+static const char *set_workers(struct config *config, const char *value)
+{
+    return set_count(&config->settings.workers, value, MOST_WORKERS);
+}
+
 /* What later versions give a meaning to. */
-static const char *check_async(struct config *config, const char *value)
-{
-    bool unused;
-
-    (void)config;
-    return set_flag(&unused, value);
-}
-
-static const char *check_workers(struct config *config, const char *value)
-{
-    unsigned unused;
-
-    (void)config;
-    return set_count(&unused, value, 1000);
-}
-
 static const char *check_stats(struct config *config, const char *value)
 {
     (void)config;
@@ -546,8 +541,19 @@ static const struct setting settings[] = {
       .otherwise = "off",
       .set = set_trace,
       .help = "Where to write what happens, a line an event; never a secret." },
-    { .name = "async", .allowed = "yes or no", .idle = true, .set = check_async },
-    { .name = "workers", .allowed = "a number from 1 to 1000", .idle = true, .set = check_workers },
+    { .name = "async",
+      .allowed = "yes or no",
+      .otherwise = "yes",
+      .set = set_async,
+      .help = "Whether an operation inside an ASYNC job of OpenSSL, which an application starts where it sets "
+              "SSL_MODE_ASYNC, lets the job pause until the token has answered. If not, its thread waits." },
+    { .name = "workers",
+      .allowed = "a number from 1 to 1000",
+      .otherwise = "64",
+      .set = set_workers,
+      .help =
+          "At most so many threads carry out the operations of ASYNC jobs. They start as jobs have to wait, no more "
+          "than a token has sessions, and end when there is nothing to do." },
     { .name = "stats", .allowed = "off, or the absolute path of a directory", .idle = true, .set = check_stats },
 };
 
@@ -717,7 +723,8 @@ static struct tok_result token_read(struct tok_named_token *token, const struct 
 struct tok_result config_read(struct config *out_config, const struct config_source *source)
 {
     SCOPED(config_end)
-    struct config config = { .rsa_decrypt = CONFIG_DECRYPT_OAEP | CONFIG_DECRYPT_TLS | CONFIG_DECRYPT_PKCS1 };
+    struct config config = { .rsa_decrypt = CONFIG_DECRYPT_OAEP | CONFIG_DECRYPT_TLS | CONFIG_DECRYPT_PKCS1,
+                             .async = true };
 
     tok_settings_init(&config.settings);
     for (size_t i = 0; i < COUNT_OF(settings); i++) {

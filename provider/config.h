@@ -27,6 +27,7 @@ enum config_decrypt { CONFIG_DECRYPT_OAEP = 1, CONFIG_DECRYPT_TLS = 2, CONFIG_DE
 struct config {
     struct tok_settings settings;
     unsigned rsa_decrypt; /* bits of enum config_decrypt */
+    bool async;           /* ASYNC jobs pause */
     bool fips;            /* add fips=yes to our properties */
 };
 

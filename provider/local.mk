@@ -13,6 +13,7 @@ libprovider_la_SOURCES = \
     provider/keymgmt.h provider/keymgmt.c \
     provider/signature.h provider/signature.c \
     provider/signing.h provider/signing.c \
+    provider/async.h provider/async.c \
     provider/pad.h provider/pad.c \
     provider/asymcipher.h provider/asymcipher.c \
     provider/unpad.h provider/unpad.c \

@@ -10,6 +10,7 @@
 
 #include "base/shared.h"
 #include "base/trace.h"
+#include "pkcs11/worker.h"
 #include "provider/asymcipher.h"
 #include "provider/capabilities.h"
 #include "provider/conffile.h"
@@ -244,7 +245,7 @@ static void prov_teardown(void *vprov)
 {
     struct prov_ctx *prov = vprov;
 
-    if (prov == NULL) {
+    if (prov == NULL || !tok_workers_leave(&prov->settings)) { /* a worker that hangs in a module still needs it */
         return;
     }
     table_free(prov->keymgmt);
@@ -330,6 +331,7 @@ static struct tok_result configure(struct prov_ctx *prov, struct core *core, boo
     prov->settings = config.settings; /* moved, so that the config is not ended */
     prov->settings.quiet = (struct tok_quiet){ quiet_begin, quiet_end, prov };
     prov->rsa_decrypt = config.rsa_decrypt;
+    prov->async = config.async;
     *out_fips = config.fips;
     return tok_good();
 }

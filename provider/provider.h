@@ -24,6 +24,7 @@ struct prov_ctx {
     char *properties;            /* of our algorithms: "provider=NAME,signet.algorithm=yes[,fips=yes]" */
     _Atomic(const char *) query; /* of every fetch in the child: "signet.algorithm!=yes[,?provider=default]"; static */
     struct tok_settings settings;
+    bool async;           /* ASYNC jobs pause (provider/async.h) */
     unsigned rsa_decrypt; /* bits of enum config_decrypt: what RSA decryption is served */
     _Atomic(struct tok_result *)
         trouble;             /* a setting makes no sense: told whenever a key is loaded; NULL: none. Owned */

@@ -8,6 +8,7 @@
 #include <strings.h>
 
 #include "base/trace.h"
+#include "provider/async.h"
 #include "provider/key.h"
 #include "provider/signing.h"
 #include "provider/software.h"
@@ -77,14 +78,20 @@ static void signature_reset(struct signature_ctx *ctx)
     ctx->digest = NULL;
 }
 
-static void signature_freectx(void *vctx)
+static void signature_abandoned(void *vctx)
 {
     struct signature_ctx *ctx = vctx;
 
-    if (ctx != NULL) {
-        signature_reset(ctx);
-        prov_key_unref(ctx->key);
-        free(ctx);
+    signature_reset(ctx);
+    prov_key_unref(ctx->key);
+    ctx->key = NULL;
+}
+
+static void signature_freectx(void *vctx)
+{
+    if (vctx != NULL) {
+        signature_abandoned(vctx);
+        free(vctx);
     }
 }
 
@@ -325,15 +332,16 @@ static int scheme_get(struct signature_ctx *ctx, struct prov_scheme *scheme)
 
 /* Signs into the application's buffer, whose size must be enough for any signature of the key. */
 static int token_sign(struct signature_ctx *ctx, unsigned char *sig, size_t *out_len, size_t room,
-                      const struct prov_data *data)
+                      struct prov_data data)
 {
     struct prov_scheme scheme;
 
+    data.job = (struct prov_job){ signature_abandoned, ctx };
     if (room < signature_size(ctx)) {
         return prov_raise(ctx->prov, PROV_R_PARAMETER, "a buffer of %zu bytes is too small for a signature of %zu",
                           room, signature_size(ctx));
     }
-    return prov_ready(ctx->prov) && scheme_get(ctx, &scheme) && prov_sign(ctx->key, &scheme, data, sig, out_len, room);
+    return prov_ready(ctx->prov) && scheme_get(ctx, &scheme) && prov_sign(ctx->key, &scheme, &data, sig, out_len, room);
 }
 
 /* --- a ready digest ----------------------------------------------------------------------------------------------- */
@@ -362,7 +370,7 @@ static int sign_run(void *vctx, unsigned char *sig, size_t *siglen, size_t sigsi
         return 1;
     }
     if (on_token(ctx)) {
-        return token_sign(ctx, sig, siglen, sigsize, &(struct prov_data){ .digest = tbs, .digest_len = tbslen });
+        return token_sign(ctx, sig, siglen, sigsize, (struct prov_data){ .digest = tbs, .digest_len = tbslen });
     }
     *siglen = sigsize;
     return EVP_PKEY_sign(ctx->delegate, sig, siglen, tbs, tbslen) > 0;
@@ -461,7 +469,7 @@ static void stream_end(struct signature_ctx *ctx)
 static int message_keep(struct signature_ctx *ctx, const unsigned char *data, size_t len)
 {
     if (ctx->keeps && ctx->message.len + len > KEPT_UNKNOWN && !ctx->key->signed_once) {
-        tok_key_ask_mechanisms(ctx->key->token);
+        prov_token_ask_mechanisms(ctx->key, &(struct prov_job){ signature_abandoned, ctx });
         ctx->keeps = token_hashes(ctx);
     }
     if (!ctx->keeps) {
@@ -511,7 +519,7 @@ static int digest_sign_final(void *vctx, unsigned char *sig, size_t *siglen, siz
         return 0;
     }
     signed_now = token_sign(ctx, sig, siglen, sigsize,
-                            &(struct prov_data){ digest, digest_len, message_kept(ctx), ctx->message.len });
+                            (struct prov_data){ digest, digest_len, message_kept(ctx), ctx->message.len, { 0 } });
     stream_end(ctx);
     return signed_now;
 }
@@ -534,7 +542,7 @@ static int digest_sign(void *vctx, unsigned char *sig, size_t *siglen, size_t si
     if (!whole(ctx) && !EVP_Digest(tbs, tbslen, digest, &digest_len, ctx->digest, NULL)) {
         return 0;
     }
-    return token_sign(ctx, sig, siglen, sigsize, &(struct prov_data){ digest, digest_len, tbs, tbslen });
+    return token_sign(ctx, sig, siglen, sigsize, (struct prov_data){ digest, digest_len, tbs, tbslen, { 0 } });
 }
 
 static int digest_verify_init(void *vctx, const char *mdname, void *vkey, const OSSL_PARAM params[])

@@ -9,6 +9,7 @@
 #include "base/text.h"
 #include "base/trace.h"
 #include "pkcs11/mech.h"
+#include "provider/async.h"
 #include "provider/software.h"
 
 #define SHAPE_ROOM 64 /* by which OpenSSL's form of a signature may be longer than the token's */
@@ -120,8 +121,8 @@ static struct tok_result signing_try(struct signing *signing, const struct prov_
 
     TOK_TRY(family->prepare(&signing->mechanism, signing->scheme, choice, signing->data));
     signing->len = signing->room;
-    return tok_key_sign(signing->key->token, &signing->mechanism.mechanism, signing->mechanism.in,
-                        signing->mechanism.in_len, signing->sig, &signing->len, &signing->unproved);
+    return prov_token_sign(signing->key, &signing->data->job, &signing->mechanism.mechanism, signing->mechanism.in,
+                           signing->mechanism.in_len, signing->sig, &signing->len, &signing->unproved);
 }
 
 /* --- ways --------------------------------------------------------------------------------------------------------- */
@@ -207,7 +208,7 @@ static struct tok_result signing_other_ways(struct signing *signing, unsigned tr
     struct prov_key *key = signing->key;
     struct prov_choice choice;
 
-    tok_key_ask_mechanisms(key->token);
+    prov_token_ask_mechanisms(key, &signing->data->job);
     for (unsigned way = 0; is_way(key, signing->scheme, way); way++) {
         struct tok_result result;
 
@@ -255,9 +256,7 @@ int prov_sign(struct prov_key *key, const struct prov_scheme *scheme, const stru
     signing.data = data;
     signing.sig = scheme->whole ? sig : signing.made;
     signing.room = scheme->whole ? (size_t)EVP_PKEY_get_size(key->software) : SIGNING_MAX_RSA;
-    prov_err_mark(key->prov);
     result = signing_run(&signing);
-    prov_err_forget(key->prov);
     if (!tok_ok(&result)) {
         return prov_fail(key->prov, &result);
     }

@@ -18,6 +18,13 @@
 
 struct prov_ctx;
 
+/* What an operation has that outlives a function call; abandoned(arg) ends it if the ASYNC job in which it runs is
+ * abandoned (provider/async.h). NULL: nothing. */
+struct prov_job {
+    void (*abandoned)(void *arg);
+    void *arg;
+};
+
 /* What a signature is made with, after the application's parameters and the key's own are known. */
 struct prov_scheme {
     const EVP_MD *digest; /* borrowed; NULL: none (raw data, or a key that hashes for itself) */
@@ -36,6 +43,7 @@ struct prov_data {
     size_t digest_len;
     const uint8_t *message; /* NULL: not at hand */
     size_t message_len;
+    struct prov_job job;
 };
 
 /* One of the ways in which a family signs by a scheme. */

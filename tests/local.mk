@@ -96,6 +96,7 @@ bench: all tests/bench/overhead
 	$(AM_TESTS_ENVIRONMENT) $(SHELL) $(top_srcdir)/tests/bench/overhead.sh
 .PHONY: bench
 
+include tests/async/local.mk
 include tests/life/local.mk
 include tests/unit/local.mk
 include tests/faults/local.mk

@@ -246,7 +246,7 @@ TEST(known_settings_are_told_from_typos)
         assert_int_equal(config_key(unknown[i]), CONFIG_KEY_UNKNOWN);
     }
     assert_int_equal(config_key("activate"), CONFIG_KEY_OPENSSL);
-    assert_int_equal(config_key("async"), CONFIG_KEY_IDLE);
+    assert_int_equal(config_key("stats"), CONFIG_KEY_IDLE);
     assert_int_equal(config_key("token.prod.quirks"), CONFIG_KEY_KNOWN);
 }
 
@@ -427,7 +427,7 @@ TEST(what_has_no_effect_in_a_file_is_a_hint)
         const char *says; /* NULL: nothing */
     } files[] = {
         { "pinn = 1", "unknown setting 'pinn'" },
-        { "async = yes", "'async' in [signet_sect] has no effect" },
+        { "stats = off", "'stats' in [signet_sect] has no effect" },
         { "foo = other_sect", "unknown setting 'foo'" },
         { "tokens = a\ntoken.a = a_sect\n[a_sect]\nurl = pkcs11:", "unknown setting 'token.a.url'" },
         { "token.a = none_sect", "unknown setting 'token.a'" },

@@ -1,0 +1,28 @@
+#!/bin/sh
+# Handshakes in ASYNC jobs.
+. "$(dirname "$0")/../lib/setup.sh"
+. "$(dirname "$0")/../tls/setup.sh"
+setup_tls
+conf "default signet" "pkcs11-module = $counter" "deadline = 1"
+export SIGNET_TEST_COUNTS="$work/counts"
+run_tap "" "$build/tests/async/jobs" "$work"
+
+# ends HOW: with the status that the program gives itself
+ends() {
+    timeout 10 "$build/tests/async/jobs" "$work" "$1"
+    [ $? -eq 3 ]
+}
+ok "a process exits with its own status while a job's signature is under way" ends exit
+ok "also if it frees everything before" ends free
+"$build/tests/token/set-faults" "$SIGNET_TEST_COUNTS" calm
+if [ "${SANITIZER:-none}" = tsan ]; then
+    echo "# not run here: ThreadSanitizer sees SoftHSM's exit handlers race with the call that hangs inside it"
+else
+    ok "and while the token hangs" ends hang
+fi
+"$build/tests/token/set-faults" "$SIGNET_TEST_COUNTS" calm
+conf "default signet" "pkcs11-module = $counter" "async = no"
+run_tap "async = no" "$build/tests/async/jobs" "$work" waits
+conf "default signet" "pkcs11-module = $counter" "workers = 1"
+run_tap "workers = 1" "$build/tests/async/jobs" "$work" one
+tap_done

@@ -1,0 +1,27 @@
+# Signatures inside ASYNC jobs: many handshakes in one thread.
+async_cflags = $(AM_CFLAGS) $(SSL_CFLAGS) $(P11KIT_CFLAGS)
+async_ldadd = $(SSL_LIBS) $(CRYPTO_LIBS)
+async_common = tests/async/flight.c tests/async/flight.h tests/tls/pair.c tests/tls/pair.h
+
+check_PROGRAMS += tests/async/jobs
+tests_async_jobs_SOURCES = tests/async/jobs.c $(async_common) tests/lib/tap.h $(control)
+tests_async_jobs_CFLAGS = $(async_cflags)
+tests_async_jobs_LDADD = $(async_ldadd)
+
+check_PROGRAMS += tests/async/kills
+tests_async_kills_SOURCES = tests/async/kills.c $(async_common) tests/lib/tap.h $(control)
+tests_async_kills_CFLAGS = $(async_cflags)
+tests_async_kills_LDADD = $(async_ldadd)
+
+check_PROGRAMS += tests/async/bench
+tests_async_bench_SOURCES = tests/async/bench.c $(async_common) $(control)
+tests_async_bench_CFLAGS = $(async_cflags)
+tests_async_bench_LDADD = $(async_ldadd)
+
+bench-async: all tests/async/bench
+	$(AM_TESTS_ENVIRONMENT) $(SHELL) $(top_srcdir)/tests/async/bench.sh tests/async/plot.awk tests/async/table.awk
+.PHONY: bench-async
+
+async_tests = tests/async/jobs.sh tests/async/kills.sh tests/async/programs.sh tests/async/haproxy.sh
+TESTS += $(async_tests)
+EXTRA_DIST += $(async_tests) tests/async/bench.sh tests/async/plot.awk tests/async/table.awk

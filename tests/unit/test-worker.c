@@ -1,0 +1,302 @@
+#include "mock-use.h"
+
+#include <poll.h>
+#include <stdatomic.h>
+
+#include "child.h"
+#include "pkcs11/find.h"
+#include "pkcs11/worker.h"
+
+static struct mock *mock;
+static struct tok_module *module;
+static struct tok_settings settings;
+static struct tok_key *key;
+static struct tok_key *other_key; /* on another token */
+
+static const CK_MECHANISM mechanism = { CKM_ECDSA, NULL, 0 };
+
+static struct tok_key *find(const char *text)
+{
+    SCOPED(tok_uri_end) struct tok_uri *uri = NULL;
+    SCOPED(tok_items_end) struct tok_items items = { .items = NULL };
+
+    OK(tok_uri_parse(&uri, text, TOK_URI_FROM_APPLICATION));
+    OK(tok_find(&items, &settings, uri, TOK_WANT_PRIVATE, NULL));
+    return tok_key_ref(items.items[0].key);
+}
+
+static void furnish(uint64_t deadline_us)
+{
+    tok_key_unref(key);
+    tok_key_unref(other_key);
+    key = other_key = NULL;
+    mock = mock_load(&module);
+    tok_settings_end(&settings);
+    tok_settings_init(&settings);
+    settings.modules = strdup(mock_path);
+    settings.deadline_us = deadline_us;
+    OK(tok_pin_source_new(&settings.pin, "1234", TOK_PIN_FROM_SETTINGS));
+    mock_token(mock, "test");
+    mock_ec_key(mock, CKO_PRIVATE_KEY, "www", 1, "\x04xy");
+    mock_token(mock, "other");
+    mock_ec_key(mock, CKO_PRIVATE_KEY, "ftp", 1, "\x04xz");
+    key = find("pkcs11:token=test;object=www;type=private");
+    other_key = find("pkcs11:token=other;object=ftp;type=private");
+}
+
+static struct tok_request *request_of(struct tok_key *which, struct tok_bell *bell)
+{
+    struct tok_request *request = NULL;
+
+    OK(tok_request_new(&request, TOK_WORK_SIGN, which, &mechanism, (const uint8_t *)"digest", 6, 64));
+    tok_request_on_done(request, bell, NULL, NULL);
+    OK(tok_request_submit(request));
+    return request;
+}
+
+static struct tok_result take(struct tok_request *request, const char *expected)
+{
+    uint8_t out[64];
+    size_t len = sizeof(out);
+    struct tok_result result = tok_request_result(request, out, &len, NULL);
+
+    if (tok_ok(&result) && (len != strlen(expected) || memcmp(out, expected, len) != 0)) {
+        return tok_fail(TOK_CODE_OTHER_KEY, "another key has signed");
+    }
+    return result;
+}
+
+static bool rings(struct tok_bell *bell, int ms)
+{
+    struct pollfd fd = { .fd = tok_bell_fd(bell), .events = POLLIN };
+
+    return poll(&fd, 1, ms) == 1;
+}
+
+TEST(a_request_is_carried_out_and_rings)
+{
+    struct tok_bell *bell = tok_bell_new();
+    struct tok_request *request;
+
+    furnish(5 * SECOND);
+    mock->delay_us[MOCK_Sign] = 50000;
+    request = request_of(key, bell);
+    assert_false(tok_request_done(request));
+    assert_true(rings(bell, 4000));
+    assert_true(tok_request_done(request));
+    OK(take(request, "www"));
+    tok_bell_quiet(bell);
+    assert_false(rings(bell, 0));
+    tok_request_leave(request);
+    tok_bell_free(bell);
+}
+
+TEST(many_requests_have_many_sessions)
+{
+    struct tok_request *requests[40];
+
+    furnish(5 * SECOND);
+    mock->delay_us[MOCK_Sign] = 20000;
+    for (size_t i = 0; i < COUNT_OF(requests); i++) {
+        requests[i] = request_of(key, NULL);
+    }
+    for (size_t i = 0; i < COUNT_OF(requests); i++) {
+        tok_request_wait(requests[i]);
+        OK(take(requests[i], "www"));
+        tok_request_leave(requests[i]);
+    }
+    assert_true(mock->most_sessions > 4);
+}
+
+TEST(workers_are_no_more_than_the_setting)
+{
+    struct tok_request *requests[10];
+
+    furnish(5 * SECOND);
+    settings.workers = 1;
+    usleep(20000);
+    mock->most_sessions = 0;
+    mock->delay_us[MOCK_Sign] = 5000;
+    for (size_t i = 0; i < COUNT_OF(requests); i++) {
+        requests[i] = request_of(key, NULL);
+    }
+    for (size_t i = 0; i < COUNT_OF(requests); i++) {
+        tok_request_wait(requests[i]);
+        OK(take(requests[i], "www"));
+        tok_request_leave(requests[i]);
+    }
+    assert_true(mock->most_sessions <= 2); /* one for each token that was searched */
+}
+
+TEST(a_request_may_be_left_whenever)
+{
+    struct tok_request *requests[30];
+
+    furnish(5 * SECOND);
+    mock->delay_us[MOCK_Sign] = 3000;
+    for (size_t i = 0; i < COUNT_OF(requests); i++) {
+        requests[i] = request_of(key, NULL);
+        if (i % 3 == 0) {
+            tok_request_leave(requests[i]);
+        }
+    }
+    usleep(10000);
+    for (size_t i = 0; i < COUNT_OF(requests); i++) {
+        if (i % 3 == 1) {
+            tok_request_leave(requests[i]);
+        } else if (i % 3 == 2) {
+            tok_request_wait(requests[i]);
+            OK(take(requests[i], "www"));
+            tok_request_leave(requests[i]);
+        }
+    }
+}
+
+TEST(a_call_that_hangs_is_given_up_at_the_deadline)
+{
+    struct tok_bell *bell = tok_bell_new();
+    struct tok_request *request;
+    uint64_t began;
+
+    furnish(SECOND / 5);
+    mock->hang = 1U << MOCK_Sign;
+    began = clock_us();
+    request = request_of(key, bell);
+    assert_true(rings(bell, 2000));
+    assert_true(clock_us() - began < SECOND);
+    assert_true(tok_request_done(request));
+    FAILS(take(request, ""), TOK_CODE_DEADLINE);
+    SAYS("C_Sign");
+    tok_request_leave(request);
+    mock->hang = 0;
+    tok_bell_free(bell);
+}
+
+TEST(a_token_that_hangs_does_not_keep_another_one_waiting)
+{
+    struct tok_request *stuck[6];
+    struct tok_request *request;
+
+    furnish(2 * SECOND);
+    settings.workers = 4;
+    mock->hang = 1U << MOCK_Sign;
+    for (size_t i = 0; i < COUNT_OF(stuck); i++) {
+        stuck[i] = request_of(key, NULL);
+    }
+    usleep(50000);
+    pthread_mutex_lock(&mock->lock);
+    mock_fails(mock, MOCK_SignInit, CKR_KEY_FUNCTION_NOT_PERMITTED, 0, 1); /* the other token's does not come to hang */
+    pthread_mutex_unlock(&mock->lock);
+    request = request_of(other_key, NULL);
+    tok_request_wait(request);
+    FAILS_CKR(take(request, ""), CKR_KEY_FUNCTION_NOT_PERMITTED);
+    tok_request_leave(request);
+    assert_false(tok_request_done(stuck[0]));
+    mock->hang = 0;
+    for (size_t i = 0; i < COUNT_OF(stuck); i++) {
+        tok_request_wait(stuck[i]);
+        OK(take(stuck[i], "www"));
+        tok_request_leave(stuck[i]);
+    }
+}
+
+TEST(a_failure_is_the_requests_own)
+{
+    struct tok_request *request;
+
+    furnish(5 * SECOND);
+    mock_fails(mock, MOCK_Sign, CKR_KEY_FUNCTION_NOT_PERMITTED, 0, 1);
+    request = request_of(key, NULL);
+    tok_request_wait(request);
+    FAILS_CKR(take(request, ""), CKR_KEY_FUNCTION_NOT_PERMITTED);
+    tok_request_leave(request);
+    request = request_of(key, NULL);
+    tok_request_wait(request);
+    OK(take(request, "www"));
+    tok_request_leave(request);
+}
+
+TEST(too_little_room_is_an_error)
+{
+    struct tok_request *request;
+    uint8_t out[2];
+    size_t len = sizeof(out);
+
+    furnish(5 * SECOND);
+    request = request_of(key, NULL);
+    tok_request_wait(request);
+    FAILS(tok_request_result(request, out, &len, NULL), TOK_CODE_BAD_ARGUMENT);
+    tok_request_leave(request);
+}
+
+TEST(settings_may_go_once_no_worker_needs_them)
+{
+    struct tok_request *request;
+
+    furnish(5 * SECOND);
+    mock->delay_us[MOCK_Sign] = 50000;
+    request = request_of(key, NULL);
+    usleep(10000);
+    assert_true(tok_workers_leave(&settings));
+    assert_true(tok_request_done(request));
+    tok_request_leave(request);
+    mock->hang = 1U << MOCK_Sign;
+    request = request_of(key, NULL);
+    usleep(10000);
+    assert_false(tok_workers_leave(&settings));
+    mock->hang = 0;
+    tok_request_wait(request);
+    tok_request_leave(request);
+}
+
+static struct tok_request *inherited;
+static struct tok_bell *inherited_bell;
+
+static int child_of_a_job(void *arg)
+{
+    struct tok_result result;
+
+    (void)arg;
+    if (!tok_request_done(inherited) || tok_bell_fd(inherited_bell) != -1) {
+        return 1;
+    }
+    result = take(inherited, "");
+    if (result.code != TOK_CODE_JOB_IS_GONE || strstr(result.message, "fork") == NULL) {
+        return 2;
+    }
+    tok_request_leave(inherited);
+    tok_bell_free(inherited_bell);
+    return 0;
+}
+
+TEST(in_the_child_of_a_fork_a_request_is_gone)
+{
+    furnish(5 * SECOND);
+    mock->delay_us[MOCK_Sign] = 50000;
+    inherited_bell = tok_bell_new();
+    inherited = request_of(key, inherited_bell);
+    assert_int_equal(child_does(child_of_a_job, NULL), 0);
+    assert_true(rings(inherited_bell, 4000));
+    assert_true(tok_request_done(inherited));
+    OK(take(inherited, "www"));
+    tok_request_leave(inherited);
+    tok_bell_free(inherited_bell);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(in_the_child_of_a_fork_a_request_is_gone),
+        cmocka_unit_test(a_request_is_carried_out_and_rings),
+        cmocka_unit_test(many_requests_have_many_sessions),
+        cmocka_unit_test(workers_are_no_more_than_the_setting),
+        cmocka_unit_test(a_request_may_be_left_whenever),
+        cmocka_unit_test(a_call_that_hangs_is_given_up_at_the_deadline),
+        cmocka_unit_test(a_token_that_hangs_does_not_keep_another_one_waiting),
+        cmocka_unit_test(a_failure_is_the_requests_own),
+        cmocka_unit_test(too_little_room_is_an_error),
+        cmocka_unit_test(settings_may_go_once_no_worker_needs_them),
+    };
+
+    return RUN(tests);
+}
