@@ -1,6 +1,7 @@
 #include "pkcs11/worker.h"
 
 #include <stdlib.h>
+#include <unistd.h>
 
 #include "base/fork.h"
 #include "base/lock.h"
@@ -319,11 +320,22 @@ static bool worker_work(struct tok_request *request)
     return in_time;
 }
 
+/* A thread that ends while the process exits would run libcrypto's handlers for threads beside those for the process,
+ * which free what it needs. It stays instead, until the process is gone; no signal reaches it. Called without the lock.
+ */
+static void stay_if(bool exiting)
+{
+    while (exiting) {
+        (void)pause();
+    }
+}
+
 static void *worker_run(void *unused)
 {
     struct worker self = { .request = NULL };
     struct tok_request *request;
     bool counted = true;
+    bool exiting;
 
     (void)unused;
     lock_signal_init(&self.given);
@@ -335,7 +347,9 @@ static void *worker_run(void *unused)
         house.num_workers--;
     }
     something_changed();
+    exiting = house.stopping;
     lock_give(&house.lock);
+    stay_if(exiting);
     lock_signal_end(&self.given);
     return NULL;
 }
@@ -394,6 +408,8 @@ static void watch_replace(void)
 
 static void *watch_run(void *unused)
 {
+    bool exiting;
+
     (void)unused;
     lock_take(&house.lock);
     while (!house.stopping) {
@@ -409,7 +425,9 @@ static void *watch_run(void *unused)
     }
     house.watching = false;
     something_changed();
+    exiting = house.stopping;
     lock_give(&house.lock);
+    stay_if(exiting);
     return NULL;
 }
 

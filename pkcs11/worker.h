@@ -6,7 +6,7 @@
  * Workers start at the first request, more of them while requests have to wait, and end when there is nothing to do;
  * the requests of each token wait in a lane of their own, and none may take all workers, so that a token that hangs
  * does not keep another's waiting. A request that is not served by its deadline fails, and a worker that is still
- * inside the module then is written off: another one takes its place. At exit they end; in the child of a fork there
+ * inside the module then is written off: another one takes its place. At exit they stop; in the child of a fork there
  * are none, its copies of requests fail, and their descriptors are closed.
  *
  * A request has two owners, who made it and the worker; each may go first. For provider/async.c. */

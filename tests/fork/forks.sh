@@ -47,6 +47,10 @@ story family
 conf_without_pin
 story prompt
 conf
-story busy
-story loading
+if [ "${SANITIZER:-none}" = none ]; then
+    story busy
+    story loading
+else
+    echo "# not run here: children of a process with busy threads hang in the sanitizer's own allocator now and then"
+fi
 tap_done
