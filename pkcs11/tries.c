@@ -8,6 +8,9 @@ enum word { SENT, ACCEPTED, AFTER_REFUSAL, NEXT, DIED, REFUSED };
 
 #define ABOUT_TOKENS 1
 
+/* Who has had the turn for so long hangs. */
+#define HANGS_AFTER_US (UINT64_C(2) * 1000 * 1000)
+
 static uint64_t token_hash(struct tok_token *token)
 {
     CK_TOKEN_INFO info;
@@ -83,37 +86,70 @@ static struct tok_result refused(const struct shared_row *row, size_t place, con
     return tok_fail(TOK_CODE_PIN_REFUSED, "the PIN from %s was refused before; it is not tried again", name);
 }
 
+/* Whoever has the turn hangs (a child that was forked amid a lock of libcrypto's, a module that waits for the network).
+ * A PIN that was right before needs no turn: it goes on without. */
+static bool may_pass(struct shared_row *row, uint64_t pin)
+{
+    uint64_t ms;
+
+    (void)shared_row_holder(row, &ms);
+    return ms * 1000 >= HANGS_AFTER_US && get(row, ACCEPTED) == pin && refusal_of(row, pin) == MOST_REFUSED;
+}
+
+/* Waits for the turn, up to the deadline. */
+static struct tok_result turn_take(struct tok_try *try, struct shared_row **out_row, uint64_t about,
+                                   uint64_t deadline_us)
+{
+    for (;;) {
+        uint64_t soon_us = clock_us() + HANGS_AFTER_US;
+        enum shared_taken taken = shared_row_take(out_row, about, soon_us < deadline_us ? soon_us : deadline_us);
+        unsigned process;
+        uint64_t ms;
+
+        if (taken != SHARED_BUSY) {
+            try->has_turn = true;
+            if (taken == SHARED_TAKEN_FROM_DEAD) {
+                dead_judge(*out_row);
+            }
+            return tok_good();
+        }
+        if (may_pass(*out_row, try->pin)) {
+            return tok_good();
+        }
+        process = shared_row_holder(*out_row, &ms);
+        if (clock_us() >= deadline_us) {
+            return tok_fail(TOK_CODE_DEADLINE, "process %u has been logging in to this token for %llu ms", process,
+                            (unsigned long long)ms);
+        }
+    }
+}
+
 struct tok_result tok_try_begin(struct tok_try *try, struct tok_token *token, const struct secret *pin,
                                 const char *name, uint64_t deadline_us)
 {
     uint64_t about = token_hash(token);
-    struct shared_row *row;
+    struct shared_row *row = NULL;
     size_t place;
 
     try->pin = shared_hash(about, pin->data, pin->len);
-    switch (shared_row_take(&row, about, deadline_us)) {
-    case SHARED_BUSY: {
-        uint64_t ms;
-        unsigned process = shared_row_holder(row, &ms);
-
-        return tok_fail(TOK_CODE_DEADLINE, "process %u has been logging in to this token for %llu ms", process,
-                        (unsigned long long)ms);
-    }
-    case SHARED_TAKEN_FROM_DEAD:
-        dead_judge(row);
-        break;
-    default:
-        break;
-    }
+    TOK_TRY(turn_take(try, &row, about, deadline_us));
     try->row = row;
     try->after_refusal = get(row, AFTER_REFUSAL) != 0;
     place = refusal_of(row, try->pin);
     return place < MOST_REFUSED ? refused(row, place, name) : tok_good();
 }
 
+/* Which PIN is under way is the business of who has the turn. */
+static void sent_set(const struct tok_try *try, uint64_t pin)
+{
+    if (try->has_turn) {
+        set(try->row, SENT, pin);
+    }
+}
+
 void tok_try_sent(struct tok_try *try)
 {
-    set(try->row, SENT, try->pin);
+    sent_set(try, try->pin);
 }
 
 bool tok_refuses_pin(CK_RV rv)
@@ -139,15 +175,16 @@ void tok_try_answered(struct tok_try *try, CK_RV rv)
         refusal_keep(row, try->pin, false);
         set(row, AFTER_REFUSAL, 1);
     }
-    set(row, SENT, 0);
+    sent_set(try, 0);
 }
 
 void tok_try_end(struct tok_try *try)
 {
-    if (try->row != NULL) {
+    if (try->row != NULL && try->has_turn) {
         shared_row_give(try->row);
-        try->row = NULL;
     }
+    try->row = NULL;
+    try->has_turn = false;
 }
 
 bool tok_pin_was_refused(struct tok_token *token, const struct secret *pin)

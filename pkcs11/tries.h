@@ -6,6 +6,8 @@
  * deadline: this is the only lock that is held across a C_ call, and nobody is kept by it for longer. What is kept of a
  * PIN is a hash under a random key, and the token's identity is part of it.
  *
+ * Whoever keeps the turn for more than two seconds hangs; a PIN that was accepted before does not wait for that.
+ *
  * A process that dies before the answer leaves a PIN of which nobody knows; it counts as refused unless it was accepted
  * before. For pkcs11/login.c. */
 #ifndef SIGNET_PKCS11_TRIES_H
@@ -16,7 +18,8 @@
 #include "pkcs11/token.h"
 
 struct tok_try {
-    struct shared_row *row; /* held; NULL: no try */
+    struct shared_row *row; /* NULL: no try */
+    bool has_turn;          /* and the row's lock */
     uint64_t pin;
     bool after_refusal; /* of another PIN, and none was accepted since: the token's flags may have changed */
 };

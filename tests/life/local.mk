@@ -61,5 +61,5 @@ tests_life_soak_LDADD = $(life_ldadd)
 
 # The same for as long as one likes:    make check-soak SECONDS=60
 check-soak: all $(check_PROGRAMS) $(check_LTLIBRARIES)
-	$(AM_TESTS_ENVIRONMENT) SOAK_SECONDS='$(SECONDS)' $(SHELL) $(top_srcdir)/tests/life/soak.sh
+	$(AM_TESTS_ENVIRONMENT) SOAK_SECONDS='$(SECONDS)' SOAK_CHILDREN=yes $(SHELL) $(top_srcdir)/tests/life/soak.sh
 .PHONY: check-soak

@@ -200,6 +200,38 @@ TEST(a_login_that_hangs_lets_other_processes_leave_at_their_deadline)
     assert_int_equal(child_does(hangs, "2222"), 0);
 }
 
+static int goes_on(void *arg)
+{
+    SCOPED(tok_try_end) struct tok_try try = { .row = NULL };
+    struct tok_result result = begin(&try, arg, 10 * SECOND);
+
+    if (!tok_ok(&result)) {
+        return 1;
+    }
+    tok_try_sent(&try);
+    tok_try_answered(&try, CKR_OK);
+    return 0;
+}
+
+static int is_too_late(void *arg)
+{
+    struct tok_result result = begin(&(struct tok_try){ .row = NULL }, arg, 3 * SECOND);
+
+    return result.code == TOK_CODE_DEADLINE ? 0 : 1;
+}
+
+TEST(a_login_that_hangs_keeps_no_pin_waiting_that_was_right_before)
+{
+    SCOPED(tok_try_end) struct tok_try try = { .row = NULL };
+
+    furnish();
+    OK(send("1111", CKR_OK));
+    OK(begin(&try, "1111", SECOND));
+    assert_int_equal(child_does(goes_on, "1111"), 0);
+    assert_int_equal(child_does(goes_on, "1111"), 0);
+    assert_int_equal(child_does(is_too_late, "2222"), 0); /* nobody knows of it: one try at a time */
+}
+
 TEST(more_wrong_pins_than_a_row_holds_push_out_the_oldest)
 {
     char text[16];
@@ -229,6 +261,7 @@ int main(void)
         cmocka_unit_test(unless_it_was_right_before),
         cmocka_unit_test(who_died_before_sending_did_no_harm),
         cmocka_unit_test(a_login_that_hangs_lets_other_processes_leave_at_their_deadline),
+        cmocka_unit_test(a_login_that_hangs_keeps_no_pin_waiting_that_was_right_before),
         cmocka_unit_test(more_wrong_pins_than_a_row_holds_push_out_the_oldest),
     };
 
