@@ -10,7 +10,8 @@
 
 #define FIRST_PAUSE_US (10 * 1000)
 #define LONGEST_PAUSE_US (200 * 1000)
-#define MOMENTS 5                        /* 10, 20, 40, 80, 160 ms */
+#define MOMENTS 5 /* 10, 20, 40, 80, 160 ms */
+#define MOST_NEW_LOST 3
 #define LONG_MOMENTS 10                  /* 1.3 s with the pauses that follow */
 #define LOOK_FOR_OVERDUE_US (100 * 1000) /* so often */
 
@@ -385,15 +386,15 @@ static bool (*const recoveries[])(struct failure *failure) = {
     [TOK_REINITIALIZE] = reinitialize, [TOK_WAIT] = wait_longer,          [TOK_MOMENT] = wait_a_moment,
 };
 
-/* Idle sessions may all be lost: each that turns out to be leaves the pool, and the next one, or a new one, is taken.
- */
+/* Idle sessions may all be lost: each that turns out to be leaves the pool, and the next one, or a new one, is taken. A
+ * new one may be lost as well, where other threads' losses follow one another; but not time and again. */
 static bool may_be_tried(const struct failure *failure, enum tok_recovery recovery)
 {
     if (recovery == TOK_WAIT || recovery == TOK_MOMENT) {
         return true;
     }
-    if (recovery == TOK_NEW_SESSION && failure->lease->forgotten && !failure->lease->is_new) {
-        return true;
+    if (recovery == TOK_NEW_SESSION && failure->lease->forgotten) {
+        return !failure->lease->is_new || failure->attempts->new_lost < MOST_NEW_LOST;
     }
     return (failure->attempts->tried & BIT(recovery)) == 0;
 }
@@ -432,6 +433,7 @@ bool tok_recover(struct tok_attempts *attempts, struct tok_token *token, const s
         return false;
     }
     attempts->tried |= BIT(recovery);
+    attempts->new_lost += lease->forgotten && lease->is_new;
     attempts->note[0] = '\0';
     attempts->want_new = false;
     trace(TRACE_KEY, "key: trying again after %s", result->message);

@@ -19,6 +19,7 @@ struct tok_attempts {
 
     /* recover.c's */
     unsigned tried;    /* bits of enum tok_recovery */
+    unsigned new_lost; /* new sessions that the module forgot at once */
     unsigned moments;  /* so often waited for what passes */
     uint64_t pause_us; /* of the last wait */
     bool probing;      /* while all others are refused */

@@ -184,7 +184,7 @@ TEST(a_session_that_the_module_complained_of_is_not_kept)
 {
     furnish();
     OK(sign());
-    mock_fails(mock, MOCK_SignInit, CKR_SESSION_HANDLE_INVALID, 0, 2);
+    mock_fails(mock, MOCK_SignInit, CKR_SESSION_HANDLE_INVALID, 0, 9);
     FAILS_CKR(sign(), CKR_SESSION_HANDLE_INVALID);
     assert_int_equal(module->tokens->pool.num_idle, 0);
 }

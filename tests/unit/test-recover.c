@@ -54,8 +54,8 @@ TEST(what_is_final_is_not_tried_again)
 TEST(each_kind_is_tried_once_and_kinds_do_not_hinder_each_other)
 {
     furnish();
-    assert_true(recover(CKR_SESSION_HANDLE_INVALID));
-    assert_false(recover(CKR_SESSION_CLOSED)); /* the same kind */
+    assert_true(recover(CKR_OPERATION_ACTIVE));
+    assert_false(recover(CKR_OPERATION_NOT_INITIALIZED)); /* the same kind */
     assert_true(recover(CKR_USER_NOT_LOGGED_IN));
     assert_true(recover(CKR_KEY_HANDLE_INVALID));
     assert_true(recover(CKR_GENERAL_ERROR));
@@ -116,7 +116,10 @@ TEST(idle_sessions_may_turn_out_to_be_lost_one_after_another)
         tok_note_failure(&lease, &failure);
         assert_true(tok_recover(&attempts, token, &lease, &failure));
     }
-    assert_false(recover(CKR_SESSION_HANDLE_INVALID)); /* a new one was lost as well */
+    for (int i = 0; i < 3; i++) {
+        assert_true(recover(CKR_SESSION_HANDLE_INVALID)); /* new ones were lost as well */
+    }
+    assert_false(recover(CKR_SESSION_HANDLE_INVALID)); /* but that is enough */
 }
 
 TEST(what_is_not_found_after_a_loss_may_be_behind_a_login)
