@@ -7,6 +7,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 #include "signet.h"
 
@@ -256,6 +257,26 @@ void name_text(char *out, size_t size, const X509_NAME *name)
     }
     out[len > 0 ? len : 0] = '\0';
     BIO_free(memory);
+}
+
+void time_text(char *out, size_t size, const ASN1_TIME *time, bool with_seconds)
+{
+    struct tm tm;
+
+    if (!ASN1_TIME_to_tm(time, &tm) ||
+        strftime(out, size, with_seconds ? "%Y-%m-%d %H:%M:%S UTC" : "%Y-%m-%d %H:%M UTC", &tm) == 0) {
+        out[0] = '\0';
+    }
+}
+
+void serial_text(char *out, size_t size, const X509 *cert)
+{
+    BIGNUM *number = ASN1_INTEGER_to_BN(X509_get0_serialNumber(cert), NULL);
+    char *hex = number == NULL ? NULL : BN_bn2hex(number);
+
+    snprintf(out, size, "%s", hex != NULL ? hex : "?");
+    OPENSSL_free(hex);
+    BN_free(number);
 }
 
 void text_printable(char *text)

@@ -46,6 +46,12 @@ void key_facts(struct key_facts *out_facts, EVP_PKEY *key);
 /* name_text writes a distinguished name in one line of ASCII ("O = Demo, CN = Alice"). */
 void name_text(char *out, size_t size, const X509_NAME *name);
 
+/* time_text writes "2026-11-24 12:00 UTC", or with seconds; "" for one that can't be read. */
+void time_text(char *out, size_t size, const ASN1_TIME *time, bool with_seconds);
+
+/* serial_text writes a certificate's serial number in hexadecimal digits. */
+void serial_text(char *out, size_t size, const X509 *cert);
+
 /* print_errors prints "who: what" and OpenSSL's reasons to stderr, the first one first, and empties the queue. */
 void print_errors(const char *who, const char *what);
 

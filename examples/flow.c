@@ -87,16 +87,6 @@ static void tell_request(struct flow *flow, SSL *ssl, bool sent, struct cursor *
          sent ? "asked for the client's certificate" : "the server asks for our certificate", "", (const char *)NULL);
 }
 
-static void time_text(char out[32], const ASN1_TIME *time)
-{
-    struct tm tm;
-
-    out[0] = '\0';
-    if (ASN1_TIME_to_tm(time, &tm)) {
-        strftime(out, 32, "%Y-%m-%d %H:%M UTC", &tm);
-    }
-}
-
 /* "CN = Alice, issued by CN = CA, until 2027-01-01": a line for each certificate. */
 static void certificate_text(char *out, size_t size, const X509 *cert)
 {
@@ -106,7 +96,7 @@ static void certificate_text(char *out, size_t size, const X509 *cert)
 
     name_text(subject, sizeof(subject), X509_get_subject_name(cert));
     name_text(issuer, sizeof(issuer), X509_get_issuer_name(cert));
-    time_text(until, X509_get0_notAfter(cert));
+    time_text(until, sizeof(until), X509_get0_notAfter(cert), false);
     snprintf(out, size, "%s; issued by %s; until %s", subject, issuer, until);
 }
 

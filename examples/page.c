@@ -90,19 +90,17 @@ static void rows_of_certificate(struct page *page, X509 *cert)
     unsigned digest_len = 0;
     char fingerprint[2 * EVP_MAX_MD_SIZE + 1] = "";
     char issuer[256];
-    BIGNUM *serial = ASN1_INTEGER_to_BN(X509_get0_serialNumber(cert), NULL);
-    char *hex = serial == NULL ? NULL : BN_bn2hex(serial);
+    char serial[64];
 
     X509_digest(cert, EVP_sha256(), digest, &digest_len);
     for (unsigned i = 0; i < digest_len; i++) {
         snprintf(fingerprint + 2 * i, 3, "%02x", digest[i]);
     }
     name_text(issuer, sizeof(issuer), X509_get_issuer_name(cert));
+    serial_text(serial, sizeof(serial), cert);
     row(page, "issued by", "%s", issuer);
-    row(page, "serial number", "%s", hex != NULL ? hex : "-");
+    row(page, "serial number", "%s", serial);
     row(page, "SHA-256", "%s", fingerprint);
-    OPENSSL_free(hex);
-    BN_free(serial);
 }
 
 static void server_rows(struct page *page, SSL *ssl)

@@ -49,16 +49,6 @@ const char *refusal_alert_name(const struct refusal *refusal)
 
 /* --- what is wrong with a chain ----------------------------------------------------------------------------------- */
 
-static void date_text(char out[32], const ASN1_TIME *time)
-{
-    struct tm tm;
-
-    out[0] = '\0';
-    if (ASN1_TIME_to_tm(time, &tm)) {
-        strftime(out, 32, "%Y-%m-%d %H:%M:%S UTC", &tm);
-    }
-}
-
 static void names_text(char *out, size_t size, X509 *cert)
 {
     GENERAL_NAMES *names = X509_get_ext_d2i(cert, NID_subject_alt_name, NULL, NULL);
@@ -92,7 +82,7 @@ static void fault_dates(struct fault *fault, char *out, size_t size)
     char date[32];
     bool over = fault->error == X509_V_ERR_CERT_HAS_EXPIRED;
 
-    date_text(date, over ? X509_get0_notAfter(fault->cert) : X509_get0_notBefore(fault->cert));
+    time_text(date, sizeof(date), over ? X509_get0_notAfter(fault->cert) : X509_get0_notBefore(fault->cert), true);
     snprintf(out, size, over ? "has expired: it was good until %s" : "is not yet valid: it is good from %s", date);
 }
 
@@ -130,14 +120,10 @@ static void fault_usage(struct fault *fault, char *out, size_t size)
 
 static void fault_revoked(struct fault *fault, char *out, size_t size)
 {
-    char serial[64] = "";
-    BIGNUM *number = ASN1_INTEGER_to_BN(X509_get0_serialNumber(fault->cert), NULL);
-    char *hex = number == NULL ? NULL : BN_bn2hex(number);
+    char serial[64];
 
-    snprintf(serial, sizeof(serial), "%s", hex != NULL ? hex : "?");
+    serial_text(serial, sizeof(serial), fault->cert);
     snprintf(out, size, "was revoked by its issuer (serial %s)", serial);
-    OPENSSL_free(hex);
-    BN_free(number);
 }
 
 static void fault_no_list(struct fault *fault, char *out, size_t size)
