@@ -71,26 +71,52 @@ static struct tok_result module_look(struct tok_module *module, bool never_reini
     return result;
 }
 
-static struct tok_result module_tokens_once(struct tok_token_list *list, struct tok_module *module,
-                                            const struct tok_settings *settings, const struct tok_uri *uri,
-                                            uint64_t deadline_us)
+/* Those of the last look that the URI means. */
+static struct tok_result tokens_matching(struct tok_token_list *list, struct tok_module *module,
+                                         const struct tok_settings *settings, const struct tok_uri *uri,
+                                         uint64_t deadline_us)
 {
     struct tok_token *token = NULL;
-    size_t before = list->count;
 
-    TOK_TRY(module_look(module, settings->never_reinit, deadline_us));
     for (;;) {
         TOK_TRY(tok_token_matching(&token, module, uri, deadline_us));
         if (token == NULL) {
-            break;
+            return tok_good();
         }
         tok_quirks_note(token, settings);
         TOK_TRY(tokens_add(list, token));
     }
-    if (list->count == before) { /* the one that is meant may be in a slot that failed to tell */
-        return tok_context(tok_module_trouble(module), "no token matches '%s'", tok_uri_text(uri));
+}
+
+/* Where none is there, the one that is meant may be in a slot that failed to tell. Another thread's look may have come
+ * between the tokens and their trouble: then both are of different times, and looked at again. Whose time ends with
+ * waiting for others, who look time and again because a slot fails to tell, is told that as well. */
+static struct tok_result module_tokens_once(struct tok_token_list *list, struct tok_module *module,
+                                            const struct tok_settings *settings, const struct tok_uri *uri,
+                                            uint64_t deadline_us)
+{
+    size_t before = list->count;
+    struct tok_result result;
+    struct tok_result trouble;
+    uint64_t look;
+    uint64_t look_before;
+
+    result = module_look(module, settings->never_reinit, deadline_us);
+    trouble = tok_module_trouble(module, &look);
+    if (!tok_ok(&result)) {
+        return result.code == TOK_CODE_DEADLINE && !tok_ok(&trouble)
+                   ? tok_context(trouble, "no token matches '%s' (%s)", tok_uri_text(uri), result.message)
+                   : result;
     }
-    return tok_good();
+    do {
+        look_before = look;
+        TOK_TRY(tokens_matching(list, module, settings, uri, deadline_us));
+        if (list->count > before) {
+            return tok_good();
+        }
+        trouble = tok_module_trouble(module, &look);
+    } while (look != look_before && clock_us() < deadline_us);
+    return tok_context(trouble, "no token matches '%s'", tok_uri_text(uri));
 }
 
 /* Repeated after what can be recovered from, as any other call is. */

@@ -50,6 +50,7 @@ struct tok_module {
     bool has_info;
     CK_INFO info;
     struct tok_token *tokens;
+    uint64_t looks;            /* how many there were */
     struct tok_result trouble; /* of a slot that could not tell what it holds, at the last look */
 };
 

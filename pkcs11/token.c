@@ -206,6 +206,7 @@ static struct tok_result look(struct tok_module *module)
     num = look_into(found, &trouble, module, slots.many != NULL ? slots.many : slots.few, slots.count);
 
     LOCKED(&module->lock);
+    module->looks++;
     module->trouble = trouble;
     for (struct tok_token *token = module->tokens; token != NULL; token = token->next) {
         LOCKED(&token->lock);
@@ -233,9 +234,10 @@ struct tok_result tok_tokens_look(struct tok_module *module, uint64_t deadline_u
     return result;
 }
 
-struct tok_result tok_module_trouble(struct tok_module *module)
+struct tok_result tok_module_trouble(struct tok_module *module, uint64_t *out_look)
 {
     LOCKED(&module->lock);
+    *out_look = module->looks;
     return module->trouble;
 }
 

@@ -87,8 +87,9 @@ struct tok_token {
  * C_GetTokenInfo for each. A token that is not initialised is left out. Of several threads that look, one does, and the
  * others wait up to their deadline. */
 TOK_RESULT tok_tokens_look(struct tok_module *module, uint64_t deadline_us);
-/* tok_module_trouble: why a slot could not tell at the last look what it holds, if one could not. */
-TOK_RESULT tok_module_trouble(struct tok_module *module);
+/* tok_module_trouble: why a slot could not tell at the last look what it holds, if one could not. Which look that was
+ * tells whether another thread's has come between. */
+TOK_RESULT tok_module_trouble(struct tok_module *module, uint64_t *out_look);
 /* tok_module_has_slots: does the module know any slot, with or without a token? One whose daemon is gone knows none. */
 bool tok_module_has_slots(struct tok_module *module, uint64_t deadline_us);
 /* tok_module_in_use: is a session of any of its tokens lent? */
