@@ -3,6 +3,7 @@ libbase_la_SOURCES = \
     base/scoped.h \
     base/bytes.h base/bytes.c \
     base/text.h base/text.c \
+    base/value.h base/value.c \
     base/secret.h base/secret.c \
     base/lock.h base/lock.c \
     base/complain.h base/complain.c \

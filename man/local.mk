@@ -1,4 +1,4 @@
-# The SETTINGS of signet(7) come from the table in provider/config.c.
+# The SETTINGS of signet(7) come from the table in provider/rows.c.
 dist_man_MANS += man/signet.1
 nodist_man_MANS = man/signet.7
 EXTRA_DIST += man/signet.7.in

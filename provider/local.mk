@@ -5,6 +5,7 @@ libprovider_la_LIBADD = libtok.la $(CRYPTO_LIBS)
 libprovider_la_SOURCES = \
     provider/provider.h provider/provider.c \
     provider/config.h provider/config.c \
+    provider/rows.h provider/rows.c \
     provider/conffile.h provider/conffile.c \
     provider/err.h provider/err.c \
     provider/software.h provider/software.c \

@@ -1,5 +1,5 @@
 # One test for each file of base/ and pkcs11/; these link no libcrypto (tests/unit/walls.sh proves it).
-unit_tests = tests/unit/test-bytes tests/unit/test-text tests/unit/test-secret tests/unit/test-ground \
+unit_tests = tests/unit/test-bytes tests/unit/test-text tests/unit/test-value tests/unit/test-secret tests/unit/test-ground \
     tests/unit/test-lock tests/unit/test-fork tests/unit/test-complain tests/unit/test-siphash tests/unit/test-shared tests/unit/test-trace \
     tests/unit/test-result tests/unit/test-breaker tests/unit/test-ckr tests/unit/test-uri \
     tests/unit/test-pin tests/unit/test-settings
@@ -21,6 +21,8 @@ tests_unit_test_bytes_CFLAGS = $(unit_cflags)
 tests_unit_test_bytes_LDADD = libbase.la $(CMOCKA_LIBS)
 tests_unit_test_text_CFLAGS = $(unit_cflags)
 tests_unit_test_text_LDADD = libbase.la $(CMOCKA_LIBS)
+tests_unit_test_value_CFLAGS = $(unit_cflags)
+tests_unit_test_value_LDADD = libbase.la $(CMOCKA_LIBS)
 tests_unit_test_secret_CFLAGS = $(unit_cflags)
 tests_unit_test_secret_LDADD = libbase.la $(CMOCKA_LIBS)
 tests_unit_test_ground_CFLAGS = $(unit_cflags)
