@@ -166,6 +166,37 @@ static bool is_trouble(CK_RV rv)
     return rv != CKR_OK && rv != CKR_TOKEN_NOT_PRESENT && rv != CKR_TOKEN_NOT_RECOGNIZED;
 }
 
+static bool is_blank(const CK_UTF8CHAR *field, size_t size)
+{
+    while (size > 0 && (field[size - 1] == ' ' || field[size - 1] == '\0')) {
+        size--;
+    }
+    return size == 0;
+}
+
+/* A token that is initialised, but has no label or no serial number. */
+static bool is_half(const CK_TOKEN_INFO *info)
+{
+    return (info->flags & CKF_TOKEN_INITIALIZED) != 0 &&
+           (is_blank(info->label, sizeof(info->label)) || is_blank(info->serialNumber, sizeof(info->serialNumber)));
+}
+
+/* SoftHSM, whose token another process is writing just then, gives half of it and says CKR_OK. Taken for a token of its
+ * own, the half would be waited for in vain, and its PIN would not be known as refused: so it counts only if the module
+ * says the same again. */
+static CK_RV ask_slot(CK_TOKEN_INFO *out_info, struct tok_module *module, CK_SLOT_ID slot)
+{
+    CK_RV rv = TOK_CALL(module->functions, C_GetTokenInfo, slot, out_info);
+    CK_TOKEN_INFO before;
+
+    if (rv != CKR_OK || !is_half(out_info)) {
+        return rv;
+    }
+    before = *out_info;
+    rv = TOK_CALL(module->functions, C_GetTokenInfo, slot, out_info);
+    return rv == CKR_OK && is_half(out_info) && !same_token(&before, out_info) ? CKR_GENERAL_ERROR : rv;
+}
+
 /* A slot that fails to tell is a slot without a token for now: another one may hold what we look for. *out_trouble is
  * the first failure. */
 static size_t look_into(struct look *found, struct tok_result *out_trouble, struct tok_module *module,
@@ -175,7 +206,7 @@ static size_t look_into(struct look *found, struct tok_result *out_trouble, stru
 
     *out_trouble = tok_good();
     for (size_t i = 0; i < count; i++) {
-        CK_RV rv = TOK_CALL(module->functions, C_GetTokenInfo, ids[i], &found[num].info);
+        CK_RV rv = ask_slot(&found[num].info, module, ids[i]);
 
         if (rv == CKR_OK && (found[num].info.flags & CKF_TOKEN_INITIALIZED) != 0) {
             found[num++].slot = ids[i];

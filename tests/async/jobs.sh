@@ -3,13 +3,15 @@
 . "$(dirname "$0")/../lib/setup.sh"
 . "$(dirname "$0")/../tls/setup.sh"
 setup_tls
-conf "default signet" "pkcs11-module = $counter" "deadline = 1"
+conf "default signet" "pkcs11-module = $counter" "deadline = 30"
 export SIGNET_TEST_COUNTS="$work/counts"
-run_tap "" "$build/tests/async/jobs" "$work"
+run_tap "" timeout 300 "$build/tests/async/jobs" "$work"
+conf "default signet" "pkcs11-module = $counter" "deadline = 1"
+run_tap "" timeout 120 "$build/tests/async/jobs" "$work" late
 
 # ends HOW: with the status that the program gives itself
 ends() {
-    timeout 10 "$build/tests/async/jobs" "$work" "$1"
+    timeout 60 "$build/tests/async/jobs" "$work" "$1"
     [ $? -eq 3 ]
 }
 ok "a process exits with its own status while a job's signature is under way" ends exit
@@ -22,7 +24,7 @@ else
 fi
 "$build/tests/token/set-faults" "$SIGNET_TEST_COUNTS" calm
 conf "default signet" "pkcs11-module = $counter" "async = no"
-run_tap "async = no" "$build/tests/async/jobs" "$work" waits
+run_tap "async = no" timeout 120 "$build/tests/async/jobs" "$work" waits
 conf "default signet" "pkcs11-module = $counter" "workers = 1"
-run_tap "workers = 1" "$build/tests/async/jobs" "$work" one
+run_tap "workers = 1" timeout 120 "$build/tests/async/jobs" "$work" one
 tap_done

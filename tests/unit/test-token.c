@@ -76,6 +76,51 @@ TEST(more_slots_than_fit_at_first_are_all_seen)
     assert_int_equal(num_present(), MOCK_MOST_TOKENS);
 }
 
+/* What a module reads of a token that another process is writing: the label is there, the serial number not yet. */
+static void serial_is_torn(enum mock_function which)
+{
+    if (which == MOCK_GetTokenInfo) {
+        mock_pad(mock->tokens[0].info.serialNumber, 16, mock->calls[which] > 0 ? "1" : "");
+    }
+}
+
+TEST(half_a_token_is_none_of_its_own)
+{
+    struct tok_token *token;
+
+    mock = mock_load(&module);
+    mock_token(mock, "test");
+    mock->on_call = serial_is_torn;
+    token = mock_looked(module);
+    assert_string_equal(token->label, "test");
+    assert_memory_equal(token->info.serialNumber, "1 ", 2);
+    assert_null(token->next);
+    assert_int_equal(mock->calls[MOCK_GetTokenInfo], 2);
+}
+
+TEST(half_a_token_whose_rest_can_not_be_read_is_trouble_and_no_token)
+{
+    uint64_t at;
+
+    mock = mock_load(&module);
+    mock_token(mock, "test");
+    mock->on_call = serial_is_torn;
+    mock_fails(mock, MOCK_GetTokenInfo, CKR_GENERAL_ERROR, 1, 1);
+    assert_null(mock_looked(module));
+    FAILS_CKR(tok_module_trouble(module, &at), CKR_GENERAL_ERROR);
+    OK(tok_tokens_look(module, clock_us() + 10 * SECOND));
+    assert_string_equal(module->tokens->label, "test");
+    assert_null(module->tokens->next);
+}
+
+TEST(a_token_without_a_serial_number_is_a_token)
+{
+    mock = mock_load(&module);
+    mock_pad(mock_token(mock, "plain")->info.serialNumber, 16, "");
+    assert_string_equal(mock_looked(module)->label, "plain");
+    assert_null(module->tokens->next);
+}
+
 TEST(a_slot_that_fails_hides_no_other)
 {
     mock = mock_load(&module);
@@ -254,6 +299,9 @@ int main(void)
         cmocka_unit_test(a_token_that_moves_is_the_same_but_its_sessions_are_gone),
         cmocka_unit_test(tokens_that_look_alike_are_two),
         cmocka_unit_test(a_loss_counts_once_however_many_notice_it),
+        cmocka_unit_test(half_a_token_is_none_of_its_own),
+        cmocka_unit_test(half_a_token_whose_rest_can_not_be_read_is_trouble_and_no_token),
+        cmocka_unit_test(a_token_without_a_serial_number_is_a_token),
         cmocka_unit_test(flags_are_read_again_only_when_they_may_have_changed),
         cmocka_unit_test(another_token_in_the_slot_is_not_taken_for_it),
         cmocka_unit_test(a_uri_means_the_tokens_that_match_and_are_present),
