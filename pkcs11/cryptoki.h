@@ -21,6 +21,15 @@
 #ifndef CKM_ML_DSA
 #define CKM_ML_DSA 0x1dUL
 #endif
+#ifndef CKK_SLH_DSA
+#define CKK_SLH_DSA 0x4bUL
+#endif
+#ifndef CKM_SLH_DSA
+#define CKM_SLH_DSA 0x2eUL
+#endif
+#ifndef CKA_PARAMETER_SET
+#define CKA_PARAMETER_SET 0x61dUL
+#endif
 
 /* CK_EDDSA_PARAMS of PKCS#11 v3.0, which older headers lack. */
 struct tok_eddsa_params {

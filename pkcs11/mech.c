@@ -91,6 +91,7 @@ const char *tok_mech_name(CK_MECHANISM_TYPE type)
         ROW(CKM_ECDSA_SHA512),
         ROW(CKM_EDDSA),
         ROW(CKM_ML_DSA),
+        ROW(CKM_SLH_DSA),
     };
 
     for (size_t i = 0; i < COUNT_OF(rows); i++) {

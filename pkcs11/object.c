@@ -32,10 +32,16 @@ void tok_handles_end(struct tok_handles *handles)
     handles->count = 0;
 }
 
+/* Whose public keys are values, of one of several sets of parameters. */
+static bool is_of_a_set(CK_KEY_TYPE type)
+{
+    return type == CKK_ML_DSA || type == CKK_SLH_DSA;
+}
+
 bool tok_public_known(const struct tok_public *half)
 {
     return half->spki.len > 0 || half->certificate.len > 0 || (half->modulus.len > 0 && half->exponent.len > 0) ||
-           (half->point.len > 0 && (half->params.len > 0 || half->type == CKK_EC_EDWARDS || half->type == CKK_ML_DSA));
+           (half->point.len > 0 && (half->params.len > 0 || half->type == CKK_EC_EDWARDS || is_of_a_set(half->type)));
 }
 
 /* Big numbers may carry leading zeros. */
@@ -85,6 +91,7 @@ void tok_public_complete(struct tok_public *to, struct tok_public *from)
     complete(&to->point, &from->point);
     complete(&to->spki, &from->spki);
     complete(&to->certificate, &from->certificate);
+    to->set = to->set != 0 ? to->set : from->set;
 }
 
 /* Whether so many bytes may be a point: on Edwards and Montgomery curves one coordinate, perhaps with a sign; else a
@@ -122,8 +129,9 @@ static struct tok_result half_copy(struct tok_public *out_half, const struct tok
     TOK_TRY(tok_attrs_copy(&out_half->exponent, attrs, CKA_PUBLIC_EXPONENT));
     TOK_TRY(tok_attrs_copy(&out_half->params, attrs, CKA_EC_PARAMS));
     TOK_TRY(tok_attrs_copy(&out_half->spki, attrs, CKA_PUBLIC_KEY_INFO));
-    return out_half->type == CKK_ML_DSA ? tok_attrs_copy(&out_half->point, attrs, CKA_VALUE)
-                                        : point_copy(&out_half->point, attrs, out_half->type);
+    out_half->set = tok_attrs_ulong(attrs, CKA_PARAMETER_SET, 0);
+    return is_of_a_set(out_half->type) ? tok_attrs_copy(&out_half->point, attrs, CKA_VALUE)
+                                       : point_copy(&out_half->point, attrs, out_half->type);
 }
 
 static struct tok_result names_copy(struct bytes *out_id, struct bytes *out_label, const struct tok_attrs *attrs)
@@ -155,9 +163,9 @@ static const size_t key_rooms[] = {
 /* A public key has neither the last ones nor anything to hide: its value is what it is. */
 static const CK_ATTRIBUTE_TYPE public_types[] = {
     CKA_KEY_TYPE,  CKA_ID,       CKA_LABEL,           CKA_MODULUS, CKA_PUBLIC_EXPONENT,
-    CKA_EC_PARAMS, CKA_EC_POINT, CKA_PUBLIC_KEY_INFO, CKA_VALUE,
+    CKA_EC_PARAMS, CKA_EC_POINT, CKA_PUBLIC_KEY_INFO, CKA_VALUE,   CKA_PARAMETER_SET,
 };
-static const size_t public_rooms[] = { sizeof(CK_ULONG), 256, 256, 1024, 64, 64, 160, 2700, 2700 };
+static const size_t public_rooms[] = { sizeof(CK_ULONG), 256, 256, 1024, 64, 64, 160, 2700, 2700, sizeof(CK_ULONG) };
 
 _Static_assert(COUNT_OF(key_types) == COUNT_OF(key_rooms), "each attribute needs its room");
 _Static_assert(COUNT_OF(public_types) == COUNT_OF(public_rooms), "each attribute needs its room");

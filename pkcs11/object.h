@@ -13,9 +13,10 @@ struct tok_public {
     CK_KEY_TYPE type;
     struct bytes modulus; /* RSA */
     struct bytes exponent;
-    struct bytes params;      /* EC: DER of CKA_EC_PARAMS */
-    struct bytes point;       /* EC: the point itself, without the OCTET STRING around it; ML-DSA: the public key */
-    struct bytes spki;        /* SubjectPublicKeyInfo, where the token has it */
+    struct bytes params; /* EC: DER of CKA_EC_PARAMS */
+    struct bytes point;  /* EC: the point itself, without the OCTET STRING around it; ML-DSA and SLH-DSA: the key */
+    CK_ULONG set;        /* of parameters, ML-DSA and SLH-DSA: CKA_PARAMETER_SET; 0: not shown */
+    struct bytes spki;   /* SubjectPublicKeyInfo, where the token has it */
     struct bytes certificate; /* DER, where only a certificate shows the key */
     bool pss_only;            /* RSA: the private object allows PSS and nothing else */
     bool by_key_itself;       /* the private object shows it, so that it can't belong to another key */

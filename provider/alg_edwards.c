@@ -22,15 +22,12 @@ static bool edwards_choice(struct prov_choice *out, const struct prov_scheme *sc
 static struct tok_result edwards_prepare(struct prov_mechanism *out, const struct prov_scheme *scheme,
                                          const struct prov_choice *choice, const struct prov_data *data)
 {
-    (void)scheme;
-    out->mechanism = (CK_MECHANISM){ choice->type, NULL, 0 };
+    TOK_TRY(prov_bytes_prepare(out, scheme, choice, data));
     if (choice->params) {
         out->params.eddsa = (struct tok_eddsa_params){ .prehash = CK_FALSE };
         out->mechanism.pParameter = &out->params.eddsa;
         out->mechanism.ulParameterLen = sizeof(out->params.eddsa);
     }
-    out->in = data->message;
-    out->in_len = data->message_len;
     return tok_good();
 }
 

@@ -14,16 +14,6 @@ static bool mldsa_choice(struct prov_choice *out, const struct prov_scheme *sche
     return way == 0;
 }
 
-static struct tok_result mldsa_prepare(struct prov_mechanism *out, const struct prov_scheme *scheme,
-                                       const struct prov_choice *choice, const struct prov_data *data)
-{
-    (void)scheme;
-    out->mechanism = (CK_MECHANISM){ choice->type, NULL, 0 };
-    out->in = data->message;
-    out->in_len = data->message_len;
-    return tok_good();
-}
-
 #define OCTETS(name) OSSL_PARAM_octet_string(name, NULL, 0)
 
 static const OSSL_PARAM mldsa_key_params[] = {
@@ -67,7 +57,7 @@ static const struct prov_family mldsa = {
     .public_key = prov_bytes_public_key,
     .describe = prov_bytes_describe,
     .choice = mldsa_choice,
-    .prepare = mldsa_prepare,
+    .prepare = prov_bytes_prepare,
     .shape = prov_bytes_shape,
 };
 

@@ -108,7 +108,19 @@ struct prov_family {
     ROW(ed448, PROV_NAMES_ED448)                                                                                       \
     ROW(ml_dsa_44, PROV_NAMES_ML_DSA_44)                                                                               \
     ROW(ml_dsa_65, PROV_NAMES_ML_DSA_65)                                                                               \
-    ROW(ml_dsa_87, PROV_NAMES_ML_DSA_87)
+    ROW(ml_dsa_87, PROV_NAMES_ML_DSA_87)                                                                               \
+    ROW(slh_dsa_sha2_128s, PROV_NAMES_SLH_DSA("SHA2-128s", "sha2-128s", "20"))                                         \
+    ROW(slh_dsa_sha2_128f, PROV_NAMES_SLH_DSA("SHA2-128f", "sha2-128f", "21"))                                         \
+    ROW(slh_dsa_sha2_192s, PROV_NAMES_SLH_DSA("SHA2-192s", "sha2-192s", "22"))                                         \
+    ROW(slh_dsa_sha2_192f, PROV_NAMES_SLH_DSA("SHA2-192f", "sha2-192f", "23"))                                         \
+    ROW(slh_dsa_sha2_256s, PROV_NAMES_SLH_DSA("SHA2-256s", "sha2-256s", "24"))                                         \
+    ROW(slh_dsa_sha2_256f, PROV_NAMES_SLH_DSA("SHA2-256f", "sha2-256f", "25"))                                         \
+    ROW(slh_dsa_shake_128s, PROV_NAMES_SLH_DSA("SHAKE-128s", "shake-128s", "26"))                                      \
+    ROW(slh_dsa_shake_128f, PROV_NAMES_SLH_DSA("SHAKE-128f", "shake-128f", "27"))                                      \
+    ROW(slh_dsa_shake_192s, PROV_NAMES_SLH_DSA("SHAKE-192s", "shake-192s", "28"))                                      \
+    ROW(slh_dsa_shake_192f, PROV_NAMES_SLH_DSA("SHAKE-192f", "shake-192f", "29"))                                      \
+    ROW(slh_dsa_shake_256s, PROV_NAMES_SLH_DSA("SHAKE-256s", "shake-256s", "30"))                                      \
+    ROW(slh_dsa_shake_256f, PROV_NAMES_SLH_DSA("SHAKE-256f", "shake-256f", "31"))
 
 /* All names and OIDs of a type, as the default provider has them: others would make conflicts in OpenSSL's map of
  * names. */
@@ -120,6 +132,7 @@ struct prov_family {
 #define PROV_NAMES_ML_DSA_44 "ML-DSA-44:MLDSA44:2.16.840.1.101.3.4.3.17:id-ml-dsa-44"
 #define PROV_NAMES_ML_DSA_65 "ML-DSA-65:MLDSA65:2.16.840.1.101.3.4.3.18:id-ml-dsa-65"
 #define PROV_NAMES_ML_DSA_87 "ML-DSA-87:MLDSA87:2.16.840.1.101.3.4.3.19:id-ml-dsa-87"
+#define PROV_NAMES_SLH_DSA(set, lower, arc) "SLH-DSA-" set ":id-slh-dsa-" lower ":2.16.840.1.101.3.4.3." arc
 
 /* A row: one keymgmt algorithm. */
 struct prov_variant {
@@ -129,6 +142,7 @@ struct prov_variant {
     CK_KEY_TYPE key_type;
     const struct prov_family *family;
     size_t public_len; /* of a public half that is a string of bytes; 0: it is not */
+    CK_ULONG set;      /* CKP_…, where the length does not tell the row; 0: it does */
     unsigned since;    /* OPENSSL_VERSION_NUMBER >> 20 from which on OpenSSL has the type; 0: always */
     bool restricted;   /* RSA-PSS: parameters of the key itself limit what it signs */
 };
@@ -157,9 +171,12 @@ PROV_VARIANTS(PROV_VARIANT_KNOWN)
 /* prov_variant_is_known tells whether the OpenSSL at hand has the type. */
 bool prov_variant_is_known(const struct prov_variant *variant);
 
-/* Functions of families whose public halves and signatures are strings of bytes, of a length that tells the row. */
+/* Functions of families whose public halves and signatures are strings of bytes, and what the token is given is the
+ * message. */
 EVP_PKEY *prov_bytes_public_key(const struct prov_ctx *prov, const struct tok_public *half);
 bool prov_bytes_describe(struct tok_public *out_half, EVP_PKEY *key);
+struct tok_result prov_bytes_prepare(struct prov_mechanism *out, const struct prov_scheme *scheme,
+                                     const struct prov_choice *choice, const struct prov_data *data);
 bool prov_bytes_shape(uint8_t *sig, size_t *len, size_t room);
 
 /* All rows; NULL-terminated. */

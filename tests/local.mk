@@ -40,6 +40,13 @@ tests_token_poor_token_la_CFLAGS = $(AM_CFLAGS) $(P11KIT_CFLAGS) $(CRYPTO_CFLAGS
 tests_token_poor_token_la_LIBADD = $(CRYPTO_LIBS) -ldl
 tests_token_poor_token_la_LDFLAGS = $(AM_LDFLAGS) -module -avoid-version -rpath /nowhere
 
+check_LTLIBRARIES += tests/token/soft-token.la
+tests_token_soft_token_la_SOURCES = tests/token/soft-token.c tests/token/soft-token.h tests/token/soft-keys.c \
+    tests/token/soft-sign.c tests/token/functions.h
+tests_token_soft_token_la_CFLAGS = $(AM_CFLAGS) $(P11KIT_CFLAGS) $(CRYPTO_CFLAGS)
+tests_token_soft_token_la_LIBADD = $(CRYPTO_LIBS)
+tests_token_soft_token_la_LDFLAGS = $(AM_LDFLAGS) -module -avoid-version -rpath /nowhere
+
 check_PROGRAMS += tests/token/make-key
 tests_token_make_key_SOURCES = tests/token/make-key.c
 tests_token_make_key_CFLAGS = $(AM_CFLAGS) $(P11KIT_CFLAGS)
@@ -77,7 +84,7 @@ shell_tests += tests/tls/handshakes.sh tests/tls/order.sh tests/tls/calls.sh tes
     tests/tls/signed.sh
 shell_tests += tests/tls/refusals.sh tests/tls/browser.sh
 shell_tests += tests/fork/forks.sh tests/fork/nss.sh
-shell_tests += tests/tool/poor.sh tests/tool/nss.sh
+shell_tests += tests/tool/poor.sh tests/tool/soft.sh tests/tool/nss.sh
 shell_tests += tests/token/counter.sh
 TESTS += $(shell_tests)
 if !SANITIZED
