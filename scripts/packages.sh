@@ -4,7 +4,7 @@
 BUILD_PACKAGES="gcc make autoconf automake libtool pkg-config libssl-dev libp11-kit-dev libcmocka-dev libjansson-dev"
 RUN_PACKAGES="openssl softhsm2 opensc p11-kit p11-kit-modules"
 BROWSER_PACKAGES="libnss3-tools"
-TEST_PACKAGES="jq valgrind haproxy libnss3-tools binutils chromium fonts-dejavu-core libpcsclite1" # opensc opens the last, and
+TEST_PACKAGES="jq valgrind haproxy libnss3-tools binutils chromium fonts-dejavu-core libpcsclite1 pcscd vsmartcard-vpcd" # opensc opens libpcsclite1, and
 # does not depend on it; a browser without fonts draws empty pages
 # Not in every release: what later_packages adds to the tests' list.
 LATER_PACKAGES="pkcs11-daemon libpkcs11-proxy0" # a token behind a network

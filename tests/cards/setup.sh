@@ -1,0 +1,82 @@
+# A card without hardware: pcscd with the two readers of vsmartcard, a card of ours in one of them (piv-card.c), and
+# OpenSC as the module. All of it in namespaces of its own, so that neither a pcscd of this machine nor another test is
+# in its way. Sourced first of all; then lib/setup.sh, then cards_start.
+if [ -z "${SIGNET_CARDS_APART:-}" ]; then
+    apart="unshare --mount --net"
+    [ "$(id -u)" = 0 ] || apart="$apart --map-root-user"
+    if ! $apart true 2>/dev/null; then
+        echo "1..0 # SKIP no namespaces of its own: $($apart true 2>&1)"
+        exit 0
+    fi
+    if ! [ -e /etc/reader.conf.d/vpcd ] || ! [ -x /usr/sbin/pcscd ]; then
+        echo "1..0 # SKIP no virtual reader: the packages pcscd and vsmartcard-vpcd are not installed"
+        exit 0
+    fi
+    SIGNET_CARDS_APART=1 exec $apart sh "$0" "$@"
+fi
+
+CARD_PIN=123456
+FIRST_READER=35963  # vpcd's ports
+SECOND_READER=35964
+
+# cards_start: pcscd runs, its readers are empty
+cards_start() {
+    OPENSC_MODULE=$(ls /usr/lib/*/opensc-pkcs11.so 2>/dev/null | head -n 1)
+    [ -n "$OPENSC_MODULE" ] || exit 99
+    mkdir -p /run/pcscd "$work/readers" && mount -t tmpfs tmpfs /run/pcscd || exit 99
+    {
+        echo 'FRIENDLYNAME "Virtual PCD"'
+        echo 'DEVICENAME /dev/null:0x8C7B'
+        echo "LIBPATH $(ls /usr/lib/pcsc/drivers/serial/libifdvpcd.so)"
+        echo 'CHANNELID 0x8C7B'
+    } >"$work/readers/vpcd"
+    polkit=
+    ! /usr/sbin/pcscd --help 2>&1 | grep -q disable-polkit || polkit=--disable-polkit
+    LD_PRELOAD= /usr/sbin/pcscd --foreground $polkit --config "$work/readers" >"$work/pcscd.log" 2>&1 &
+    pcscd=$!
+    trap 'cards_stop; rm -rf "$work"' EXIT
+}
+
+cards_stop() {
+    kill ${card_pids:-} "$pcscd" 2>/dev/null
+    wait
+}
+
+# card_make NAME SERIAL: a card in the folder NAME, with an RSA key in 9A (id 01), an EC key that always wants the PIN in
+# 9C (id 02), and SERIAL of 16 characters
+card_make() {
+    mkdir -p "$1" || exit 99
+    OPENSSL_CONF=/dev/null openssl genpkey -algorithm RSA -out "$1/9a.key" 2>/dev/null || exit 99
+    OPENSSL_CONF=/dev/null openssl genpkey -algorithm EC -pkeyopt ec_paramgen_curve:P-256 -out "$1/9c.key" || exit 99
+    for card_slot in 9a 9c; do
+        OPENSSL_CONF=/dev/null openssl req -new -x509 -key "$1/$card_slot.key" -subj "/CN=$1" -days 30 -outform DER \
+            -out "$1/$card_slot.der" || exit 99
+    done
+    echo "$CARD_PIN" >"$1/pin"
+    echo "$2" >"$1/serial"
+    : >"$1/log"
+}
+
+# card_in NAME READER: until pcscd has noticed
+card_in() {
+    rm -f "$1/noticed"
+    mkfifo "$1/noticed" || exit 99
+    "$build/tests/cards/piv-card" "$1" "$2" >"$1/noticed" &
+    card_pid=$!
+    card_pids="${card_pids:-} $card_pid"
+    timeout 60 head -n 1 "$1/noticed" | grep -q in || exit 99
+}
+
+# card_out: the card that was put in last is pulled
+card_out() {
+    kill "$card_pid"
+    wait "$card_pid" 2>/dev/null
+}
+
+# card_log NAME: what happened to the card, but for power
+card_log() {
+    grep -v '^power$' "$1/log" | tr '\n' ';'
+}
+card_log_clear() {
+    : >"$1/log"
+}
