@@ -196,6 +196,18 @@ bool tls_version(struct demands *demands, const char *text)
     return true;
 }
 
+/* By the certificate's parameters, since SSL_set1_host is deprecated from OpenSSL 4.0 on. An address is no name that
+ * may be sent (RFC 6066 §3). */
+bool expect_server(SSL *ssl, const char *name)
+{
+    X509_VERIFY_PARAM *param = SSL_get0_param(ssl);
+
+    if (X509_VERIFY_PARAM_set1_ip_asc(param, name) == 1) {
+        return true;
+    }
+    return X509_VERIFY_PARAM_set1_host(param, name, 0) == 1 && SSL_set_tlsext_host_name(ssl, name) == 1;
+}
+
 unsigned char *alpn_list(const char *names, unsigned *out_len)
 {
     size_t len = strlen(names) + 1;

@@ -33,6 +33,9 @@ bool tls_version(struct demands *demands, const char *text);
 /* alpn_list turns "h2,http/1.1" into the form of RFC 7301 §3.1 (free it), with its length; NULL if that can't be. */
 unsigned char *alpn_list(const char *names, unsigned *out_len);
 
+/* expect_server asks for the server of this name, or address, and accepts no certificate but one for it. */
+bool expect_server(SSL *ssl, const char *name);
+
 /* What is known of a key of ours. */
 struct key_facts {
     const char *type;   /* "EC" */

@@ -86,8 +86,8 @@ static bool place_begin(struct load *load, struct place *place)
     place->began = events_clock();
     load->begun++;
     load->under_way++;
-    if (fd < 0 || place->ssl == NULL || !SSL_set_fd(place->ssl, fd) || !SSL_set1_host(place->ssl, options->name) ||
-        !SSL_set_tlsext_host_name(place->ssl, options->name) || !events_socket(load->epoll, fd, EPOLLOUT, place)) {
+    if (fd < 0 || place->ssl == NULL || !SSL_set_fd(place->ssl, fd) || !expect_server(place->ssl, options->name) ||
+        !events_socket(load->epoll, fd, EPOLLOUT, place)) {
         if (fd >= 0 && (place->ssl == NULL || SSL_get_fd(place->ssl) != fd)) {
             close(fd);
         }

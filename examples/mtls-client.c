@@ -181,7 +181,7 @@ static bool handshake(struct client *client, SSL *ssl, int fd)
     const struct options *options = client->options;
 
     if (!flow_begin(ssl, client->report, client->done + 1) || !SSL_set_fd(ssl, fd) ||
-        !SSL_set1_host(ssl, options->name) || !SSL_set_tlsext_host_name(ssl, options->name) ||
+        !expect_server(ssl, options->name) ||
         (options->alpn != NULL && SSL_set_alpn_protos(ssl, options->alpn, options->alpn_len) != 0)) {
         print_errors(WHO, "no connection can be made");
         return false;

@@ -51,6 +51,9 @@ conf_write() {
     shift 2
     {
         echo 'openssl_conf = init_sect'
+        # `openssl x509` of 4.0 takes the file's first lines for extensions unless a section is named
+        echo 'extensions = x509_sect'
+        echo '[x509_sect]'
         echo '[init_sect]'
         echo 'providers = provider_sect'
         for setting in "$@"; do

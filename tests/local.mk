@@ -113,4 +113,4 @@ include tests/cards/local.mk
 check-matrix:
 	abs_top_srcdir='$(abs_top_srcdir)' bash $(top_srcdir)/tests/check-matrix.sh $(MATRIX)
 .PHONY: check-matrix
-EXTRA_DIST += tests/check-matrix.sh
+EXTRA_DIST += tests/check-matrix.sh tests/matrix

@@ -8,13 +8,14 @@ conf
 openssl pkey -in "$rsa" -out rsa.key
 echo message >message
 
-# fails_with SENTENCE PATTERN COMMAND...: fails, and OpenSSL's first line of errors is ours and has the pattern
+# fails_with SENTENCE PATTERN COMMAND...: fails, and OpenSSL's first line of errors is ours and has the pattern. `openssl
+# dgst` of 4.0 looks for a digest of the name "dgst" before anything else.
 fails_with() {
     what=$1
     pattern=$2
     shift 2
     not_ok "$what: fails" "$@"
-    grep ':error:' out | head -n 1 | grep -q -- "$pattern"
+    grep ':error:' out | grep -v 'Algorithm (dgst : ' | head -n 1 | grep -q -- "$pattern"
     tap_line $? "$what: the first error says $pattern"
 }
 
