@@ -45,11 +45,11 @@ demo_proof() {
 demo_run() {
     step "$1"
     : >"$demo/server.out" # what the server before this one said must not be taken for its word
-    timeout 60 "$build/mtls-server" --listen 127.0.0.1:0 --accept 1 --tls "$2" --key "$3" \
+    timeout 120 "$build/mtls-server" --listen 127.0.0.1:0 --accept 1 --tls "$2" --key "$3" \
         --cert "$demo/server-pki/$4-chain.pem" --ca "$demo/client-pki/root.pem" >"$demo/server.out" 2>&1 &
     server=$!
     tries=0
-    while ! grep -q '^ready on' "$demo/server.out" && [ $tries -lt 100 ] && kill -0 $server 2>/dev/null; do
+    while ! grep -q '^ready on' "$demo/server.out" && [ $tries -lt 600 ] && kill -0 $server 2>/dev/null; do
         sleep 0.1
         tries=$((tries + 1))
     done

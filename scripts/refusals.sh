@@ -43,10 +43,10 @@ refusals_end() {
 
 # refusal_meet FOLDER VERSION SERVER-CERTIFICATES CLIENT-CERTIFICATES: the two meet, then a client to which nobody
 # objects asks the same server for its name good.test. Leaves what they said in FOLDER/{server,client,good}.out, and
-# $server_status, $client_status, $good_status. Nobody is waited for longer than a moment.
+# $server_status, $client_status, $good_status. Nobody is waited for without a bound.
 refusal_meet() {
     : >"$1/server.out" # what the server before this one said must not be taken for its word
-    timeout 20 "$build/mtls-server" --listen 127.0.0.1:0 --accept 2 --tls "$2" --ca "$1/client-pki/root.pem" \
+    timeout 120 "$build/mtls-server" --listen 127.0.0.1:0 --accept 2 --tls "$2" --ca "$1/client-pki/root.pem" \
         --crl "$1/client-pki/crl.pem" --key "$server_ec" --cert "$1/$3.pem" \
         --sni good.test --key "$server_ec" --cert "$1/server-pki/good-chain.pem" >"$1/server.out" 2>&1 &
     server=$!
@@ -84,7 +84,7 @@ refusal_client() {
     refusal_name=$5
     set --
     [ "$refusal_certificates" = none ] || set -- --key "$client_ec" --cert "$refusal_folder/$refusal_certificates.pem"
-    timeout 10 "$build/mtls-client" --connect "$address" --name "$refusal_name" --tls "$refusal_version" \
+    timeout 60 "$build/mtls-client" --connect "$address" --name "$refusal_name" --tls "$refusal_version" \
         --ca "$refusal_folder/server-pki/root.pem" --crl "$refusal_folder/server-pki/crl.pem" \
         --message "good morning" "$@" </dev/null >"$refusal_out" 2>&1
 }

@@ -8,7 +8,7 @@ setup_tls
 cd "$work" || exit 99
 cat root.pem intermediate.pem >both.pem # the second name of openssl's server sends no intermediate
 ec="pkcs11:token=test;object=ec;type=private"
-DEADLINE=1
+DEADLINE=2
 daemon=
 server=
 
@@ -50,12 +50,12 @@ daemon_kill() {
     daemon=
 }
 
-# wait_until COMMAND...: ten seconds at most
+# wait_until COMMAND...: a minute at most
 wait_until() {
     tries=0
     until "$@"; do
         tries=$((tries + 1))
-        [ $tries -lt 100 ] || return 1
+        [ $tries -lt 600 ] || return 1
         sleep 0.1
     done
 }
@@ -64,9 +64,9 @@ listening() {
     grep -q ":$(printf '%04X' "$1") 00000000:0000 0A " /proc/net/tcp
 }
 
-# free_port: one that nobody listens on
+# free_port: one that nobody listens on, below those that the kernel gives to connections
 free_port() {
-    port=$((20000 + $$ % 20000))
+    port=$((20000 + $$ % 12000))
     while listening $port; do port=$((port + 1)); done
 }
 
@@ -92,19 +92,29 @@ server_end() {
 
 # visit NAME: a whole mutual handshake and a page; the client's key is software, so that only the server needs the token
 visit() {
-    printf 'GET / HTTP/1.0\r\n\r\n' | OPENSSL_CONF=/dev/null LD_PRELOAD= timeout 20 openssl s_client -connect "127.0.0.1:$at" \
+    printf 'GET / HTTP/1.0\r\n\r\n' | OPENSSL_CONF=/dev/null LD_PRELOAD= timeout 60 openssl s_client -connect "127.0.0.1:$at" \
         -servername "$1" -ign_eof -cert rsa-soft.pem -cert_chain intermediate.pem -key rsa-soft.key \
         -CAfile both.pem -verify_return_error -verify 3 >visit.out 2>&1
     grep -q 'HTTP/1.0 200' visit.out || { cat visit.out server.out; return 1; }
 }
 
-# fails_in_time NAME: no page, and an answer within the deadline and a second
-fails_in_time() {
+# timed COMMAND...: how long it takes is in $took, in milliseconds
+timed() {
     began=$(date +%s%N)
-    visit "$1" && return 1
+    "$@"
+    timed_status=$?
     took=$((($(date +%s%N) - began) / 1000000))
-    echo "after $took ms"
-    [ $took -lt $((DEADLINE * 1000 + 1000)) ]
+    return $timed_status
+}
+
+# fails_in_time NAME: no page, and an answer within the deadline and a second, on a machine where a handshake takes no
+# time; here it is allowed what one with a key in software takes just now, a few times
+fails_in_time() {
+    timed visit "$1" && return 1
+    failed_ms=$took
+    timed visit soft.test || return 1
+    echo "after $failed_ms ms; a handshake in software takes $took ms"
+    [ $failed_ms -lt $((DEADLINE * 1000 + 1000 + 5 * took)) ]
 }
 
 live_server() {
@@ -169,6 +179,7 @@ one_process() {
 
 # A daemon that takes a question and does not answer. One thread waits for it; no other must.
 hanging() {
+    conf "default signet" "pkcs11-module = $module" "deadline = $DEADLINE" "trace = file:$work/trace:token"
     driver_start
     expect "$kind: loaded" done load key "$ec"
     expect "$kind: loaded again" done load other "$ec"
@@ -180,8 +191,8 @@ hanging() {
     expect "$kind: it hangs: software signs" signed sign soft 10
     sleep $((DEADLINE + 1))
     expect "$kind: it hangs: after the deadline another may ask" done begin other
-    sleep 0.2
-    expect "$kind: it hangs: all others fail at once" "error *in ? ms" sign third
+    ok "$kind: it hangs: which does" wait_until grep -q 'asked whether it answers again' trace
+    error_within $((DEADLINE * 1000 / 2)) "$kind: it hangs: all others fail at once, and wait for no deadline" sign third
     expect "$kind: it hangs: software signs" signed sign soft 10
     kill -s CONT -- "-$daemon"
     expect "$kind: it goes on: the thread that waited has its signature, or an error" "[se][ir][gr][no]*" end key

@@ -29,6 +29,17 @@ expect() {
     esac
 }
 
+# error_within MS "sentence" COMMAND...: an error, after less than so many milliseconds
+error_within() {
+    within_ms=$1
+    within_what=$2
+    shift 2
+    tell "$@"
+    within_took=$(expr "$answer" : 'error .* in \([0-9]*\) ms$')
+    [ "${within_took:-$within_ms}" -lt "$within_ms" ]
+    tap_line $? "$within_what"
+}
+
 # driver_end "sentence": it ends by itself, with status 0
 driver_end() {
     (trap '' PIPE; echo quit >&8) 2>/dev/null

@@ -6,8 +6,8 @@
  *
  * begin signs in a thread of its own, whose answer is that of end.
  *
- * Answers: "done", "signed", "error REASON in N ms", "WRONG SIGNATURE", or a number. A command that takes a minute ends
- * the process. */
+ * Answers: "done", "signed", "error REASON in N ms", "WRONG SIGNATURE", or a number. A command that takes two minutes
+ * ends the process. */
 #include <fcntl.h>
 #include <openssl/err.h>
 #include <pthread.h>
@@ -22,7 +22,7 @@
 #include "../tls/pair.h"
 #include "life.h"
 
-#define LONGEST_S 60
+#define LONGEST_S 120
 
 static struct {
     char name[32];

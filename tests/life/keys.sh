@@ -4,9 +4,9 @@
 . "$top/tests/life/drive.sh"
 setup_token
 cd "$work" || exit 99
-conf "default signet" "deadline = 1"
+conf "default signet" "deadline = 5"
 cp "$OPENSSL_CONF" plain.cnf
-conf "default signet" "deadline = 1" "pkcs11-module = $counter"
+conf "default signet" "deadline = 5" "pkcs11-module = $counter"
 cp "$OPENSSL_CONF" counted.cnf
 for type in ec rsa; do
     openssl pkey -in "pkcs11:token=test;object=$type;type=private" -out $type.key || exit 99

@@ -8,7 +8,7 @@ cd "$work" || exit 99
 echo message >message
 ec="pkcs11:token=test;object=ec;type=private"
 rsa="pkcs11:token=test;object=rsa;type=private"
-conf "default signet" "deadline = 2"
+conf "default signet" "deadline = 4"
 openssl pkey -in "$rsa" -out rsa.key || exit 99
 openssl pkey -in "$rsa" -pubout -out rsa.pub || exit 99
 openssl genpkey -algorithm EC -pkeyopt ec_paramgen_curve:P-256 -out soft.key 2>/dev/null || exit 99

@@ -5,7 +5,7 @@
 . "$top/tests/life/drive.sh"
 setup_token
 cd "$work" || exit 99
-conf "default signet" "deadline = 1"
+conf "default signet" "deadline = 2"
 openssl pkey -in "pkcs11:token=test;object=rsa;type=private" -out rsa.key || exit 99
 
 # A token that was dead for a deadline is asked again after a pause, so that callers need not wait.
@@ -21,8 +21,10 @@ for by in uri file; do
     expect "by $by: signs" signed sign key
     mv tokens away && mkdir tokens
     tell sign key
-    ok "by $by: without the token, an error or a signature, within the deadline ($answer)" \
-        sh -c 'case $1 in "signed" | "error "*" in "?" ms" | "error "*" in "??" ms" | "error "*" in "???" ms" | "error "*" in 1??? ms") ;; *) exit 1 ;; esac' x "$answer"
+    ok "by $by: without the token, an error or a signature ($answer)" \
+        sh -c 'case $1 in signed | "error "*) ;; *) exit 1 ;; esac' x "$answer"
+    took=$(expr "$answer" : 'error .* in \([0-9]*\) ms$')
+    ok "by $by: within the deadline of 2 s, and what a busy machine adds" test "${took:-0}" -lt 5000
     expect "by $by: nothing else is found there either" "error *" load other "pkcs11:token=test;object=ec;type=private"
     token_returns
     expect "by $by: the token is back: the key signs" signed sign key

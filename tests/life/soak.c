@@ -24,7 +24,7 @@
 
 #define THREADS 8
 #define CONTEXTS 4
-#define MOST_RSS_GROWTH_KIB 4096 /* in half of the time */
+#define MOST_RSS_GROWTH_KIB 4096 /* in half of the time, after every kind of trouble */
 #define CHILD_S 20
 #define MOST_TIMES_LONGER 6 /* than was asked for, until there was every kind of trouble */
 
@@ -261,17 +261,19 @@ struct held {
     unsigned descriptors;
 };
 
+static void hold_more(struct held *most, struct held also)
+{
+    most->rss_kib = also.rss_kib > most->rss_kib ? also.rss_kib : most->rss_kib;
+    most->descriptors = also.descriptors > most->descriptors ? also.descriptors : most->descriptors;
+}
+
 /* The most of what is held in a stretch of time: a moment may find a handshake half done. */
 static struct held most_held(double until)
 {
     struct held most = { 0, 0 };
 
     do {
-        long rss = resident_kib();
-        unsigned descriptors = descriptors_open();
-
-        most.rss_kib = rss > most.rss_kib ? rss : most.rss_kib;
-        most.descriptors = descriptors > most.descriptors ? descriptors : most.descriptors;
+        hold_more(&most, (struct held){ resident_kib(), descriptors_open() });
         pause_ms(20);
     } while (now_s() < until);
     return most;
@@ -308,10 +310,10 @@ static void soak(double seconds, int forgive_memory)
     pthread_create(&threads[THREADS + 1], NULL, has_children, NULL);
     pause_ms((long)(seconds * 1000 / 4));
     warm = most_held(began + seconds / 2);
-    late = most_held(began + seconds);
     while (outages[NUM_TROUBLES - 1] == 0 && now_s() < began + seconds * MOST_TIMES_LONGER) {
-        pause_ms(50);
+        hold_more(&warm, most_held(now_s() + 0.1)); /* a busy machine has not met everything yet */
     }
+    late = most_held(now_s() + seconds / 2);
     atomic_store(&over, 1);
     for (size_t i = 0; i < THREADS + 2; i++) {
         pthread_join(threads[i], NULL);
@@ -322,11 +324,12 @@ static void soak(double seconds, int forgive_memory)
     ok(!with_children || (children > 3 && children_failed == 0), "all of %lu children signed%s", children,
        with_children ? "" : " (none are made here: make check-soak has them)");
     ok(outages[NUM_TROUBLES - 1] > 0, "there was every kind of trouble");
-    printf("# resident memory: %ld KiB in the second quarter, %ld KiB in the second half\n", warm.rss_kib,
+    printf("# resident memory: %ld KiB until there was every kind of trouble, %ld KiB afterwards\n", warm.rss_kib,
            late.rss_kib);
     ok(forgive_memory || late.rss_kib <= warm.rss_kib + MOST_RSS_GROWTH_KIB, "resident memory is flat%s",
        forgive_memory ? " (not looked at: a sanitizer keeps what is freed)" : "");
-    ok(late.descriptors <= warm.descriptors + 1, "descriptors are flat: %u, then %u", warm.descriptors,
+    /* SoftHSM opens a file for a moment in each call, of which each thread may be found in one. */
+    ok(late.descriptors <= warm.descriptors + THREADS, "descriptors are flat: %u, then %u", warm.descriptors,
        late.descriptors);
     obey("calm");
     ok(shake(pairings[0].server, pairings[0].client), "and a last handshake");

@@ -15,11 +15,11 @@ browser_nss "$work/browser" "$build/tests/token/.libs/token-login.so" && browser
 
 server=
 trap '[ -z "$server" ] || kill $server 2>/dev/null; rm -rf "$work"' EXIT
-timeout 300 "$build/mtls-server" --listen 127.0.0.1:0 --key "$server_ec" --cert "$work/server-pki/server-ec-chain.pem" \
+timeout 900 "$build/mtls-server" --listen 127.0.0.1:0 --key "$server_ec" --cert "$work/server-pki/server-ec-chain.pem" \
     --ca "$work/client-pki/root.pem" >"$work/server.out" 2>&1 &
 server=$!
 tries=0
-while ! grep -q '^ready on' "$work/server.out" && [ $tries -lt 300 ]; do sleep 0.1; tries=$((tries + 1)); done
+while ! grep -q '^ready on' "$work/server.out" && [ $tries -lt 600 ]; do sleep 0.1; tries=$((tries + 1)); done
 port=$(sed -n 's/^ready on .*:\([0-9]*\)$/\1/p' "$work/server.out")
 
 ok "the browser gets the page" browser_visit "$work/browser" --dump-dom "https://localhost:$port/"

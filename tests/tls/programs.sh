@@ -37,9 +37,9 @@ timeout 120 openssl s_server -www -accept 127.0.0.1:0 -naccept 1 -cert rsa-chain
     -verify_return_error >s_server.out 2>&1 &
 server=$!
 tries=0
-while ! grep -q ACCEPT s_server.out && [ $tries -lt 100 ]; do sleep 0.1; tries=$((tries + 1)); done
+while ! grep -q ACCEPT s_server.out && [ $tries -lt 600 ] && kill -0 $server 2>/dev/null; do sleep 0.1; tries=$((tries + 1)); done
 port=$(sed -n 's/^ACCEPT.*:\([0-9]*\)$/\1/p' s_server.out)
-printf 'GET / HTTP/1.0\r\n\r\n' | timeout 20 openssl s_client -connect "127.0.0.1:$port" -ign_eof -cert ec-chain.pem -key "$ec" \
+printf 'GET / HTTP/1.0\r\n\r\n' | timeout 60 openssl s_client -connect "127.0.0.1:$port" -ign_eof -cert ec-chain.pem -key "$ec" \
     -CAfile root.pem -verify_return_error -verify 3 >out 2>&1
 says "s_server and s_client, both with keys on the token: the client trusts the server" 'Verify return code: 0 (ok)'
 wait $server

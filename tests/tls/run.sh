@@ -19,9 +19,16 @@ mutual() {
         cat "$work/server.out"
         return 1
     fi
-    timeout 120 $1 "$build/mtls-client" --key "$4" --cert "$work/$5-chain.pem" --ca "$work/root.pem" --connect "$address" \
+    timeout 300 $1 "$build/mtls-client" --key "$4" --cert "$work/$5-chain.pem" --ca "$work/root.pem" --connect "$address" \
         --name localhost --message "good morning" --tls "$6" >"$work/client.out" 2>&1
     client_status=$?
+    # The server may be waiting for a client that never came; if one came, it has a while to say what was wrong.
+    tries=0
+    while [ $client_status -ne 0 ] && [ $tries -lt 100 ] && kill -0 $server 2>/dev/null; do
+        sleep 0.1
+        tries=$((tries + 1))
+    done
+    [ $client_status -eq 0 ] || kill $server 2>/dev/null
     wait $server
     server_status=$?
     cat "$work/server.out" "$work/client.out"

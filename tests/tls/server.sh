@@ -31,9 +31,16 @@ await() {
     done
 }
 
-# stop SIGNAL: the server's exit status
+# stop SIGNAL: the server's exit status. A server that does not end is ended by another signal after a minute, which its
+# status tells.
 stop() {
     kill "-$1" "$server"
+    tries=0
+    while kill -0 "$server" 2>/dev/null && [ $tries -lt 600 ]; do
+        sleep 0.1
+        tries=$((tries + 1))
+    done
+    kill -KILL "$server" 2>/dev/null
     wait "$server"
     status=$?
     server=
@@ -41,7 +48,7 @@ stop() {
 }
 
 client() {
-    timeout 60 "$build/mtls-client" --key ec.key --cert ec-chain.pem --ca root.pem --name localhost \
+    timeout 120 "$build/mtls-client" --key ec.key --cert ec-chain.pem --ca root.pem --name localhost \
         --connect "$address" "$@"
 }
 
@@ -115,10 +122,10 @@ pki_leaf . "$rsa" other "/CN=other.test" serverAuth DNS:other.test
 start --sni other.test --key "$rsa" --cert other-chain.pem --alpn h2,http/1.1
 ok "a client that asks for the first host gets it" client
 says "with its EC key" 'scheme *ecdsa_'
-ok "the other host has the other token key" timeout 60 "$build/mtls-client" --key ec.key --cert ec-chain.pem \
+ok "the other host has the other token key" timeout 120 "$build/mtls-client" --key ec.key --cert ec-chain.pem \
     --ca root.pem --connect "$address" --name other.test
 says "which signs for it" 'scheme *rsa_'
-not_ok "a host that the server does not have is refused by the client" timeout 60 "$build/mtls-client" --key ec.key \
+not_ok "a host that the server does not have is refused by the client" timeout 120 "$build/mtls-client" --key ec.key \
     --cert ec-chain.pem --ca root.pem --connect "$address" --name third.test
 says "because of its name" 'refused: the server.s certificate is for another host: it names localhost'
 ok "a protocol in common is taken" client --alpn http/1.1
@@ -130,13 +137,13 @@ ok "the server says why" await 'none of our application protocols'
 # --- what is shown ----------------------------------------------------------------------------------------------------
 
 printf 'GET / HTTP/1.1\r\nHost: localhost\r\n\r\n' >request
-ok "HTTP is answered" sh -c 'exec "$@" <request' - timeout 60 "$build/mtls-client" --key ec.key --cert ec-chain.pem \
+ok "HTTP is answered" sh -c 'exec "$@" <request' - timeout 120 "$build/mtls-client" --key ec.key --cert ec-chain.pem \
     --ca root.pem --name localhost --connect "$address" --tunnel --quiet
 says "as text" 'Content-Type: text/plain'
 says "with the server's token" 'on the token  *test'
 says "and the client's name" 'commonName  *localhost'
 printf 'GET / HTTP/1.1\r\nAccept: text/html\r\n\r\n' >request
-ok "for a browser" sh -c 'exec "$@" <request' - timeout 60 "$build/mtls-client" --key ec.key --cert ec-chain.pem \
+ok "for a browser" sh -c 'exec "$@" <request' - timeout 120 "$build/mtls-client" --key ec.key --cert ec-chain.pem \
     --ca root.pem --name localhost --connect "$address" --tunnel --quiet
 says "as a page" '<td>on the token</td><td>test</td>'
 ok "its end" stop TERM
