@@ -2,7 +2,10 @@
  *
  * OpenSSL never goes on with the job of a connection that is freed meanwhile, and leaves behind its stack and what was
  * on it. All memory of libcrypto and libssl is counted here apart, so that what they leave and what Signet leaves can
- * be told from each other. */
+ * be told from each other.
+ *
+ * What malloc says is in use is that only without its caches for threads (kills.sh sets glibc.malloc.tcache_count):
+ * freed blocks in them count as used, up to 236 KiB a thread, and there are sometimes more workers, sometimes fewer. */
 #include <malloc.h>
 #include <openssl/async.h>
 #include <openssl/crypto.h>
@@ -17,9 +20,15 @@
 #include "../token/control.h"
 #include "flight.h"
 
-#define STACK 32768 /* of a job, in OpenSSL 3.0 to 4.0 */
+#define STACK 32768      /* of a job, in OpenSSL 3.0 to 4.0 */
+#define MOST_SESSIONS 12 /* of 8 workers */
+#define CONTEXT 200      /* ours, emptied, which OpenSSL leaves behind in that of the signature */
+/* Workers that are there now and were not before: 1 KiB of each, 3 KiB of its session; and pages of their own heaps. */
+#define SLACK (24 * 1024)
+#define RESIDENT_SLACK (8 * 1024 * 1024)
 
 static struct counts *counts;
+static bool measurable; /* malloc tells what is in use */
 
 /* --- libcrypto's memory ------------------------------------------------------------------------------------------- */
 
@@ -104,12 +113,13 @@ static struct state state_now(void)
 {
     struct state now;
 
-    for (int i = 0; i < 500; i++) { /* until the workers have done what they had begun */
-        unsigned begun = counts_total(counts);
+    unsigned begun = counts_total(counts);
 
+    for (int still = 0; still < 4; still++) { /* until the workers have done what they had begun */
         usleep(50000);
-        if (begun == counts_total(counts)) {
-            break;
+        if (begun != counts_total(counts)) {
+            begun = counts_total(counts);
+            still = 0;
         }
     }
     now.crypto = atomic_load(&crypto_bytes);
@@ -138,7 +148,7 @@ static unsigned die(SSL_CTX *server, SSL_CTX *client, unsigned number, bool poli
         }
         usleep(done % 80 < 40 ? 0 : 3000); /* some are queued, some are being signed for, some are done */
         for (unsigned i = 0; i < batch; i++) {
-            while (polite && flight_wait(&pairs[i], 5000) && flight_step(&pairs[i]) == FLIGHT_PAUSED) {
+            while (polite && flight_wait(&pairs[i], 60000) && flight_step(&pairs[i]) == FLIGHT_PAUSED) {
             }
             flight_end(&pairs[i]);
         }
@@ -170,6 +180,26 @@ static SSL_CTX *server_of(const char *folder, const char *type, int version, con
     return server;
 }
 
+/* What is left of so many deaths. */
+static void memory(const char *what, unsigned number, const struct state *before, const struct state *after)
+{
+    long ours = after->others - before->others;
+    long crypto = after->crypto - before->crypto;
+    long resident = after->resident - before->resident;
+
+    printf("# %s: OpenSSL itself keeps %ld bytes of each, in %ld stacks of jobs (%d bytes each) and what was on them\n",
+           what, crypto / (long)number, after->stacks - before->stacks, STACK);
+    if (!measurable) {
+        printf("# %s: a sanitizer has its own malloc, which can't tell what is in use\n", what);
+        return;
+    }
+    ok(ours < SLACK + (long)number * CONTEXT,
+       "%s: memory that is not OpenSSL's stays as it is, but for an empty context (%ld bytes of each)", what,
+       ours / (long)number);
+    ok(resident < crypto + SLACK + (long)number * CONTEXT + RESIDENT_SLACK,
+       "%s: resident memory grew by %ld KiB, of which OpenSSL keeps %ld", what, resident / 1024, crypto / 1024);
+}
+
 static void deaths(const char *folder, const char *what, const char *type, int version, const char *ciphers,
                    unsigned number)
 {
@@ -179,36 +209,28 @@ static void deaths(const char *folder, const char *what, const char *type, int v
     struct state before;
     struct state after;
     unsigned paused;
-    long ours;
 
     snprintf(root, sizeof(root), "%s/root.pem", folder);
     client = context_with(NULL, NULL, root, version);
     if (!ok(server != NULL && client != NULL, "%s: there is a server", what)) {
         return;
     }
+    measurable = mallinfo2().uordblks > 0;
     (void)die(server, client, 200, false);
     (void)die(server, client, 40, true);
     before = state_now();
     paused = die(server, client, number, false);
     after = state_now();
-    ours = after.others - before.others;
-    ok(paused > number * 9 / 10, "%s: %u of %u connections died while the token signed", what, paused, number);
+    ok(paused > number / 2, "%s: %u of %u connections died while the token signed", what, paused, number);
     ok(after.fds == before.fds, "%s: descriptors stay as many (%u, %u)", what, before.fds, after.fds);
-    ok(after.sessions <= before.sessions + 64 && after.sessions <= 70, "%s: sessions stay as many (%u, %u)", what,
-       before.sessions, after.sessions);
-    /* OpenSSL leaves behind the context of the signature, ours among it, which was emptied */
-    ok(ours < 64 * 1024 + (long)number * 200,
-       "%s: memory that is not OpenSSL's stays as it is, but for an empty context (%ld bytes of each)", what,
-       ours / (long)number);
-    printf("# %s: OpenSSL itself keeps %ld bytes of each, in %ld stacks of jobs (%d bytes each) and what was on them\n",
-           what, (after.crypto - before.crypto) / (long)number, after.stacks - before.stacks, STACK);
-    printf("# %s: resident memory grew by %ld bytes of each\n", what,
-           (after.resident - before.resident) / (long)number);
+    ok(after.sessions <= MOST_SESSIONS, "%s: sessions are no more than workers need (%u, %u)", what, before.sessions,
+       after.sessions);
+    memory(what, number, &before, &after);
     (void)die(server, client, 40, true); /* jobs that OpenSSL keeps for use again */
     before = state_now();
     (void)die(server, client, number / 4, true);
     after = state_now();
-    ok(after.crypto - before.crypto < 256 * 1024 && after.others - before.others < 256 * 1024 &&
+    ok(after.crypto - before.crypto < 64 * 1024 && (!measurable || after.others - before.others < SLACK) &&
            after.fds == before.fds,
        "%s: connections whose job comes to its end before they are freed leave nothing at all (%ld, %ld bytes)", what,
        after.crypto - before.crypto, after.others - before.others);
