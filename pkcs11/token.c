@@ -181,9 +181,26 @@ static bool is_half(const CK_TOKEN_INFO *info)
            (is_blank(info->label, sizeof(info->label)) || is_blank(info->serialNumber, sizeof(info->serialNumber)));
 }
 
+/* Whether the half may be the token that was last seen in this slot. */
+static bool is_half_of_known(struct tok_module *module, CK_SLOT_ID slot, const CK_TOKEN_INFO *half)
+{
+    LOCKED(&module->lock);
+    for (struct tok_token *token = module->tokens; token != NULL; token = token->next) {
+        LOCKED(&token->lock);
+        if (token->slot == slot && !is_half(&token->info) &&
+            (is_blank(half->label, sizeof(half->label)) ||
+             memcmp(half->label, token->info.label, sizeof(half->label)) == 0) &&
+            (is_blank(half->serialNumber, sizeof(half->serialNumber)) ||
+             memcmp(half->serialNumber, token->info.serialNumber, sizeof(half->serialNumber)) == 0)) {
+            return true;
+        }
+    }
+    return false;
+}
+
 /* SoftHSM, whose token another process is writing just then, gives half of it and says CKR_OK. Taken for a token of its
  * own, the half would be waited for in vain, and its PIN would not be known as refused: so it counts only if the module
- * says the same again. */
+ * says the same again, and not where it may be half of a token that is known. */
 static CK_RV ask_slot(CK_TOKEN_INFO *out_info, struct tok_module *module, CK_SLOT_ID slot)
 {
     CK_RV rv = TOK_CALL(module->functions, C_GetTokenInfo, slot, out_info);
@@ -194,7 +211,10 @@ static CK_RV ask_slot(CK_TOKEN_INFO *out_info, struct tok_module *module, CK_SLO
     }
     before = *out_info;
     rv = TOK_CALL(module->functions, C_GetTokenInfo, slot, out_info);
-    return rv == CKR_OK && is_half(out_info) && !same_token(&before, out_info) ? CKR_GENERAL_ERROR : rv;
+    if (rv != CKR_OK || !is_half(out_info)) {
+        return rv;
+    }
+    return same_token(&before, out_info) && !is_half_of_known(module, slot, out_info) ? CKR_OK : CKR_GENERAL_ERROR;
 }
 
 /* A slot that fails to tell is a slot without a token for now: another one may hold what we look for. *out_trouble is

@@ -113,6 +113,32 @@ TEST(half_a_token_whose_rest_can_not_be_read_is_trouble_and_no_token)
     assert_null(module->tokens->next);
 }
 
+TEST(half_of_a_token_that_is_known_is_trouble_however_often_it_is_said)
+{
+    uint64_t at;
+
+    mock = mock_load(&module);
+    mock_token(mock, "test");
+    (void)mock_looked(module);
+    mock_pad(mock->tokens[0].info.serialNumber, 16, "");
+    OK(tok_tokens_look(module, clock_us() + 10 * SECOND));
+    FAILS_CKR(tok_module_trouble(module, &at), CKR_GENERAL_ERROR);
+    assert_null(module->tokens->next);
+    assert_int_equal(num_present(), 0);
+}
+
+TEST(half_a_token_where_another_one_was_is_a_token)
+{
+    mock = mock_load(&module);
+    mock_token(mock, "test");
+    (void)mock_looked(module);
+    mock_pad(mock->tokens[0].info.label, 32, "other");
+    mock_pad(mock->tokens[0].info.serialNumber, 16, "");
+    OK(tok_tokens_look(module, clock_us() + 10 * SECOND));
+    assert_string_equal(module->tokens->next->label, "other");
+    assert_int_equal(num_present(), 1);
+}
+
 TEST(a_token_without_a_serial_number_is_a_token)
 {
     mock = mock_load(&module);
@@ -301,6 +327,8 @@ int main(void)
         cmocka_unit_test(a_loss_counts_once_however_many_notice_it),
         cmocka_unit_test(half_a_token_is_none_of_its_own),
         cmocka_unit_test(half_a_token_whose_rest_can_not_be_read_is_trouble_and_no_token),
+        cmocka_unit_test(half_of_a_token_that_is_known_is_trouble_however_often_it_is_said),
+        cmocka_unit_test(half_a_token_where_another_one_was_is_a_token),
         cmocka_unit_test(a_token_without_a_serial_number_is_a_token),
         cmocka_unit_test(flags_are_read_again_only_when_they_may_have_changed),
         cmocka_unit_test(another_token_in_the_slot_is_not_taken_for_it),
