@@ -61,3 +61,40 @@ struct tok_result tok_breaker_refusal(const struct tok_breaker *breaker, uint64_
     return tok_fail(TOK_CODE_UNAVAILABLE, "no answer for %.1f s (%s); it is asked again in %.1f s",
                     seconds(now_us, breaker->since_us), breaker->why, seconds(breaker->probe_us, now_us));
 }
+
+/* --- aside -------------------------------------------------------------------------------------------------------- */
+
+static uint64_t aside_pause(struct tok_aside *aside)
+{
+    uint64_t pause_us = atomic_load(&aside->pause_us);
+    uint64_t next_us = pause_us * 2 < LONGEST_PAUSE_US ? pause_us * 2 : LONGEST_PAUSE_US;
+
+    atomic_store(&aside->pause_us, pause_us == 0 ? 2 * FIRST_PAUSE_US : next_us);
+    return pause_us == 0 ? FIRST_PAUSE_US : pause_us;
+}
+
+/* Many may fail at once; the first one sets it aside, and a later pause begins with a claim. */
+void tok_aside_put(struct tok_aside *aside, uint64_t now_us)
+{
+    if (!tok_aside_is(aside)) {
+        atomic_store(&aside->until_us, now_us + aside_pause(aside));
+    }
+}
+
+bool tok_aside_claim(struct tok_aside *aside, uint64_t now_us)
+{
+    uint64_t until_us = atomic_load_explicit(&aside->until_us, memory_order_relaxed);
+
+    if (until_us == 0 || now_us < until_us ||
+        !atomic_compare_exchange_strong(&aside->until_us, &until_us, now_us + FIRST_PAUSE_US)) {
+        return false;
+    }
+    atomic_store(&aside->until_us, now_us + aside_pause(aside));
+    return true;
+}
+
+void tok_aside_end(struct tok_aside *aside)
+{
+    atomic_store(&aside->until_us, 0);
+    atomic_store(&aside->pause_us, 0);
+}

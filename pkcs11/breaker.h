@@ -39,4 +39,21 @@ void tok_breaker_close(struct tok_breaker *breaker);
 /* tok_breaker_refusal is what all others get. */
 struct tok_result tok_breaker_refusal(const struct tok_breaker *breaker, uint64_t now_us);
 
+/* Where another one can take its place, what failed is set aside much sooner, and refused to nobody: it is asked last,
+ * but for one caller now and then, after pauses that double likewise. No lock. */
+struct tok_aside {
+    _Atomic uint64_t until_us; /* 0: it is not */
+    _Atomic uint64_t pause_us; /* the next one */
+};
+
+static inline bool tok_aside_is(const struct tok_aside *aside)
+{
+    return atomic_load_explicit(&aside->until_us, memory_order_relaxed) != 0;
+}
+
+void tok_aside_put(struct tok_aside *aside, uint64_t now_us);
+/* tok_aside_claim: is the pause over, and the caller the one who tries? */
+bool tok_aside_claim(struct tok_aside *aside, uint64_t now_us);
+void tok_aside_end(struct tok_aside *aside);
+
 #endif

@@ -167,6 +167,62 @@ static struct tok_result no_token(const struct tok_module_list *modules, const s
                     modules->count > 1 ? " and others" : "");
 }
 
+/* Takes in those of `more` that are not in the list. Without memory they are left out, which is told as trouble. */
+static void modules_join(struct tok_module_list *list, const struct tok_module_list *more)
+{
+    list->trouble = tok_ok(&list->trouble) ? more->trouble : list->trouble;
+    for (size_t i = 0; i < more->count; i++) {
+        struct tok_module **grown;
+        size_t known = 0;
+
+        while (known < list->count && list->items[known] != more->items[i]) {
+            known++;
+        }
+        if (known < list->count) {
+            continue;
+        }
+        grown = reallocarray(list->items, list->count + 1, sizeof(struct tok_module *));
+        if (grown == NULL) {
+            list->trouble = tok_fail(TOK_CODE_NO_MEMORY, "listing modules");
+            return;
+        }
+        list->items = grown;
+        list->items[list->count++] = more->items[i];
+    }
+}
+
+/* The general setting's modules, and those of the configuration's entries for tokens that the URI may mean. One of them
+ * that can't be had hides no other. */
+static struct tok_result modules_of_all(struct tok_module_list *out_list, const struct tok_settings *settings,
+                                        const struct tok_uri *uri)
+{
+    SCOPED(tok_module_list_end) struct tok_module_list list = { .items = NULL };
+    struct tok_result result = tok_registry_modules(&list, settings->modules, settings->init_args);
+
+    if (!tok_ok(&result)) {
+        list.trouble = result;
+    }
+    for (size_t i = 0; i < settings->num_tokens; i++) {
+        SCOPED(tok_module_list_end) struct tok_module_list more = { .items = NULL };
+        const struct tok_named_token *named = &settings->tokens[i];
+
+        if (named->modules == NULL || !tok_uri_may_mean_token(uri, named->uri)) {
+            continue;
+        }
+        more.trouble = tok_good();
+        result = tok_registry_modules(&more, named->modules, settings->init_args);
+        if (!tok_ok(&result)) {
+            more.trouble = result;
+        }
+        modules_join(&list, &more);
+    }
+    if (list.count == 0) {
+        return list.trouble;
+    }
+    *out_list = STEAL(list);
+    return tok_good();
+}
+
 /* The URI's own module comes first, then that of the configuration's entry for the token that it means. */
 static struct tok_result modules_for(struct tok_module_list *out_list, const struct tok_settings *settings,
                                      const struct tok_uri *uri)
@@ -178,7 +234,8 @@ static struct tok_result modules_for(struct tok_module_list *out_list, const str
             asked = settings->tokens[i].modules;
         }
     }
-    return tok_registry_modules(out_list, asked != NULL ? asked : settings->modules, settings->init_args);
+    return asked != NULL ? tok_registry_modules(out_list, asked, settings->init_args)
+                         : modules_of_all(out_list, settings, uri);
 }
 
 /* One walk through the modules. */
@@ -255,6 +312,20 @@ struct tok_result tok_find_tokens(struct tok_token_list *out_list, const struct 
             return result;
         }
         pause_us = pause_us * 2 < LONGEST_PAUSE_US ? pause_us * 2 : LONGEST_PAUSE_US;
+    }
+    *out_list = STEAL(list);
+    return tok_good();
+}
+
+struct tok_result tok_find_met_tokens(struct tok_token_list *out_list, const struct tok_settings *settings,
+                                      const struct tok_uri *uri, uint64_t deadline_us)
+{
+    SCOPED(tok_token_list_end) struct tok_token_list list = { .items = NULL };
+    SCOPED(tok_module_list_end) struct tok_module_list modules = { .items = NULL };
+
+    TOK_TRY(modules_for(&modules, settings, uri));
+    for (size_t i = 0; i < modules.count; i++) {
+        TOK_TRY(tokens_matching(&list, modules.items[i], settings, uri, deadline_us));
     }
     *out_list = STEAL(list);
     return tok_good();

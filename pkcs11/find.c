@@ -67,28 +67,13 @@ static void search_end(struct search *search)
     tok_items_end(&search->items);
 }
 
-/* A PIN that was meant for one token must not be tried on others. */
-static bool may_log_in(struct search *search, struct tok_token *token)
-{
-    const struct tok_named_token *named;
-
-    if (search->tokens.count == 1) {
-        return true;
-    }
-    named = tok_token_settings(token, search->settings);
-    return named != NULL && named->pin != NULL;
-}
-
 static struct tok_result login_first(struct search *search, struct tok_lease *lease)
 {
     if (!tok_login_needed(lease->token, search->settings)) {
         return tok_good();
     }
-    if (!may_log_in(search, lease->token)) {
-        return tok_fail(TOK_CODE_PIN_NEEDED,
-                        "'%s' matches several tokens, and '%s' has no PIN of its own in the configuration: "
-                        "name the token in the URI",
-                        tok_uri_text(search->uri), lease->token->label);
+    if (search->tokens.count > 1) {
+        TOK_TRY(tok_login_allowed(lease->token, search->settings, search->uri));
     }
     return tok_login(lease, &search->credentials, search->deadline_us);
 }
@@ -178,7 +163,7 @@ static struct tok_result private_add(struct search *search, struct tok_lease *le
         search->trouble = tok_ok(&search->trouble) ? result : search->trouble;
         return search->names_one ? result : tok_good();
     }
-    TOK_TRY(tok_key_found(&item.key, search->settings, search->uri, lease, found));
+    TOK_TRY(tok_key_found(&item.key, search->settings, search->uri, lease, found, search->tokens.count == 1));
     item.uri = strdup(tok_key_uri(item.key));
     if (item.uri == NULL) {
         item_end(&item);
@@ -325,7 +310,7 @@ static struct tok_result find_kind(struct search *search, const struct kind *kin
     return tok_good();
 }
 
-/* Among keys that one name means, the first stays: the others are replicas of it, or an error. */
+/* Keys that one name means are replicas of one, or an error. */
 static struct tok_result settle_on_one(struct tok_items *items, const struct tok_uri *uri)
 {
     char list[384];
@@ -342,6 +327,9 @@ static struct tok_result settle_on_one(struct tok_items *items, const struct tok
             return tok_fail(TOK_CODE_AMBIGUOUS, "'%s' matches %zu different keys: %s", tok_uri_text(uri), items->count,
                             list);
         }
+    }
+    for (size_t i = 1; i < items->count; i++) {
+        TOK_TRY(tok_key_join(items->items[0].key, items->items[i].key));
     }
     tok_items_cut(items, 1);
     return tok_good();
@@ -400,6 +388,7 @@ struct tok_result tok_find(struct tok_items *out_items, const struct tok_setting
     TOK_TRY(narrow(&wanted, uri));
     TOK_TRY(tok_pin_source_of_uri(&search.credentials.uri_pin, uri));
     TOK_TRY(tok_find_tokens(&search.tokens, settings, uri, search.deadline_us));
+    search.credentials.own_pin_only = search.tokens.count > 1;
     for (size_t i = 0; i < COUNT_OF(kinds); i++) {
         if ((wanted & kinds[i].bit) == 0) {
             continue;

@@ -2,9 +2,9 @@
  *
  * Looks at the tokens that are present now, so one that came after the start is found. Private keys come first, then
  * certificates, then public keys. A URI with an id or a label names one key: matches with the same public half are
- * replicas, of which the first serves; different ones are TOK_CODE_AMBIGUOUS, listing them. A URI with neither lists. A
- * login goes to a single token: where several match, only those that the configuration gives a PIN of their own are
- * logged in to. */
+ * replicas, one key that is on all of them; different ones are TOK_CODE_AMBIGUOUS, listing them. A URI with neither
+ * lists. A login goes to a single token: where several match, only those that the configuration gives a PIN of their
+ * own are logged in to. */
 #ifndef SIGNET_PKCS11_FIND_H
 #define SIGNET_PKCS11_FIND_H
 
@@ -42,6 +42,11 @@ void tok_token_list_end(struct tok_token_list *list);
  * TOK_CODE_NO_TOKEN, which lists those that are present, or the failure of the module that could not tell. */
 TOK_RESULT tok_find_tokens(struct tok_token_list *out_list, const struct tok_settings *settings,
                            const struct tok_uri *uri, uint64_t deadline_us);
+
+/* tok_find_met_tokens lists those of them that the last looks saw; none is no failure. A call is made only where the
+ * URI asks for something of a module or a slot. */
+TOK_RESULT tok_find_met_tokens(struct tok_token_list *out_list, const struct tok_settings *settings,
+                               const struct tok_uri *uri, uint64_t deadline_us);
 
 /* tok_find collects the objects of the wanted kinds (bits of enum tok_wanted) that the URI names, its `type` counting,
  * too. Finding nothing is TOK_CODE_NO_OBJECT. */

@@ -7,6 +7,9 @@
  * Where a token shows nothing of the key that could be compared, the operation says so (`unproved`) and the caller
  * verifies its result before using it.
  *
+ * A key may be on several tokens, which are replicas (pkcs11/replica.h): an operation goes to one of them, and to
+ * another one where that fails.
+ *
  * Keys are shared by reference; safe from any thread. */
 #ifndef SIGNET_PKCS11_KEY_H
 #define SIGNET_PKCS11_KEY_H
@@ -24,9 +27,13 @@ struct tok_key;
 TOK_RESULT tok_key_new(struct tok_key **out_key, const struct tok_settings *settings, struct tok_uri *uri,
                        struct tok_public *half);
 /* tok_key_found makes a key out of what a search read, on the token of the lease. `found` is emptied; `from` is the URI
- * that was searched for: its module and PIN stay with the key. */
+ * that was searched for: its module and PIN stay with the key, the PIN for this token only where it is `alone`, the one
+ * that was meant. */
 TOK_RESULT tok_key_found(struct tok_key **out_key, const struct tok_settings *settings, const struct tok_uri *from,
-                         struct tok_lease *lease, struct tok_private *found);
+                         struct tok_lease *lease, struct tok_private *found, bool alone);
+/* tok_key_join: what a search found on another token is the same key, which is on both from now on. Both are just found
+ * by one name; `other` is only good for being freed afterwards. */
+TOK_RESULT tok_key_join(struct tok_key *key, struct tok_key *other);
 struct tok_key *tok_key_ref(struct tok_key *key);
 void tok_key_unref(struct tok_key *key);
 void tok_key_end(struct tok_key **key);
@@ -67,12 +74,15 @@ static inline TOK_RESULT tok_key_decrypt(struct tok_key *key, const CK_MECHANISM
     return tok_key_decrypt_until(key, mechanism, in, in_len, out, in_out_len, 0);
 }
 
-/* What pkcs11/worker.c has to know of a key: its settings, which token it is on (NULL: not looked for yet), and how
- * many sessions that has, as far as is known (0: not). */
+/* What pkcs11/worker.c has to know of a key: its settings, which token it is on (the first of them; NULL: not looked
+ * for yet), and how many sessions they have, as far as is known (0: not). */
 const struct tok_settings *tok_key_settings(const struct tok_key *key);
 const struct tok_token *tok_key_where(struct tok_key *key, unsigned *out_sessions);
 
 /* tok_key_prove: the result was right, so the object is the right one, until it has to be found again. */
 void tok_key_prove(struct tok_key *key, uint64_t unproved);
+/* tok_key_disprove: the result was another key's. True if the key is on other tokens as well, which are asked rather
+ * than this one from now on. */
+bool tok_key_disprove(struct tok_key *key, uint64_t unproved);
 
 #endif

@@ -24,7 +24,8 @@ libtok_la_SOURCES = \
     pkcs11/recover.h pkcs11/recover.c \
     pkcs11/child.h pkcs11/child.c \
     pkcs11/find.h pkcs11/find-tokens.c pkcs11/find.c \
-    pkcs11/key.h pkcs11/key.c \
+    pkcs11/replica.h pkcs11/replica.c \
+    pkcs11/key.h pkcs11/key_parts.h pkcs11/key.c pkcs11/key-operate.c \
     pkcs11/bell.h pkcs11/bell.c \
     pkcs11/request.h pkcs11/request.c \
     pkcs11/worker.h pkcs11/worker.c

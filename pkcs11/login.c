@@ -36,10 +36,31 @@ bool tok_login_needed(struct tok_token *token, const struct tok_settings *settin
     return settings->login == TOK_LOGIN_ALWAYS || token->wants_login || (token->info.flags & CKF_LOGIN_REQUIRED) != 0;
 }
 
+struct tok_result tok_login_allowed(struct tok_token *token, const struct tok_settings *settings,
+                                    const struct tok_uri *uri)
+{
+    const struct tok_named_token *named;
+
+    if (!tok_login_needed(token, settings)) {
+        return tok_good();
+    }
+    named = tok_token_settings(token, settings);
+    if (named != NULL && named->pin != NULL) {
+        return tok_good();
+    }
+    return tok_fail(TOK_CODE_PIN_NEEDED,
+                    "'%s' matches several tokens, and '%s' has no PIN of its own in the configuration: "
+                    "name the token in the URI",
+                    tok_uri_text(uri), token->label);
+}
+
 static struct tok_pin_source *source_for(struct tok_token *token, const struct tok_credentials *credentials)
 {
     const struct tok_named_token *named = tok_token_settings(token, credentials->settings);
 
+    if (credentials->own_pin_only) {
+        return named != NULL ? named->pin : NULL;
+    }
     if (credentials->uri_pin != NULL) {
         return credentials->uri_pin;
     }
@@ -53,7 +74,8 @@ static struct tok_result pin_ask(struct pin *pin, struct tok_token *token, const
 
     text_printf(&text, "token '%s' (user PIN)", token->label);
     pin->name = "the prompt";
-    if (credentials->prompt.ask == NULL || !credentials->prompt.ask(credentials->prompt.arg, what, &pin->secret)) {
+    if (credentials->own_pin_only || credentials->prompt.ask == NULL ||
+        !credentials->prompt.ask(credentials->prompt.arg, what, &pin->secret)) {
         return tok_fail(TOK_CODE_PIN_NEEDED, "a login is needed, and no PIN was given");
     }
     return tok_good();

@@ -22,6 +22,7 @@ struct tok_credentials {
     const struct tok_settings *settings;
     struct tok_pin_source *uri_pin; /* NULL: the URI has none */
     struct tok_pin_prompt prompt;   /* ask == NULL: nobody can be asked */
+    bool own_pin_only; /* but what the configuration's entry for the token says: several tokens are meant */
 };
 
 /* tok_pin_source_of_uri makes the source that the URI's pin-value or pin-source asks for; NULL if it has neither. */
@@ -29,6 +30,11 @@ TOK_RESULT tok_pin_source_of_uri(struct tok_pin_source **out_source, const struc
 
 /* tok_login_needed tells whether the token wants a login for its private keys and has none from this process. */
 bool tok_login_needed(struct tok_token *token, const struct tok_settings *settings);
+
+/* tok_login_allowed: where a URI means several tokens, a PIN that was meant for one must not be tried on others, so
+ * that only those with a PIN of their own in the configuration are logged in to; TOK_CODE_PIN_NEEDED for another. Good
+ * where no login is needed. */
+TOK_RESULT tok_login_allowed(struct tok_token *token, const struct tok_settings *settings, const struct tok_uri *uri);
 
 /* tok_login logs in with this lease's session; good at once where the process is logged in already. Failures name the
  * PIN's source: TOK_CODE_PIN_NEEDED, _PIN_SOURCE, _PIN_REFUSED, _PIN_LAST_TRY, _DEADLINE, or the CKR of C_Login. */

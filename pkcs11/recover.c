@@ -63,7 +63,7 @@ static struct tok_result enter_slowly(struct tok_attempts *attempts, struct tok_
         trace(TRACE_TOKEN, "token: '%s' is not asked by everybody any more: %s", token->label, why);
         tok_breaker_trip(&token->breaker, now, overdue->began_us, true, why);
     }
-    if (!tok_breaker_probe(&token->breaker, now)) {
+    if ((attempts->others && !attempts->probes) || !tok_breaker_probe(&token->breaker, now)) {
         return tok_breaker_refusal(&token->breaker, now);
     }
     trace(TRACE_TOKEN, "token: '%s' is asked whether it answers again", token->label);
@@ -85,8 +85,7 @@ struct tok_result tok_attempts_enter(struct tok_attempts *attempts, struct tok_t
     return enter_slowly(attempts, token);
 }
 
-/* Whether the token spoke, be it a refusal. */
-static bool has_answered(const struct tok_result *result)
+bool tok_has_answered(const struct tok_result *result)
 {
     switch (first_recovery(result)) {
     case TOK_LOOK_AGAIN:
@@ -122,7 +121,7 @@ static void end_badly(struct tok_attempts *attempts, struct tok_token *token, co
 
 void tok_attempts_end(struct tok_attempts *attempts, struct tok_token *token, const struct tok_result *result)
 {
-    if (!tok_ok(result) && !has_answered(result)) {
+    if (!tok_ok(result) && !tok_has_answered(result)) {
         end_badly(attempts, token, result);
         return;
     }
@@ -163,6 +162,9 @@ static bool pause(struct tok_attempts *attempts)
     uint64_t longer_us = attempts->pause_us * 2 < LONGEST_PAUSE_US ? attempts->pause_us * 2 : LONGEST_PAUSE_US;
 
     attempts->pause_us = longer_us == 0 ? FIRST_PAUSE_US : longer_us;
+    if (attempts->others) {
+        return false;
+    }
     if (attempts->probing || clock_us() + attempts->pause_us >= attempts->deadline_us) {
         attempts->out_of_time = true;
         return false;
@@ -288,7 +290,7 @@ static bool come_back(struct failure *failure)
         }
         if (tok_ok(&result)) {
             tok_token_lost(token, epoch);
-        } else if (has_answered(&result) || result.code == TOK_CODE_DEADLINE) {
+        } else if (tok_has_answered(&result) || result.code == TOK_CODE_DEADLINE) {
             attempts->out_of_time = result.code == TOK_CODE_DEADLINE;
             *failure->result = result;
             return false;
@@ -338,7 +340,7 @@ static bool reinitialize(struct failure *failure)
     struct tok_module *module = failure->token->module;
     struct tok_result result;
 
-    if (others_are_served(attempts, failure->token)) {
+    if (others_are_served(attempts, failure->token) || (attempts->others && tok_module_in_use(module))) {
         return false;
     }
     if (attempts->never_reinit) {
@@ -399,13 +401,19 @@ static bool may_be_tried(const struct failure *failure, enum tok_recovery recove
     return (failure->attempts->tried & BIT(recovery)) == 0;
 }
 
+/* What does not take long, and is about what one operation has of the token. */
+static bool is_quick(enum tok_recovery recovery)
+{
+    return recovery == TOK_NEW_SESSION || recovery == TOK_LOG_IN_AGAIN || recovery == TOK_FIND_AGAIN;
+}
+
 /* What to do now: the row's recovery, or what the row says for when that did not help. */
 static enum tok_recovery choose(const struct failure *failure)
 {
     const struct tok_result *result = failure->result;
     enum tok_recovery recovery = first_recovery(result);
 
-    if (failure->attempts->moments < LONG_MOMENTS &&
+    if (!failure->attempts->quick && failure->attempts->moments < LONG_MOMENTS &&
         tok_quirks_may_pass(failure->token->module, result, failure->attempts->deadline_us)) {
         return TOK_MOMENT;
     }
@@ -415,6 +423,9 @@ static enum tok_recovery choose(const struct failure *failure)
     }
     if (recovery != TOK_GIVE_UP && !may_be_tried(failure, recovery)) {
         recovery = result->code == TOK_CODE_CKR ? tok_ckr(result->rv)->then : TOK_GIVE_UP;
+    }
+    if (failure->attempts->quick && !is_quick(recovery)) {
+        return TOK_GIVE_UP;
     }
     return recovery != TOK_GIVE_UP && may_be_tried(failure, recovery) ? recovery : TOK_GIVE_UP;
 }

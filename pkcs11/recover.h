@@ -15,6 +15,9 @@ struct tok_attempts {
     uint64_t deadline_us;
     bool never_reinit;
     bool doubt_login; /* what was not found may be there behind a login */
+    bool others;      /* another token has the key as well: nobody waits for this one here, */
+    bool quick;       /* nor is it recovered, but for what a session or a login lost, */
+    bool probes;      /* and its breaker is asked for a probe only where this one is to be tried */
     bool want_new;    /* the next attempt is to take a new session: idle ones turned out to be lost */
 
     /* recover.c's */
@@ -35,6 +38,9 @@ void tok_attempts_begin(struct tok_attempts *attempts, const struct tok_settings
 TOK_RESULT tok_attempts_enter(struct tok_attempts *attempts, struct tok_token *token);
 /* tok_attempts_end tells the breaker how it went. */
 void tok_attempts_end(struct tok_attempts *attempts, struct tok_token *token, const struct tok_result *result);
+
+/* tok_has_answered tells whether the token spoke, be it a refusal: then another time makes no difference. */
+bool tok_has_answered(const struct tok_result *failure);
 
 /* tok_note_failure marks the lease as spoilt where the failure says so; call it before the lease ends. */
 void tok_note_failure(struct tok_lease *lease, const struct tok_result *failure);

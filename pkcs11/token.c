@@ -57,7 +57,16 @@ void tok_token_anew(struct tok_token *token)
     lock_init(&token->lock);
     tok_pool_anew(&token->pool);
     tok_breaker_close(&token->breaker);
+    tok_aside_end(&token->aside);
+    atomic_store(&token->in_flight, 0);
     token_forget(token);
+}
+
+static _Atomic uint64_t tokens_met;
+
+uint64_t tok_tokens_met(void)
+{
+    return atomic_load_explicit(&tokens_met, memory_order_relaxed);
 }
 
 static struct tok_token *token_new(struct tok_module *module, CK_SLOT_ID slot, const CK_TOKEN_INFO *info)
@@ -76,6 +85,7 @@ static struct tok_token *token_new(struct tok_module *module, CK_SLOT_ID slot, c
         for (last = &module->tokens; *last != NULL; last = &(*last)->next) {
         }
         *last = token;
+        atomic_fetch_add(&tokens_met, 1);
         trace(TRACE_TOKEN, "token: '%s' is in slot %lu of '%s'", token->label, slot, module->path);
     }
     return token;

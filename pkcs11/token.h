@@ -64,6 +64,10 @@ struct tok_token {
     char label[33];                   /* constant: for messages, without the padding */
     struct bytes *_Atomic mechanisms; /* what its slot offers (pkcs11/mech.h); constant once there */
     _Atomic bool mechanisms_asked;
+    struct tok_aside aside;     /* for keys that are on other tokens as well (pkcs11/replica.h), like the next three */
+    _Atomic unsigned in_flight; /* operations under way or about to be */
+    _Atomic uint64_t stuck_at;  /* what the pool had served when it was last seen to serve, */
+    _Atomic uint64_t stuck_us;  /* and when that was */
 
     struct lock lock;   /* guards what follows */
     CK_TOKEN_INFO info; /* identity is constant, flags are as of the last look */
@@ -96,6 +100,8 @@ bool tok_module_has_slots(struct tok_module *module, uint64_t deadline_us);
 bool tok_module_in_use(struct tok_module *module);
 /* tok_module_has_token: did the last look see any? */
 bool tok_module_has_token(struct tok_module *module);
+/* tok_tokens_met counts the tokens that this process has met. */
+uint64_t tok_tokens_met(void);
 /* tok_token_present tells whether the last look saw it. */
 bool tok_token_present(struct tok_token *token);
 

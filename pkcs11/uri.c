@@ -531,6 +531,23 @@ bool tok_uri_within_token(const struct tok_uri *uri, const struct tok_uri *token
                                  p11_kit_uri_get_token_info(uri->path)); /* a field that is not set is no match */
 }
 
+/* Fields that are not set are empty. */
+static bool may_be_equal(const unsigned char *a, const unsigned char *b, size_t size)
+{
+    return a[0] == '\0' || b[0] == '\0' || memcmp(a, b, size) == 0;
+}
+
+bool tok_uri_may_mean_token(const struct tok_uri *uri, const struct tok_uri *token)
+{
+    const CK_TOKEN_INFO *a = p11_kit_uri_get_token_info(uri->path);
+    const CK_TOKEN_INFO *b = p11_kit_uri_get_token_info(token->path);
+
+    return may_be_equal(a->label, b->label, sizeof(a->label)) &&
+           may_be_equal(a->serialNumber, b->serialNumber, sizeof(a->serialNumber)) &&
+           may_be_equal(a->manufacturerID, b->manufacturerID, sizeof(a->manufacturerID)) &&
+           may_be_equal(a->model, b->model, sizeof(a->model));
+}
+
 /* Whether a field of the URI's own structures was set: unset ones are empty. */
 bool tok_uri_asks_module(const struct tok_uri *uri)
 {

@@ -47,6 +47,8 @@ bool tok_uri_matches_slot(const struct tok_uri *uri, CK_SLOT_ID id, const CK_SLO
 bool tok_uri_matches_token(const struct tok_uri *uri, const CK_TOKEN_INFO *info);
 /* tok_uri_within_token: all that `token` asks of a token, `uri` asks, too, so whatever `uri` means is on that token. */
 bool tok_uri_within_token(const struct tok_uri *uri, const struct tok_uri *token);
+/* tok_uri_may_mean_token: nothing that it asks of a token differs from what `token` does, so both may mean one. */
+bool tok_uri_may_mean_token(const struct tok_uri *uri, const struct tok_uri *token);
 /* Whether it asks for anything of a module (C_GetInfo is called only then) or of a slot (C_GetSlotInfo likewise). */
 bool tok_uri_asks_module(const struct tok_uri *uri);
 bool tok_uri_asks_slot(const struct tok_uri *uri);

@@ -91,28 +91,24 @@ struct signing {
 };
 
 /* Where the token does not show which key it used, its signature does. */
-static int signing_prove(const struct signing *signing)
+static bool signing_proves(const struct signing *signing)
 {
     const struct prov_key *key = signing->key;
     const struct prov_data *data = signing->data;
     bool right;
 
     if (signing->unproved == 0) {
-        return 1;
+        return true;
     }
     prov_err_mark(key->prov);
     right = software_verify(key->prov, key->software, signing->scheme, signing->sig, signing->len,
                             signing->scheme->whole ? data->message : data->digest,
                             signing->scheme->whole ? data->message_len : data->digest_len);
     prov_err_forget(key->prov);
-    if (!right) {
-        return prov_raise(key->prov, PROV_R_WRONG_RESULT,
-                          "the signature made with '%s' does not fit the public key that was "
-                          "loaded: another key bears that name now",
-                          tok_key_uri(key->token));
+    if (right) {
+        tok_key_prove(key->token, signing->unproved);
     }
-    tok_key_prove(key->token, signing->unproved);
-    return 1;
+    return right;
 }
 
 static struct tok_result signing_try(struct signing *signing, const struct prov_choice *choice)
@@ -243,34 +239,59 @@ static struct tok_result signing_run(struct signing *signing)
     return is_refusal(&result) ? signing_other_ways(signing, way, &result) : result;
 }
 
+#define MOST_OTHER_KEYS 16 /* replicas that turn out to hold another key */
+
+/* Into OpenSSL's form, and proved. Where one of several tokens used another key, the next one is asked. */
+static int signing_make(struct signing *signing)
+{
+    struct prov_key *key = signing->key;
+
+    for (unsigned i = 0; i < MOST_OTHER_KEYS; i++) {
+        struct tok_result result = signing_run(signing);
+
+        if (!tok_ok(&result)) {
+            return prov_fail(key->prov, &result);
+        }
+        if (!key->variant->family->shape(signing->sig, &signing->len,
+                                         signing->scheme->whole ? signing->room : sizeof(signing->made))) {
+            return prov_raise(key->prov, PROV_R_WRONG_RESULT, "the token's signature has an impossible length (%zu)",
+                              signing->len);
+        }
+        if (signing_proves(signing)) {
+            return 1;
+        }
+        if (!tok_key_disprove(key->token, signing->unproved)) {
+            break;
+        }
+    }
+    return prov_raise(key->prov, PROV_R_WRONG_RESULT,
+                      "the signature made with '%s' does not fit the public key that was loaded: another key bears "
+                      "that name now",
+                      tok_key_uri(key->token));
+}
+
 /* Where the token hashes, its signature has one length, and some tokens want just that much room (NSS). */
 int prov_sign(struct prov_key *key, const struct prov_scheme *scheme, const struct prov_data *data, unsigned char *sig,
               size_t *out_len, size_t room)
 {
     struct signing signing;
     uint64_t began = clock_us();
-    struct tok_result result;
 
     signing.key = key;
     signing.scheme = scheme;
     signing.data = data;
     signing.sig = scheme->whole ? sig : signing.made;
     signing.room = scheme->whole ? (size_t)EVP_PKEY_get_size(key->software) : SIGNING_MAX_RSA;
-    result = signing_run(&signing);
-    if (!tok_ok(&result)) {
-        return prov_fail(key->prov, &result);
+    if (!signing_make(&signing)) {
+        return 0;
     }
     key->last_sign_us = clock_us() - began;
     if (!atomic_load_explicit(&key->signed_once, memory_order_relaxed)) {
         key->signed_once = true;
     }
-    if (!key->variant->family->shape(signing.sig, &signing.len, scheme->whole ? signing.room : sizeof(signing.made)) ||
-        signing.len > room) {
+    if (signing.len > room) {
         return prov_raise(key->prov, PROV_R_WRONG_RESULT, "the token's signature has an impossible length (%zu)",
                           signing.len);
-    }
-    if (!signing_prove(&signing)) {
-        return 0;
     }
     if (signing.sig != sig) {
         memcpy(sig, signing.sig, signing.len);

@@ -128,12 +128,18 @@ TEST(the_module_of_a_named_token_serves_every_uri_that_means_the_token)
     OK(find_in_named("pkcs11:token=test;serial=1", "pkcs11:serial=1;token=%74est;id=%01"));
 }
 
-TEST(and_no_uri_that_means_another_or_any)
+TEST(and_every_uri_that_may_mean_it)
+{
+    OK(find_in_named("pkcs11:token=test;serial=1", "pkcs11:token=test;object=www"));
+    OK(find_in_named("pkcs11:token=test;serial=1", "pkcs11:manufacturer=Mock;object=www"));
+    OK(find_in_named("pkcs11:token=test", "pkcs11:object=www"));
+}
+
+TEST(but_none_that_means_another)
 {
     FAILS(find_in_named("pkcs11:token=prod", "pkcs11:token=test;object=www"), TOK_CODE_MODULE_LOAD);
     FAILS(find_in_named("pkcs11:token=test;serial=2", "pkcs11:token=test;serial=1;object=www"), TOK_CODE_MODULE_LOAD);
-    FAILS(find_in_named("pkcs11:token=test;serial=1", "pkcs11:token=test;object=www"), TOK_CODE_MODULE_LOAD);
-    FAILS(find_in_named("pkcs11:token=test", "pkcs11:object=www"), TOK_CODE_MODULE_LOAD);
+    FAILS(find_in_named("pkcs11:model=X", "pkcs11:model=Y;object=www"), TOK_CODE_MODULE_LOAD);
 }
 
 TEST(a_uri_without_a_name_lists_all_however_many)
@@ -453,7 +459,8 @@ int main(void)
         cmocka_unit_test(a_module_that_does_not_load_is_the_reason),
         cmocka_unit_test(the_module_of_the_uri_comes_before_that_of_the_settings),
         cmocka_unit_test(the_module_of_a_named_token_serves_every_uri_that_means_the_token),
-        cmocka_unit_test(and_no_uri_that_means_another_or_any),
+        cmocka_unit_test(and_every_uri_that_may_mean_it),
+        cmocka_unit_test(but_none_that_means_another),
         cmocka_unit_test(a_uri_without_a_name_lists_all_however_many),
         cmocka_unit_test(kinds_come_in_order_and_type_narrows_them),
         cmocka_unit_test(a_certificate_needs_no_login),

@@ -677,10 +677,25 @@ TEST(a_key_file_that_means_several_tokens_tells_which)
     furnish_settings();
     mock_token(mock, "a");
     mock_token(mock, "b");
-    OK(tok_uri_parse(&uri, "pkcs11:object=www", TOK_URI_FROM_FILE));
+    OK(tok_uri_parse(&uri, "pkcs11:manufacturer=Mock", TOK_URI_FROM_FILE));
     OK(tok_key_new(&key, &settings, uri, &half));
     FAILS(sign(), TOK_CODE_AMBIGUOUS);
     SAYS("'a' and 'b'");
+    assert_int_equal(mock->calls[MOCK_Login], 0);
+}
+
+TEST(a_key_file_that_means_several_tokens_has_no_pin_tried_on_any)
+{
+    struct tok_public half = { .type = CKK_EC };
+    struct tok_uri *uri = NULL;
+
+    furnish_settings();
+    mock_token(mock, "a");
+    mock_token(mock, "b");
+    OK(tok_uri_parse(&uri, "pkcs11:object=www", TOK_URI_FROM_FILE));
+    OK(tok_key_new(&key, &settings, uri, &half));
+    FAILS(sign(), TOK_CODE_PIN_NEEDED);
+    SAYS("'a' has no PIN of its own");
     assert_int_equal(mock->calls[MOCK_Login], 0);
 }
 
@@ -991,6 +1006,7 @@ int main(void)
         cmocka_unit_test(keys_that_can_not_be_told_apart_do_not_sign),
         cmocka_unit_test(a_key_that_is_gone_is_told_by_its_uri),
         cmocka_unit_test(a_key_file_that_means_several_tokens_tells_which),
+        cmocka_unit_test(a_key_file_that_means_several_tokens_has_no_pin_tried_on_any),
         cmocka_unit_test(names_are_known_once_the_key_was_found),
         cmocka_unit_test(a_key_that_always_authenticates_logs_in_between_the_two_calls),
         cmocka_unit_test(

@@ -1,0 +1,446 @@
+/* The second half of pkcs11/key.h: operations with a key, on one of its replicas and, where that fails, on another. */
+#include <stdatomic.h>
+
+#include "base/text.h"
+#include "base/trace.h"
+#include "pkcs11/child.h"
+#include "pkcs11/key_parts.h"
+
+#define FIRST_PAUSE_US (10 * 1000)
+#define LONGEST_PAUSE_US (200 * 1000)
+
+/* What one run of an operation has to do with: its replica, its lease, its recoveries. */
+struct attempt {
+    struct tok_key *key;
+    struct tok_replica *replica;
+    const struct tok_pin_prompt *prompt;
+    struct tok_lease *lease;
+    struct tok_attempts attempts;
+};
+
+static struct tok_credentials credentials_of(struct tok_key *key, const struct tok_replica *replica,
+                                             const struct tok_pin_prompt *prompt)
+{
+    struct tok_credentials credentials = { .settings = key->settings,
+                                           .uri_pin = key->uri_pin,
+                                           .own_pin_only = !replica->alone };
+
+    if (prompt != NULL) {
+        credentials.prompt = *prompt;
+    }
+    return credentials;
+}
+
+/* A lease on a session in which the key can be used. */
+static struct tok_result key_begin(struct attempt *attempt)
+{
+    struct tok_attempts *attempts = &attempt->attempts;
+    struct tok_lease *lease = attempt->lease;
+    struct tok_key *key = attempt->key;
+    struct tok_token *token = attempt->replica->token;
+    uint64_t deadline_us = attempts->deadline_us;
+
+    TOK_TRY(tok_token_start(token, deadline_us));
+    TOK_TRY(tok_attempts_enter(attempts, token));
+    lease->began_us = attempts->began_us;
+    lease->idle_sessions = key->settings->idle_sessions;
+    lease->want_new = attempts->want_new;
+    TOK_TRY(tok_lease_begin(lease, token, tok_token_max_sessions(token, key->settings), deadline_us));
+    if (!lease->logged_in && tok_login_needed(token, key->settings)) {
+        struct tok_credentials credentials = credentials_of(key, attempt->replica, attempt->prompt);
+
+        TOK_TRY(tok_login(lease, &credentials, deadline_us));
+    }
+    return key_handle(key, attempt->replica, lease, attempts);
+}
+
+/* --- operations --------------------------------------------------------------------------------------------------- */
+
+struct operation {
+    CK_RV (*init)(struct tok_lease *lease, const CK_MECHANISM *mechanism, CK_OBJECT_HANDLE handle);
+    CK_RV (*run)(struct tok_lease *lease, const struct operation *op, CK_ULONG *in_out_len);
+    const char *init_name;
+    const char *run_name;
+    bool by_data; /* a general failure of `run` may be about the data: no recovery, whose time would tell something of
+                     them */
+    const CK_MECHANISM *mechanism;
+    const uint8_t *in;
+    size_t in_len;
+    uint8_t *out;
+    size_t room;
+    uint64_t deadline_us; /* 0: that of the settings */
+    size_t out_len;       /* of the result */
+    uint64_t unproved;    /* of the result */
+};
+
+static CK_RV sign_init(struct tok_lease *lease, const CK_MECHANISM *mechanism, CK_OBJECT_HANDLE handle)
+{
+    return TOK_CALL(lease->functions, C_SignInit, lease->session, (CK_MECHANISM *)mechanism, handle);
+}
+
+static CK_RV sign_run(struct tok_lease *lease, const struct operation *op, CK_ULONG *in_out_len)
+{
+    return TOK_CALL(lease->functions, C_Sign, lease->session, (CK_BYTE *)op->in, (CK_ULONG)op->in_len, op->out,
+                    in_out_len);
+}
+
+static CK_RV decrypt_init(struct tok_lease *lease, const CK_MECHANISM *mechanism, CK_OBJECT_HANDLE handle)
+{
+    return TOK_CALL(lease->functions, C_DecryptInit, lease->session, (CK_MECHANISM *)mechanism, handle);
+}
+
+static CK_RV decrypt_run(struct tok_lease *lease, const struct operation *op, CK_ULONG *in_out_len)
+{
+    return TOK_CALL(lease->functions, C_Decrypt, lease->session, (CK_BYTE *)op->in, (CK_ULONG)op->in_len, op->out,
+                    in_out_len);
+}
+
+/* The two calls of an operation, with nothing between them but the login that an always-authenticate key demands there.
+ */
+static struct tok_result operate(struct operation *op, struct attempt *attempt)
+{
+    struct tok_lease *lease = attempt->lease;
+    struct tok_key *key = attempt->key;
+    CK_ULONG len = (CK_ULONG)op->room;
+    CK_OBJECT_HANDLE handle;
+    bool authenticate;
+    CK_RV rv;
+
+    {
+        LOCKED(key->lock);
+        handle = attempt->replica->handle;
+        authenticate = attempt->replica->always_authenticate;
+        op->unproved = attempt->replica->unproved;
+    }
+    if (authenticate) {
+        TOK_TRY(tok_token_refresh(lease->token)); /* may its PIN be sent? */
+    }
+    rv = op->init(lease, op->mechanism, handle);
+    if (rv != CKR_OK) {
+        lease->op_open = rv == CKR_OPERATION_ACTIVE;
+        return tok_fail_ckr(op->init_name, rv);
+    }
+    lease->op_open = true;
+    if (authenticate) {
+        struct tok_credentials credentials = credentials_of(key, attempt->replica, NULL);
+
+        TOK_TRY(tok_login_for_operation(lease, &credentials));
+    }
+    rv = op->run(lease, op, &len);
+    if (rv != CKR_OK) {
+        return tok_fail_ckr(op->run_name, rv); /* some tokens leave it active then: the session is closed */
+    }
+    lease->op_open = false;
+    op->out_len = len;
+    return tok_good();
+}
+
+static bool about_the_data(const struct operation *op, const struct tok_result *result)
+{
+    return op != NULL && op->by_data && result->function == op->run_name &&
+           (result->rv == CKR_GENERAL_ERROR || result->rv == CKR_FUNCTION_FAILED || result->rv == CKR_DEVICE_ERROR);
+}
+
+/* --- with one replica, and with another ----------------------------------------------------------------------------
+ */
+
+/* An operation (op == NULL: finding the key), on its way from replica to replica. */
+struct run {
+    struct operation *op;
+    struct tok_key *key;
+    const struct tok_pin_prompt *prompt;
+    const char *what;
+    uint64_t now_us; /* roughly */
+    uint64_t deadline_us;
+    unsigned num;      /* of replicas */
+    unsigned failed;   /* bits of those that failed in this round, */
+    unsigned answered; /* those that spoke, be it a refusal, */
+    unsigned over;     /* and those that it makes no sense to wait for */
+    unsigned round;
+    uint64_t pause_us;
+    bool is_last; /* the last round */
+};
+
+static struct tok_result attempt_once(const struct run *run, struct attempt *attempt)
+{
+    TOK_TRY(key_begin(attempt));
+    return run->op != NULL ? operate(run->op, attempt) : tok_good();
+}
+
+/* Where others may serve, nobody waits for this one, nor, the first time around, for its recovery, and it may take a
+ * quarter of the time at most. What fails in the last round has used up the operation's time. */
+static void attempt_begin(struct attempt *attempt, const struct run *run, const struct tok_flight *flight)
+{
+    struct tok_attempts *attempts = &attempt->attempts;
+
+    attempt->key = run->key;
+    attempt->replica = flight->replica;
+    attempt->prompt = run->prompt;
+    tok_attempts_begin(attempts, run->key->settings, run->deadline_us);
+    if (run->num == 1) {
+        return;
+    }
+    attempts->others = !run->is_last;
+    attempts->out_of_time = run->is_last;
+    attempts->quick = run->round == 0 && flight->standing == TOK_WORKS;
+    attempts->probes = flight->standing != TOK_WORKS;
+    if (attempts->quick && attempts->deadline_us > attempts->began_us) {
+        attempts->deadline_us -= (attempts->deadline_us - attempts->began_us) / 4 * 3;
+    }
+}
+
+/* One replica, as often as recovery makes sense there. */
+static struct tok_result run_on(const struct run *run, const struct tok_flight *flight)
+{
+    struct tok_token *token = flight->replica->token;
+    struct attempt attempt;
+
+    attempt_begin(&attempt, run, flight);
+    for (;;) {
+        SCOPED(tok_lease_end) struct tok_lease lease = { .token = NULL };
+        struct tok_result result;
+
+        attempt.lease = &lease;
+        result = attempt_once(run, &attempt);
+        if (tok_ok(&result)) {
+            tok_attempts_end(&attempt.attempts, token, &result);
+            return result;
+        }
+        tok_note_failure(&lease, &result);
+        tok_lease_end(&lease);
+        if (about_the_data(run->op, &result) || !tok_recover(&attempt.attempts, token, &lease, &result)) {
+            tok_attempts_end(&attempt.attempts, token, &result);
+            return result;
+        }
+    }
+}
+
+/* Those that failed while another one served are not asked first for a while. */
+static void set_aside(const struct run *run)
+{
+    LOCKED(run->key->lock);
+    for (unsigned i = 0; i < run->key->replicas.count; i++) {
+        struct tok_replica *replica = run->key->replicas.items[i];
+
+        if ((run->failed & replica->bit) != 0) {
+            trace(TRACE_KEY, "key: '%s' is asked last for a while", replica->token->label);
+            tok_aside_put((run->answered & replica->bit) != 0 ? &replica->aside : &replica->token->aside, clock_us());
+        }
+    }
+}
+
+static void served(const struct run *run, struct tok_replica *replica)
+{
+    if (run->failed != 0) {
+        set_aside(run);
+    }
+    if (tok_aside_is(&replica->aside) || tok_aside_is(&replica->token->aside)) {
+        trace(TRACE_KEY, "key: '%s' serves again", replica->token->label);
+        tok_aside_end(&replica->aside);
+        tok_aside_end(&replica->token->aside);
+    }
+    if (atomic_load_explicit(&run->key->served, memory_order_relaxed) != replica) {
+        atomic_store(&run->key->served, replica);
+    }
+    tok_child_worked();
+    if (run->op == NULL && run->key->settings->load_early) {
+        tok_child_note(replica->token, run->key->settings);
+    }
+}
+
+static struct tok_result failed(const struct run *run, const struct tok_token *token, struct tok_result result)
+{
+    char unused[64];
+    char label[128];
+    char others[48] = "";
+    struct text text = TEXT_OVER(others);
+
+    tok_key_names(run->key, unused, sizeof(unused), label, sizeof(label));
+    if (run->num > 1) {
+        text_printf(&text, ", the last of %u that have it", run->num);
+    }
+    result = token == NULL ? tok_context(result, "%s key '%s'", run->what, tok_key_uri(run->key))
+                           : tok_context(result, "%s key '%s' on token '%s'%s", run->what, label, token->label, others);
+    if (run->op == NULL || result.function != run->op->run_name) { /* which is not about reaching the token */
+        tok_child_failed(&result);
+    }
+    return result;
+}
+
+/* What another token would not do better, or must not be asked for. */
+static bool is_final(const struct run *run, const struct tok_result *result)
+{
+    return run->num == 1 || result->code == TOK_CODE_EXITING || result->code == TOK_CODE_RECURSION ||
+           result->code == TOK_CODE_NO_MEMORY || result->code == TOK_CODE_BAD_ARGUMENT ||
+           about_the_data(run->op, result);
+}
+
+static void note(struct run *run, const struct tok_replica *replica, const struct tok_result *failure)
+{
+    run->failed |= replica->bit;
+    if (tok_has_answered(failure)) {
+        run->answered |= replica->bit;
+        run->over |= replica->bit;
+    } else if (failure->code == TOK_CODE_UNAVAILABLE) {
+        run->over |= replica->bit;
+    }
+    trace(TRACE_KEY, "key: '%s' has failed: %s", replica->token->label, failure->message);
+}
+
+/* All have failed. Those that may come back are asked again after a pause, until the deadline; one that came meanwhile
+ * is asked, too. */
+static bool next_round(struct run *run)
+{
+    run->pause_us = run->pause_us == 0 ? FIRST_PAUSE_US : run->pause_us * 2;
+    run->pause_us = run->pause_us < LONGEST_PAUSE_US ? run->pause_us : LONGEST_PAUSE_US;
+    key_find_more(run->key, run->deadline_us);
+    if (run->is_last || (run->failed & ~run->over) == 0) {
+        return false;
+    }
+    run->is_last = clock_us() + 2 * run->pause_us >= run->deadline_us;
+    if (!run->is_last) {
+        clock_sleep_us(run->pause_us);
+    }
+    run->failed = run->over;
+    run->now_us = clock_us();
+    run->round++;
+    return true;
+}
+
+/* The replica that is to serve. False if none is left; none may be known yet. */
+static bool fly(struct tok_flight *flight, struct run *run)
+{
+    LOCKED(run->key->lock);
+    run->num = run->key->replicas.count;
+    return tok_flight_begin(flight, &run->key->replicas, run->failed, run->now_us);
+}
+
+static void run_begin(struct run *run)
+{
+    struct tok_key *key = run->key;
+
+    run->now_us = clock_us();
+    run->deadline_us = run->op != NULL && run->op->deadline_us != 0 ? run->op->deadline_us
+                                                                    : run->now_us + key->settings->deadline_us;
+    if (key->meant != NULL && atomic_load_explicit(&key->looked, memory_order_relaxed) != tok_tokens_met()) {
+        key_find_more(key, run->deadline_us);
+    }
+}
+
+/* From one replica to the next, until one has served. */
+static struct tok_result run_through(struct run *run)
+{
+    struct tok_flight flight = { .replica = NULL };
+    struct tok_result result = tok_good();
+    const struct tok_token *token = NULL;
+
+    for (;;) {
+        if (!fly(&flight, run)) {
+            if (run->num == 0) {
+                result = key_find_replicas(run->key, run->deadline_us);
+            }
+            if (run->num == 0 ? tok_ok(&result) : next_round(run)) {
+                continue;
+            }
+            return failed(run, token, result);
+        }
+        token = flight.replica->token;
+        result = run_on(run, &flight);
+        tok_flight_end(&flight);
+        if (tok_ok(&result)) {
+            served(run, flight.replica);
+            return result;
+        }
+        if (is_final(run, &result)) {
+            return failed(run, token, result);
+        }
+        note(run, flight.replica, &result);
+    }
+}
+
+/* With load = early all replicas are to be ready; one that is not is no failure. */
+static void locate_others(struct run *run)
+{
+    struct tok_flight flight = { .replica = NULL };
+
+    run->failed |= atomic_load(&run->key->served)->bit;
+    while (fly(&flight, run)) {
+        struct tok_result result = run_on(run, &flight);
+
+        tok_flight_end(&flight);
+        run->failed |= flight.replica->bit;
+        if (!tok_ok(&result)) {
+            trace(TRACE_KEY, "key: '%s' is not ready: %s", flight.replica->token->label, result.message);
+        } else {
+            tok_child_note(flight.replica->token, run->key->settings);
+        }
+    }
+}
+
+struct tok_result tok_key_locate(struct tok_key *key, const struct tok_pin_prompt *prompt)
+{
+    struct run run = { .key = key, .prompt = prompt, .what = "finding" };
+    struct tok_result result;
+    TOK_SIGPIPE_HELD();
+
+    run_begin(&run);
+    result = run_through(&run);
+    if (tok_ok(&result) && key->settings->load_early) {
+        locate_others(&run);
+    }
+    return result;
+}
+
+static struct tok_result operation_run(struct operation *op, struct tok_key *key, const char *what)
+{
+    struct run run = { .op = op, .key = key, .what = what };
+    TOK_SIGPIPE_HELD();
+
+    run_begin(&run);
+    return run_through(&run);
+}
+
+struct tok_result tok_key_sign_until(struct tok_key *key, const CK_MECHANISM *mechanism, const uint8_t *in,
+                                     size_t in_len, uint8_t *out, size_t *in_out_len, uint64_t *out_unproved,
+                                     uint64_t deadline_us)
+{
+    struct operation op = {
+        .init = sign_init,
+        .run = sign_run,
+        .init_name = "C_SignInit",
+        .run_name = "C_Sign",
+        .mechanism = mechanism,
+        .in = in,
+        .in_len = in_len,
+        .out = out,
+        .room = *in_out_len,
+        .deadline_us = deadline_us,
+    };
+
+    TOK_TRY(operation_run(&op, key, "signing with"));
+    *in_out_len = op.out_len;
+    *out_unproved = op.unproved;
+    return tok_good();
+}
+
+struct tok_result tok_key_decrypt_until(struct tok_key *key, const CK_MECHANISM *mechanism, const uint8_t *in,
+                                        size_t in_len, uint8_t *out, size_t *in_out_len, uint64_t deadline_us)
+{
+    struct operation op = {
+        .init = decrypt_init,
+        .run = decrypt_run,
+        .init_name = "C_DecryptInit",
+        .run_name = "C_Decrypt",
+        .by_data = true,
+        .mechanism = mechanism,
+        .in = in,
+        .in_len = in_len,
+        .out = out,
+        .room = *in_out_len,
+        .deadline_us = deadline_us,
+    };
+
+    TOK_TRY(operation_run(&op, key, "decrypting with"));
+    *in_out_len = op.out_len;
+    return tok_good();
+}

@@ -1,0 +1,639 @@
+/* One key on three tokens, each of a module of its own. */
+#include "mock-use.h"
+
+#include <stdatomic.h>
+
+#include "child.h"
+#include "pkcs11/find.h"
+#include "pkcs11/key_parts.h"
+#include "pkcs11/worker.h"
+
+#define NUM 3
+
+static struct mock *mocks[NUM];
+static struct tok_module *modules[NUM];
+static struct tok_settings settings;
+static struct tok_key *key;
+
+static const CK_MECHANISM mechanism = { CKM_ECDSA, NULL, 0 };
+static const char point[] = "\x04xy";
+static const char *const labels[NUM] = { "a", "b", "c" };
+
+static void name_token(size_t i, const char *uri, const char *pin)
+{
+    settings.tokens[i].name = strdup("n");
+    OK(tok_uri_parse(&settings.tokens[i].uri, uri, TOK_URI_FROM_APPLICATION));
+    OK(tok_pin_source_new(&settings.tokens[i].pin, pin, TOK_PIN_FROM_SETTINGS));
+}
+
+/* Three empty tokens, preferred in the order of `order`. */
+static void furnish_tokens(const char *order)
+{
+    char paths[NUM * 64] = "";
+
+    tok_key_unref(key);
+    key = NULL;
+    tok_settings_end(&settings);
+    tok_settings_init(&settings);
+    settings.deadline_us = 5 * SECOND;
+    settings.tokens = calloc(NUM, sizeof(*settings.tokens));
+    for (size_t i = 0; i < NUM; i++) {
+        mocks[i] = mock_load(&modules[i]);
+        mock_token(mocks[i], labels[i]);
+        snprintf(paths + strlen(paths), sizeof(paths) - strlen(paths), "%s%s", i > 0 ? "," : "", mock_path);
+    }
+    settings.modules = strdup(paths);
+    for (size_t i = 0; i < strlen(order); i++) {
+        char uri[32];
+
+        snprintf(uri, sizeof(uri), "pkcs11:token=%c", order[i]);
+        name_token(settings.num_tokens++, uri, "1234");
+    }
+}
+
+static struct tok_result find(const char *text)
+{
+    SCOPED(tok_uri_end) struct tok_uri *uri = NULL;
+    SCOPED(tok_items_end) struct tok_items items = { .items = NULL };
+
+    TOK_TRY(tok_uri_parse(&uri, text, TOK_URI_FROM_APPLICATION));
+    TOK_TRY(tok_find(&items, &settings, uri, TOK_WANT_PRIVATE, NULL));
+    key = tok_key_ref(items.items[0].key);
+    return tok_good();
+}
+
+static void furnish(const char *order)
+{
+    furnish_tokens(order);
+    for (size_t i = 0; i < NUM; i++) {
+        mock_ec_key(mocks[i], CKO_PRIVATE_KEY, "www", 1, point);
+    }
+    OK(find("pkcs11:object=www"));
+}
+
+/* The key as a file gives it. */
+static void furnish_from_file(const char *text)
+{
+    struct tok_public half = { .type = CKK_EC };
+    struct tok_uri *uri = NULL;
+
+    furnish_tokens("abc");
+    assert_true(bytes_set(&half.params, "\x06\x01\x01", 3) && bytes_set(&half.point, point, strlen(point)));
+    OK(tok_uri_parse(&uri, text, TOK_URI_FROM_FILE));
+    OK(tok_key_new(&key, &settings, uri, &half));
+}
+
+static uint64_t unproved;
+
+static struct tok_result sign(void)
+{
+    uint8_t out[64];
+    size_t len = sizeof(out);
+
+    TOK_TRY(tok_key_sign(key, &mechanism, (const uint8_t *)"digest", 6, out, &len, &unproved));
+    if (len != 3 || memcmp(out, "www", 3) != 0) {
+        return tok_fail(TOK_CODE_OTHER_KEY, "another key has signed: %.*s", (int)len, (char *)out);
+    }
+    return tok_good();
+}
+
+/* Which token has signed since the last time: 'a', 'b', 'c'; '-' for none, '+' for several. */
+static char who(void)
+{
+    static unsigned before[NUM];
+    static const struct mock *of;
+    char found = '-';
+
+    for (size_t i = 0; i < NUM; i++) {
+        unsigned now = mocks[i]->calls[MOCK_Sign];
+
+        if (now != (of == mocks[0] ? before[i] : 0)) {
+            found = found == '-' ? *labels[i] : '+';
+        }
+        before[i] = now;
+    }
+    of = mocks[0];
+    return found;
+}
+
+static char who_signs(void)
+{
+    (void)who();
+    OK(sign());
+    return who();
+}
+
+static void pause_ends(struct tok_aside *aside)
+{
+    assert_true(tok_aside_is(aside));
+    atomic_store(&aside->until_us, 1);
+}
+
+/* --- which one ---------------------------------------------------------------------------------------------------- */
+
+TEST(a_key_on_several_tokens_signs_on_the_first_of_the_settings_order)
+{
+    furnish("cab");
+    assert_int_equal(who_signs(), 'c');
+    assert_int_equal(who_signs(), 'c');
+    furnish("b"); /* those without a PIN are left out */
+    assert_int_equal(who_signs(), 'b');
+    assert_int_equal(mocks[0]->calls[MOCK_Login] + mocks[2]->calls[MOCK_Login], 0);
+}
+
+TEST(its_uri_is_the_name_that_means_all_of_them)
+{
+    furnish("abc");
+    assert_string_equal(tok_key_uri(key), "pkcs11:object=www");
+}
+
+static void *sign_once(void *arg)
+{
+    struct tok_result result = sign();
+
+    *(bool *)arg = tok_ok(&result);
+    return NULL;
+}
+
+/* Starts a signature and waits until it hangs in the token that is named. */
+static void hang_in(pthread_t *thread, bool *good, size_t i)
+{
+    atomic_store(&mocks[i]->hang, 1u << MOCK_Sign);
+    assert_int_equal(pthread_create(thread, NULL, sign_once, good), 0);
+    while (atomic_load(&mocks[i]->hung) == 0) {
+        usleep(1000);
+    }
+}
+
+TEST(an_operation_goes_to_the_one_with_the_fewest_in_flight)
+{
+    pthread_t threads[NUM];
+    bool good[NUM] = { false };
+
+    furnish("abc");
+    for (size_t i = 0; i < NUM; i++) {
+        OK(sign()); /* on each of those that are free: the first one */
+        assert_int_equal(who(), *labels[i]);
+        hang_in(&threads[i], &good[i], i);
+        (void)who();
+    }
+    for (size_t i = 0; i < NUM; i++) {
+        atomic_store(&mocks[i]->hang, 0);
+    }
+    for (size_t i = 0; i < NUM; i++) {
+        assert_int_equal(pthread_join(threads[i], NULL), 0);
+        assert_true(good[i]);
+        assert_int_equal(atomic_load(&modules[i]->tokens->in_flight), 0);
+    }
+    (void)who();
+    assert_int_equal(who_signs(), 'a');
+}
+
+TEST(one_that_hangs_is_not_asked_by_anybody_else)
+{
+    pthread_t thread;
+    bool good = false;
+
+    furnish("abc");
+    hang_in(&thread, &good, 0);
+    for (int i = 0; i < 20; i++) {
+        assert_int_equal(who_signs(), 'b');
+    }
+    atomic_store(&modules[0]->tokens->stuck_us, 1); /* for more than a second */
+    mocks[1]->tokens[0].present = mocks[2]->tokens[0].present = true;
+    assert_int_equal(who_signs(), 'b');
+    atomic_store(&mocks[0]->hang, 0);
+    assert_int_equal(pthread_join(thread, NULL), 0);
+    assert_true(good);
+    (void)who();
+    assert_int_equal(who_signs(), 'a');
+}
+
+/* --- moving over -------------------------------------------------------------------------------------------------- */
+
+TEST(whatever_one_answers_another_serves)
+{
+    static const CK_RV troubles[] = { CKR_DEVICE_ERROR,      CKR_GENERAL_ERROR,      CKR_DEVICE_REMOVED,
+                                      CKR_TOKEN_NOT_PRESENT, CKR_FUNCTION_FAILED,    CKR_DEVICE_MEMORY,
+                                      CKR_MECHANISM_INVALID, CKR_KEY_HANDLE_INVALID, CKR_SESSION_COUNT,
+                                      CKR_PIN_LOCKED,        CKR_USER_NOT_LOGGED_IN };
+
+    for (size_t i = 0; i < COUNT_OF(troubles); i++) {
+        for (int run = 0; run < 2; run++) {
+            uint64_t began;
+
+            furnish("abc");
+            OK(sign());
+            mock_fails(mocks[0], run ? MOCK_Sign : MOCK_SignInit, troubles[i], 0, 1000);
+            began = clock_us();
+            OK(sign());
+            assert_true(clock_us() - began < settings.deadline_us);
+            (void)who();
+            assert_int_equal(who_signs(), 'b'); /* the first one is not even asked */
+            assert_int_equal(mocks[0]->tokens[0].wrong_pins, 0);
+        }
+    }
+}
+
+TEST(one_that_comes_back_is_tried_by_one_operation_and_first_again)
+{
+    furnish("abc");
+    OK(sign());
+    mock_fails(mocks[0], MOCK_SignInit, CKR_DEVICE_ERROR, 0, 1000);
+    OK(sign());
+    pause_ends(&modules[0]->tokens->aside);
+    assert_int_equal(who_signs(), 'b'); /* it was tried, and still fails */
+    assert_true(tok_aside_is(&modules[0]->tokens->aside));
+    assert_int_equal(who_signs(), 'b');
+    mocks[0]->failures[MOCK_SignInit].times = 0;
+    assert_int_equal(who_signs(), 'b'); /* nobody knows yet */
+    pause_ends(&modules[0]->tokens->aside);
+    assert_int_equal(who_signs(), 'a');
+    assert_false(tok_aside_is(&modules[0]->tokens->aside));
+    assert_int_equal(who_signs(), 'a');
+}
+
+TEST(a_daemon_that_went_and_came_serves_again)
+{
+    furnish("abc");
+    OK(sign());
+    mocks[0]->down = true;
+    assert_int_equal(who_signs(), 'b');
+    assert_int_equal(who_signs(), 'b');
+    mocks[0]->down = false;
+    modules[0]->again_us = 1; /* it was not initialised just now */
+    pause_ends(&modules[0]->tokens->aside);
+    assert_int_equal(who_signs(), 'a');
+}
+
+TEST(a_token_that_went_and_came_elsewhere_serves_again)
+{
+    furnish("abc");
+    OK(sign());
+    mocks[0]->tokens[0].present = false;
+    mocks[0]->tokens[0].logged_in = false;
+    memset(mocks[0]->sessions, 0, sizeof(mocks[0]->sessions));
+    mocks[0]->open_sessions = 0;
+    assert_int_equal(who_signs(), 'b');
+    mocks[0]->tokens[0].present = true;
+    mocks[0]->tokens[0].slot = 9;
+    pause_ends(&modules[0]->tokens->aside);
+    assert_int_equal(who_signs(), 'a');
+}
+
+TEST(where_all_refuse_each_is_asked_once_and_that_is_told)
+{
+    furnish("abc");
+    OK(sign());
+    for (size_t i = 0; i < NUM; i++) {
+        mocks[i]->calls[MOCK_SignInit] = 0;
+        mock_fails(mocks[i], MOCK_SignInit, CKR_MECHANISM_INVALID, 0, 1000);
+    }
+    FAILS_CKR(sign(), CKR_MECHANISM_INVALID);
+    SAYS("the last of 3");
+    for (size_t i = 0; i < NUM; i++) {
+        assert_int_equal(mocks[i]->calls[MOCK_SignInit], 1);
+        assert_false(tok_aside_is(&modules[i]->tokens->aside)); /* it may be about the data */
+        mocks[i]->failures[MOCK_SignInit].times = 0;
+    }
+    (void)who();
+    assert_int_equal(who_signs(), 'a');
+}
+
+static void comes_back_when_asked_often(enum mock_function which)
+{
+    static unsigned times;
+
+    if (which == MOCK_GetSlotList && ++times == 20) {
+        mocks[1]->tokens[0].present = true;
+    }
+}
+
+TEST(where_all_are_away_the_first_that_is_back_serves)
+{
+    furnish("abc");
+    OK(sign());
+    settings.deadline_us = 30 * SECOND;
+    for (size_t i = 0; i < NUM; i++) {
+        mocks[i]->tokens[0].present = false;
+        mocks[i]->tokens[0].logged_in = false;
+        memset(mocks[i]->sessions, 0, sizeof(mocks[i]->sessions));
+        mocks[i]->open_sessions = 0;
+    }
+    mocks[2]->on_call = comes_back_when_asked_often;
+    assert_int_equal(who_signs(), 'b');
+}
+
+TEST(where_all_stay_away_the_deadline_ends_it_and_later_ones_fail_at_once)
+{
+    uint64_t began;
+
+    furnish("abc");
+    OK(sign());
+    settings.deadline_us = SECOND / 2;
+    for (size_t i = 0; i < NUM; i++) {
+        mock_fails(mocks[i], MOCK_SignInit, CKR_TOKEN_NOT_PRESENT, 0, 1000000);
+        mock_fails(mocks[i], MOCK_OpenSession, CKR_TOKEN_NOT_PRESENT, 0, 1000000);
+    }
+    began = clock_us();
+    FAILS_CKR(sign(), CKR_TOKEN_NOT_PRESENT);
+    assert_true(clock_us() - began >= SECOND / 4);
+    for (size_t i = 0; i < NUM; i++) {
+        mocks[i]->calls[MOCK_SignInit] = mocks[i]->calls[MOCK_OpenSession] = 0;
+    }
+    FAILS(sign(), TOK_CODE_UNAVAILABLE);
+    for (size_t i = 0; i < NUM; i++) {
+        assert_int_equal(mocks[i]->calls[MOCK_SignInit] + mocks[i]->calls[MOCK_OpenSession], 0);
+    }
+}
+
+TEST(a_failed_decryption_is_not_tried_elsewhere_where_that_would_tell_something)
+{
+    static const CK_MECHANISM raw = { CKM_RSA_X_509, NULL, 0 };
+    uint8_t out[8];
+    size_t len = sizeof(out);
+
+    furnish("abc");
+    mock_fails(mocks[0], MOCK_Decrypt, CKR_GENERAL_ERROR, 0, 1);
+    FAILS_CKR(tok_key_decrypt(key, &raw, (const uint8_t *)"x", 1, out, &len), CKR_GENERAL_ERROR);
+    assert_int_equal(mocks[1]->calls[MOCK_Decrypt] + mocks[2]->calls[MOCK_Decrypt], 0);
+}
+
+/* --- which tokens have it ----------------------------------------------------------------------------------------- */
+
+TEST(a_key_file_that_names_no_token_is_served_by_those_that_hold_the_key)
+{
+    furnish_from_file("pkcs11:object=www;type=private");
+    mock_ec_key(mocks[0], CKO_PRIVATE_KEY, "www", 1, "\x04zz"); /* another key of this name, */
+    mock_ec_key(mocks[1], CKO_PRIVATE_KEY, "mail", 1, point);   /* and the key by another name */
+    mock_ec_key(mocks[2], CKO_PRIVATE_KEY, "www", 1, point);
+    assert_int_equal(who_signs(), 'c');
+    assert_int_equal(who_signs(), 'c');
+    assert_int_equal(mocks[0]->calls[MOCK_SignInit] + mocks[1]->calls[MOCK_SignInit], 0);
+}
+
+TEST(different_keys_of_one_name_are_no_replicas)
+{
+    furnish_tokens("abc");
+    mock_ec_key(mocks[0], CKO_PRIVATE_KEY, "www", 1, point);
+    mock_ec_key(mocks[1], CKO_PRIVATE_KEY, "www", 1, "\x04zz");
+    FAILS(find("pkcs11:object=www"), TOK_CODE_AMBIGUOUS);
+    SAYS("token=a");
+    SAYS("token=b");
+}
+
+TEST(replicas_may_have_other_ids_and_a_uri_with_a_token_means_that_one)
+{
+    furnish_tokens("abc");
+    mock_ec_key(mocks[0], CKO_PRIVATE_KEY, "www", 1, point);
+    mock_ec_key(mocks[1], CKO_PRIVATE_KEY, "www", 2, point);
+    OK(find("pkcs11:object=www"));
+    assert_int_equal(who_signs(), 'a');
+    mocks[0]->down = true;
+    assert_int_equal(who_signs(), 'b');
+    tok_key_unref(key);
+    mocks[0]->down = false;
+    modules[0]->again_us = 1;
+    OK(find("pkcs11:token=b;object=www"));
+    assert_int_equal(who_signs(), 'b');
+    mocks[1]->first_handle = 500; /* it is found by its own id */
+    assert_int_equal(who_signs(), 'b');
+}
+
+TEST(a_token_that_came_after_the_key_was_loaded_serves_once_it_was_seen)
+{
+    SCOPED(tok_uri_end) struct tok_uri *uri = NULL;
+    SCOPED(tok_token_list_end) struct tok_token_list list = { .items = NULL };
+
+    furnish_tokens("abc");
+    for (size_t i = 0; i < NUM; i++) {
+        mock_ec_key(mocks[i], CKO_PRIVATE_KEY, "www", 1, point);
+        mocks[i]->tokens[0].present = i == 2;
+    }
+    OK(find("pkcs11:object=www"));
+    assert_int_equal(who_signs(), 'c');
+    mocks[0]->tokens[0].present = true;
+    assert_int_equal(who_signs(), 'c');
+    OK(tok_uri_parse(&uri, "pkcs11:", TOK_URI_FROM_APPLICATION)); /* somebody looks */
+    OK(tok_find_tokens(&list, &settings, uri, clock_us() + 10 * SECOND));
+    assert_int_equal(who_signs(), 'a');
+    mocks[0]->down = true;
+    assert_int_equal(who_signs(), 'c');
+}
+
+TEST(the_pin_of_a_uri_is_for_one_token)
+{
+    furnish_tokens("abc");
+    for (size_t i = 0; i < NUM; i++) {
+        mock_ec_key(mocks[i], CKO_PRIVATE_KEY, "www", 1, point);
+    }
+    OK(find("pkcs11:object=www?pin-value=9999"));
+    OK(sign());
+    for (size_t i = 0; i < NUM; i++) {
+        assert_int_equal(mocks[i]->tokens[0].wrong_pins, 0);
+    }
+}
+
+TEST(a_wrong_pin_on_one_is_sent_once_and_the_others_serve)
+{
+    furnish_from_file("pkcs11:object=www");
+    for (size_t i = 0; i < NUM; i++) {
+        mock_ec_key(mocks[i], CKO_PRIVATE_KEY, "www", 1, point);
+    }
+    strcpy(mocks[0]->tokens[0].pin, "5678");
+    for (int i = 0; i < 5; i++) {
+        assert_int_equal(who_signs(), 'b');
+    }
+    assert_int_equal(mocks[0]->tokens[0].wrong_pins, 1);
+}
+
+TEST(with_load_early_all_are_logged_in_to)
+{
+    furnish_from_file("pkcs11:object=www");
+    settings.load_early = true;
+    for (size_t i = 0; i < NUM; i++) {
+        mock_ec_key(mocks[i], CKO_PRIVATE_KEY, "www", 1, point);
+    }
+    mocks[1]->down = true; /* but for one that is not there */
+    OK(tok_key_locate(key, NULL));
+    assert_int_equal(mocks[0]->calls[MOCK_Login], 1);
+    assert_int_equal(mocks[2]->calls[MOCK_Login], 1);
+}
+
+TEST(a_result_that_was_another_keys_lets_another_token_serve)
+{
+    furnish_from_file("pkcs11:object=www");
+    for (size_t i = 0; i < NUM; i++) {
+        mock_ec_key(mocks[i], CKO_PRIVATE_KEY, "www", 1, NULL);
+    }
+    assert_int_equal(who_signs(), 'a');
+    assert_true(unproved != 0);
+    assert_true(tok_key_disprove(key, unproved));
+    assert_int_equal(who_signs(), 'b');
+    tok_key_prove(key, unproved);
+    assert_int_equal(who_signs(), 'b');
+    assert_int_equal(unproved, 0);
+}
+
+TEST(two_tokens_of_one_module_are_replicas_as_well)
+{
+    furnish_tokens("abc");
+    mock_ec_key(mocks[0], CKO_PRIVATE_KEY, "www", 1, point);
+    mock_token(mocks[0], "b");
+    mock_ec_key(mocks[0], CKO_PRIVATE_KEY, "www", 1, point);
+    OK(find("pkcs11:object=www"));
+    OK(sign());
+    mocks[0]->tokens[0].present = false;
+    OK(sign());
+    assert_int_equal(mocks[0]->calls[MOCK_Finalize], 0);
+    assert_true(mocks[0]->tokens[1].logged_in);
+}
+
+/* --- forks, requests, threads ------------------------------------------------------------------------------------- */
+
+static int signs_in_child(void *arg)
+{
+    struct tok_result result;
+
+    (void)arg;
+    for (size_t i = 0; i < NUM; i++) { /* as modules that know of the fork */
+        mocks[i]->initialized = false;
+        mocks[i]->tokens[0].logged_in = false;
+        memset(mocks[i]->sessions, 0, sizeof(mocks[i]->sessions));
+        mocks[i]->open_sessions = 0;
+    }
+    mocks[0]->down = true;
+    result = sign();
+    return tok_ok(&result) && who() == 'b' && atomic_load(&modules[0]->tokens->in_flight) == 0 ? 0 : 1;
+}
+
+TEST(a_child_moves_over_as_well_and_does_not_count_what_its_parent_has_in_flight)
+{
+    pthread_t thread;
+    bool good = false;
+
+    furnish("abc");
+    OK(sign());
+    hang_in(&thread, &good, 0);
+    (void)who();
+    assert_int_equal(child_does(signs_in_child, NULL), 0);
+    atomic_store(&mocks[0]->hang, 0);
+    assert_int_equal(pthread_join(thread, NULL), 0);
+    assert_true(good);
+    assert_int_equal(atomic_load(&modules[0]->tokens->in_flight), 0);
+}
+
+TEST(requests_are_spread_and_move_over)
+{
+    struct tok_request *requests[12];
+
+    furnish("abc");
+    OK(sign());
+    for (size_t i = 0; i < NUM; i++) {
+        mocks[i]->delay_us[MOCK_Sign] = 50 * 1000;
+        mocks[i]->calls[MOCK_Sign] = 0;
+    }
+    mocks[1]->down = true;
+    for (size_t i = 0; i < COUNT_OF(requests); i++) {
+        OK(tok_request_new(&requests[i], TOK_WORK_SIGN, key, &mechanism, (const uint8_t *)"d", 1, 64));
+        OK(tok_request_submit(requests[i]));
+    }
+    for (size_t i = 0; i < COUNT_OF(requests); i++) {
+        uint8_t out[64];
+        size_t len = sizeof(out);
+
+        tok_request_wait(requests[i]);
+        OK(tok_request_result(requests[i], out, &len, &unproved));
+        tok_request_leave(requests[i]);
+    }
+    assert_true(mocks[0]->calls[MOCK_Sign] >= 2);
+    assert_true(mocks[2]->calls[MOCK_Sign] >= 2);
+}
+
+static _Atomic unsigned failed_signatures;
+static _Atomic unsigned good_signatures;
+static _Atomic bool enough;
+
+static void *sign_on(void *unused)
+{
+    (void)unused;
+    while (!atomic_load(&enough)) {
+        struct tok_result result = sign();
+
+        atomic_fetch_add(tok_ok(&result) ? &good_signatures : &failed_signatures, 1);
+    }
+    return NULL;
+}
+
+static void wait_for_signatures(unsigned more)
+{
+    unsigned until = atomic_load(&good_signatures) + more;
+
+    while (atomic_load(&good_signatures) < until && atomic_load(&failed_signatures) == 0) {
+        usleep(1000);
+    }
+}
+
+TEST(eight_threads_lose_nothing_while_one_after_the_other_goes_and_comes)
+{
+    pthread_t threads[8];
+
+    furnish("abc");
+    settings.deadline_us = 30 * SECOND;
+    atomic_store(&failed_signatures, 0);
+    atomic_store(&enough, false);
+    for (size_t i = 0; i < NUM; i++) {
+        mocks[i]->delay_us[MOCK_Sign] = 500;
+    }
+    for (size_t i = 0; i < COUNT_OF(threads); i++) {
+        assert_int_equal(pthread_create(&threads[i], NULL, sign_on, NULL), 0);
+    }
+    for (int i = 0; i < 6; i++) {
+        struct mock *mock = mocks[i % NUM];
+
+        wait_for_signatures(50);
+        atomic_store(&mock->down, true);
+        wait_for_signatures(50);
+        atomic_store(&mock->down, false);
+    }
+    atomic_store(&enough, true);
+    for (size_t i = 0; i < COUNT_OF(threads); i++) {
+        assert_int_equal(pthread_join(threads[i], NULL), 0);
+    }
+    assert_int_equal(atomic_load(&failed_signatures), 0);
+    for (size_t i = 0; i < NUM; i++) {
+        assert_int_equal(atomic_load(&modules[i]->tokens->in_flight), 0);
+    }
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(a_child_moves_over_as_well_and_does_not_count_what_its_parent_has_in_flight),
+        cmocka_unit_test(a_key_on_several_tokens_signs_on_the_first_of_the_settings_order),
+        cmocka_unit_test(its_uri_is_the_name_that_means_all_of_them),
+        cmocka_unit_test(an_operation_goes_to_the_one_with_the_fewest_in_flight),
+        cmocka_unit_test(one_that_hangs_is_not_asked_by_anybody_else),
+        cmocka_unit_test(whatever_one_answers_another_serves),
+        cmocka_unit_test(one_that_comes_back_is_tried_by_one_operation_and_first_again),
+        cmocka_unit_test(a_daemon_that_went_and_came_serves_again),
+        cmocka_unit_test(a_token_that_went_and_came_elsewhere_serves_again),
+        cmocka_unit_test(where_all_refuse_each_is_asked_once_and_that_is_told),
+        cmocka_unit_test(where_all_are_away_the_first_that_is_back_serves),
+        cmocka_unit_test(where_all_stay_away_the_deadline_ends_it_and_later_ones_fail_at_once),
+        cmocka_unit_test(a_failed_decryption_is_not_tried_elsewhere_where_that_would_tell_something),
+        cmocka_unit_test(a_key_file_that_names_no_token_is_served_by_those_that_hold_the_key),
+        cmocka_unit_test(different_keys_of_one_name_are_no_replicas),
+        cmocka_unit_test(replicas_may_have_other_ids_and_a_uri_with_a_token_means_that_one),
+        cmocka_unit_test(a_token_that_came_after_the_key_was_loaded_serves_once_it_was_seen),
+        cmocka_unit_test(the_pin_of_a_uri_is_for_one_token),
+        cmocka_unit_test(a_wrong_pin_on_one_is_sent_once_and_the_others_serve),
+        cmocka_unit_test(with_load_early_all_are_logged_in_to),
+        cmocka_unit_test(a_result_that_was_another_keys_lets_another_token_serve),
+        cmocka_unit_test(two_tokens_of_one_module_are_replicas_as_well),
+        cmocka_unit_test(requests_are_spread_and_move_over),
+        cmocka_unit_test(eight_threads_lose_nothing_while_one_after_the_other_goes_and_comes),
+    };
+
+    return RUN(tests);
+}
