@@ -208,9 +208,9 @@ static void many_in_flight(void)
     bool good;
 
     obey("delay=10000"); /* so that even a busy machine shows the difference */
-    ok(flight_run(&slow, waiting, client_of_all, 64, 50) && slow.done == 50 && slow.pauses == 0,
+    ok(flight_run(&slow, NULL, waiting, client_of_all, 64, 50) && slow.done == 50 && slow.pauses == 0,
        "50 handshakes of a server that waits for the token");
-    good = flight_run(&fast, pausing, client_of_all, 64, 640);
+    good = flight_run(&fast, NULL, pausing, client_of_all, 64, 640);
     ok(good && fast.done == 640 && fast.failed == 0, "640 of one that does not, 64 at a time (%u, %u failed)",
        fast.done, fast.failed);
     ok(640 / fast.seconds > 2 * 50 / slow.seconds,
@@ -333,7 +333,7 @@ static void never_pauses(void)
     struct flight_report report;
 
     obey("delay=2000");
-    ok(flight_run(&report, server, client_of_all, 8, 20) && report.done == 20, "handshakes in jobs end well");
+    ok(flight_run(&report, NULL, server, client_of_all, 8, 20) && report.done == 20, "handshakes in jobs end well");
     ok(report.pauses == 0, "no job pauses (%u)", report.pauses);
     calm();
     SSL_CTX_free(server);
@@ -347,7 +347,7 @@ static void one_worker(void)
 
     counts_forget(counts);
     obey("delay=2000");
-    good = flight_run(&report, server, client_of_all, 16, 60);
+    good = flight_run(&report, NULL, server, client_of_all, 16, 60);
     ok(good && report.done == 60 && report.pauses >= 60, "60 handshakes pause and end well");
     ok(report.threads <= 3 + SANITIZER_THREADS, "by one worker, and one thread that looks at the time (%u threads)",
        report.threads);
