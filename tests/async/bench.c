@@ -2,8 +2,12 @@
  * calls take so and so long, waiting for it or not.    bench FOLDER TYPE SECONDS DELAYS FLIGHTS
  *
  * DELAYS are microseconds a PKCS#11 call, FLIGHTS how many handshakes are under way at once, both with commas between.
- * Each figure is of a run of about SECONDS. Lines: type, delay, in flight, way, handshakes a second, p50 and p99 of a
- * handshake in ms, threads of the process. */
+ *
+ * The three ways take turns in short blocks, for about SECONDS each, seven times at least: other things run on the
+ * machine, and what they take away they take from neighbours. The figures are medians of blocks; what one way is of
+ * another is the median of what its block was of the other's next to it. Lines: type, delay, in flight, way,
+ * handshakes a second, p50 and p99 of a handshake in ms, threads of the process, processor time of all threads for a
+ * handshake in microseconds, rate as a part of the software key's, and of the one that waits. */
 #include <p11-kit/pkcs11.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -13,7 +17,11 @@
 #include "../token/control.h"
 #include "flight.h"
 
-#define ROUNDS 3
+#define LEAST_ROUNDS 7
+#define MOST_ROUNDS 200
+#define BLOCK 25 /* handshakes, at least: 1 ms each, or more */
+
+enum { SOFTWARE, SYNC, ASYNC, NUM_WAYS };
 
 struct way {
     const char *name;
@@ -21,7 +29,7 @@ struct way {
     bool pauses;
 };
 
-static const struct way ways[] = {
+static const struct way ways[NUM_WAYS] = {
     { "software", "-soft", false },
     { "sync", "", false },
     { "async", "", true },
@@ -48,19 +56,6 @@ static SSL_CTX *server_of(const char *folder, const char *type, const struct way
     return server;
 }
 
-/* So many handshakes as fill the time, of which a first run tells how many these are. */
-static bool measure(struct flight_report *out, SSL_CTX *server, SSL_CTX *client, unsigned most, double seconds)
-{
-    unsigned first = 20 + most;
-    double wanted;
-
-    if (!flight_run(out, server, client, most, first) || out->failed > 0) {
-        return false;
-    }
-    wanted = first / out->seconds * seconds;
-    return flight_run(out, server, client, most, wanted < first ? first : (unsigned)wanted) && out->failed == 0;
-}
-
 /* A list of numbers; the text is cut up. */
 static size_t numbers(char *text, unsigned out[], size_t most)
 {
@@ -81,51 +76,160 @@ static bool delay_set(struct counts *counts, unsigned us)
     return counts_obey(counts, words, wrong);
 }
 
-static int by_rate(const void *a, const void *b)
-{
-    const struct flight_report *x = a;
-    const struct flight_report *y = b;
-    double left = x->done / x->seconds;
-    double right = y->done / y->seconds;
+/* --- a row -------------------------------------------------------------------------------------------------------- */
 
-    return (left > right) - (left < right);
+struct bench {
+    const char *type;
+    double seconds;
+    SSL_CTX *servers[NUM_WAYS];
+    SSL_CTX *client;
+};
+
+struct row {
+    unsigned delay;
+    unsigned most;
+    size_t rounds;
+    struct flight_report blocks[NUM_WAYS][MOST_ROUNDS];
+    struct flight_times times[NUM_WAYS];
+};
+
+/* Who waits has one handshake under way, however many there might be. */
+static bool block_run(const struct bench *bench, struct row *row, size_t way)
+{
+    struct flight_report *block = &row->blocks[way][row->rounds];
+    unsigned most = way == SYNC ? 1 : row->most;
+    unsigned total = most * 4 < BLOCK ? BLOCK : most * 4;
+
+    if (!flight_run(block, &row->times[way], bench->servers[way], bench->client, most, total) || block->failed > 0) {
+        fprintf(stderr, "bench: %s, %u us, %u in flight, %s: %u handshakes failed\n", bench->type, row->delay,
+                row->most, ways[way].name, block->failed);
+        return false;
+    }
+    return true;
 }
 
-/* Each way in turn, three times: the median is told, since other things run on the machine, too. */
-static bool row(const char *type, unsigned delay, unsigned most, double seconds, SSL_CTX *servers[3], SSL_CTX *client)
+static bool row_run(const struct bench *bench, struct row *row)
 {
-    struct flight_report reports[3][ROUNDS];
+    double until = bench->seconds * NUM_WAYS;
+    double spent = 0;
 
-    for (size_t round = 0; round < ROUNDS; round++) {
-        for (size_t i = 0; i < 3; i++) {
-            if (!measure(&reports[i][round], servers[i], client, most, seconds / ROUNDS)) {
-                fprintf(stderr, "bench: %s, %u us, %u in flight, %s: %u handshakes failed\n", type, delay, most,
-                        ways[i].name, reports[i][round].failed);
+    for (size_t way = 0; way < NUM_WAYS; way++) { /* workers, sessions, and what OpenSSL looks up the first time */
+        if (!block_run(bench, row, way)) {
+            return false;
+        }
+        row->times[way].num = 0;
+    }
+    for (; row->rounds < MOST_ROUNDS && (row->rounds < LEAST_ROUNDS || spent < until); row->rounds++) {
+        for (size_t i = 0; i < NUM_WAYS; i++) {
+            size_t way = row->rounds % 2 == 0 ? i : NUM_WAYS - 1 - i; /* who comes after whom shall not matter */
+
+            if (!block_run(bench, row, way)) {
                 return false;
             }
+            spent += row->blocks[way][row->rounds].seconds;
         }
     }
-    for (size_t i = 0; i < 3; i++) {
-        const struct flight_report *median = &reports[i][ROUNDS / 2];
+    return true;
+}
 
-        qsort(reports[i], ROUNDS, sizeof(struct flight_report), by_rate);
-        printf("%s\t%u\t%u\t%s\t%.1f\t%.2f\t%.2f\t%u\n", type, delay, most, ways[i].name,
-               median->done / median->seconds, median->p50_ms, median->p99_ms, median->threads);
+static int by_size(const void *a, const void *b)
+{
+    double x = *(const double *)a;
+    double y = *(const double *)b;
+
+    return (x > y) - (x < y);
+}
+
+static double rate(const struct flight_report *block)
+{
+    return block->done / block->seconds;
+}
+
+static double cpu_us(const struct flight_report *block)
+{
+    return block->cpu_seconds * 1e6 / block->done;
+}
+
+static double one(const struct flight_report *block)
+{
+    (void)block;
+    return 1;
+}
+
+/* The median of all rounds: a figure of one way as a part of a figure of another. */
+static double median(const struct row *row, size_t way, double (*figure)(const struct flight_report *), size_t other,
+                     double (*whole)(const struct flight_report *))
+{
+    double values[MOST_ROUNDS];
+
+    for (size_t i = 0; i < row->rounds; i++) {
+        values[i] = figure(&row->blocks[way][i]) / whole(&row->blocks[other][i]);
+    }
+    qsort(values, row->rounds, sizeof(double), by_size);
+    return values[row->rounds / 2];
+}
+
+static void row_tell(const struct bench *bench, struct row *row)
+{
+    for (size_t way = 0; way < NUM_WAYS; way++) {
+        printf("%s\t%u\t%u\t%s\t%.1f\t%.2f\t%.2f\t%u\t%.0f\t%.3f\t%.3f\n", bench->type, row->delay, row->most,
+               ways[way].name, median(row, way, rate, way, one), flight_time(&row->times[way], 0.5),
+               flight_time(&row->times[way], 0.99), row->blocks[way][row->rounds - 1].threads,
+               median(row, way, cpu_us, way, one), median(row, way, rate, SOFTWARE, rate),
+               median(row, way, rate, SYNC, rate));
     }
     fflush(stdout);
+}
+
+static bool row_all(const struct bench *bench, struct counts *counts, unsigned delay, unsigned most)
+{
+    struct row row = { delay, most, .rounds = 0 };
+    bool good = delay_set(counts, delay) && row_run(bench, &row);
+
+    if (good) {
+        row_tell(bench, &row);
+    }
+    for (size_t way = 0; way < NUM_WAYS; way++) {
+        flight_times_free(&row.times[way]);
+    }
+    return good;
+}
+
+/* --- all rows ----------------------------------------------------------------------------------------------------- */
+
+static bool bench_begin(struct bench *bench, const char *folder)
+{
+    char root[256];
+
+    snprintf(root, sizeof(root), "%s/root.pem", folder);
+    bench->client = context_with(NULL, NULL, root, TLS1_3_VERSION);
+    for (size_t way = 0; way < NUM_WAYS; way++) {
+        bench->servers[way] = server_of(folder, bench->type, &ways[way]);
+        if (bench->client == NULL || bench->servers[way] == NULL) {
+            fprintf(stderr, "bench: no key '%s%s'\n", bench->type, ways[way].suffix);
+            return false;
+        }
+    }
     return true;
+}
+
+static void bench_end(struct bench *bench)
+{
+    for (size_t way = 0; way < NUM_WAYS; way++) {
+        SSL_CTX_free(bench->servers[way]);
+    }
+    SSL_CTX_free(bench->client);
 }
 
 int main(int argc, char **argv)
 {
     struct counts *counts = argc == 6 ? counts_map(getenv("SIGNET_TEST_COUNTS")) : NULL;
+    struct bench bench = { argc == 6 ? argv[2] : "", argc == 6 ? strtod(argv[3], NULL) : 0, .client = NULL };
     unsigned delays[16];
     unsigned flights[16];
     size_t num_delays;
     size_t num_flights;
-    SSL_CTX *servers[3];
-    SSL_CTX *client;
-    char root[256];
+    bool good;
 
     if (counts == NULL) {
         fprintf(stderr, "usage: bench FOLDER TYPE SECONDS DELAYS FLIGHTS\n");
@@ -133,26 +237,12 @@ int main(int argc, char **argv)
     }
     num_delays = numbers(argv[4], delays, 16);
     num_flights = numbers(argv[5], flights, 16);
-    snprintf(root, sizeof(root), "%s/root.pem", argv[1]);
-    client = context_with(NULL, NULL, root, TLS1_3_VERSION);
-    for (size_t i = 0; i < 3; i++) {
-        servers[i] = server_of(argv[1], argv[2], &ways[i]);
-        if (client == NULL || servers[i] == NULL) {
-            fprintf(stderr, "bench: no key '%s%s'\n", argv[2], ways[i].suffix);
-            return 1;
+    good = bench_begin(&bench, argv[1]);
+    for (size_t d = 0; d < num_delays && good; d++) {
+        for (size_t f = 0; f < num_flights && good; f++) {
+            good = row_all(&bench, counts, delays[d], flights[f]);
         }
     }
-    for (size_t d = 0; d < num_delays; d++) {
-        for (size_t f = 0; f < num_flights; f++) {
-            if (!delay_set(counts, delays[d]) ||
-                !row(argv[2], delays[d], flights[f], strtod(argv[3], NULL), servers, client)) {
-                return 1;
-            }
-        }
-    }
-    for (size_t i = 0; i < 3; i++) {
-        SSL_CTX_free(servers[i]);
-    }
-    SSL_CTX_free(client);
-    return 0;
+    bench_end(&bench);
+    return good ? 0 : 1;
 }

@@ -11,12 +11,17 @@
 
 #define MOST_FDS 4
 
-uint64_t flight_clock_us(void)
+static uint64_t us_of(clockid_t clock)
 {
     struct timespec now;
 
-    clock_gettime(CLOCK_MONOTONIC, &now);
+    clock_gettime(clock, &now);
     return (uint64_t)now.tv_sec * 1000000 + (uint64_t)now.tv_nsec / 1000;
+}
+
+uint64_t flight_clock_us(void)
+{
+    return us_of(CLOCK_MONOTONIC);
 }
 
 unsigned flight_threads(void)
@@ -121,6 +126,49 @@ bool flight_wait(struct flight_pair *pair, int timeout_ms)
     return num > 0 && poll(polled, num, timeout_ms) > 0;
 }
 
+/* --- times -------------------------------------------------------------------------------------------------------- */
+
+static void times_add(struct flight_times *times, uint64_t since_us)
+{
+    if (times == NULL) {
+        return;
+    }
+    if (times->num == times->room) {
+        size_t room = times->room * 2 + 64;
+        double *grown = realloc(times->ms, room * sizeof(double));
+
+        if (grown == NULL) {
+            return;
+        }
+        times->ms = grown;
+        times->room = room;
+    }
+    times->ms[times->num++] = (double)(flight_clock_us() - since_us) / 1e3;
+}
+
+static int by_size(const void *a, const void *b)
+{
+    double x = *(const double *)a;
+    double y = *(const double *)b;
+
+    return (x > y) - (x < y);
+}
+
+double flight_time(struct flight_times *times, double part)
+{
+    if (times->num == 0) {
+        return 0;
+    }
+    qsort(times->ms, times->num, sizeof(double), by_size);
+    return times->ms[(size_t)((double)(times->num - 1) * part)];
+}
+
+void flight_times_free(struct flight_times *times)
+{
+    free(times->ms);
+    *times = (struct flight_times){ .ms = NULL };
+}
+
 /* --- many --------------------------------------------------------------------------------------------------------- */
 
 struct loop {
@@ -132,7 +180,7 @@ struct loop {
     unsigned begun;
     int epoll;
     struct flight_report *report;
-    double *took_ms;
+    struct flight_times *times;
 };
 
 static bool watch(struct loop *loop, unsigned at)
@@ -182,7 +230,8 @@ static bool place_run(struct loop *loop, unsigned at)
             report->failed++;
             break;
         case FLIGHT_DONE:
-            loop->took_ms[report->done++] = (double)(flight_clock_us() - pair->began_us) / 1e3;
+            report->done++;
+            times_add(loop->times, pair->began_us);
             break;
         default:
             report->failed++;
@@ -190,14 +239,6 @@ static bool place_run(struct loop *loop, unsigned at)
         }
         flight_end(pair);
     }
-}
-
-static int by_size(const void *a, const void *b)
-{
-    double x = *(const double *)a;
-    double y = *(const double *)b;
-
-    return (x > y) - (x < y);
 }
 
 static void loop_run(struct loop *loop)
@@ -221,36 +262,28 @@ static void loop_run(struct loop *loop)
     }
 }
 
-bool flight_run(struct flight_report *out, SSL_CTX *server, SSL_CTX *client, unsigned most, unsigned total)
+bool flight_run(struct flight_report *out, struct flight_times *times, SSL_CTX *server, SSL_CTX *client, unsigned most,
+                unsigned total)
 {
-    struct loop loop = { server,
-                         client,
-                         calloc(most, sizeof(struct flight_pair)),
-                         most,
-                         total,
-                         0,
-                         epoll_create1(EPOLL_CLOEXEC),
-                         out,
-                         calloc(total, sizeof(double)) };
+    struct loop loop = {
+        server, client, calloc(most, sizeof(struct flight_pair)), most, total, 0, epoll_create1(EPOLL_CLOEXEC),
+        out,    times
+    };
     uint64_t began = flight_clock_us();
-    bool good = loop.pairs != NULL && loop.took_ms != NULL && loop.epoll >= 0;
+    uint64_t cpu_began = us_of(CLOCK_PROCESS_CPUTIME_ID);
+    bool good = loop.pairs != NULL && loop.epoll >= 0;
 
     *out = (struct flight_report){ .done = 0 };
     if (good) {
         loop_run(&loop);
         out->seconds = (double)(flight_clock_us() - began) / 1e6;
+        out->cpu_seconds = (double)(us_of(CLOCK_PROCESS_CPUTIME_ID) - cpu_began) / 1e6;
         out->threads = flight_threads();
-        qsort(loop.took_ms, out->done, sizeof(double), by_size);
-        if (out->done > 0) {
-            out->p50_ms = loop.took_ms[out->done / 2];
-            out->p99_ms = loop.took_ms[out->done - 1 - out->done / 100];
-        }
         for (unsigned i = 0; i < most; i++) {
             flight_end(&loop.pairs[i]);
         }
     }
     free(loop.pairs);
-    free(loop.took_ms);
     close(loop.epoll);
     return good;
 }

@@ -31,13 +31,22 @@ struct flight_report {
     unsigned failed;
     unsigned pauses;
     double seconds;
-    double p50_ms;
-    double p99_ms;
-    unsigned threads; /* of the process at the end */
+    double cpu_seconds; /* of all threads */
+    unsigned threads;   /* of the process at the end */
 };
 
-/* flight_run makes `total` handshakes, `most` at once. False if it could not begin. */
-bool flight_run(struct flight_report *out, SSL_CTX *server, SSL_CTX *client, unsigned most, unsigned total);
+/* How long each handshake took: runs add to it. */
+struct flight_times {
+    double *ms;
+    size_t num, room;
+};
+
+/* flight_run makes `total` handshakes, `most` at once. `times` may be NULL. False if it could not begin. */
+bool flight_run(struct flight_report *out, struct flight_times *times, SSL_CTX *server, SSL_CTX *client, unsigned most,
+                unsigned total);
+/* flight_time is what so great a part of them took at the most; sorts. */
+double flight_time(struct flight_times *times, double part);
+void flight_times_free(struct flight_times *times);
 
 uint64_t flight_clock_us(void);
 unsigned flight_threads(void);

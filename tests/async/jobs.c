@@ -216,7 +216,7 @@ static void many_in_flight(void)
     unsigned paused = 0;
     unsigned ended = 0;
 
-    ok(flight_run(&report, waiting, client_of_all, 64, 50) && report.done == 50 && report.pauses == 0,
+    ok(flight_run(&report, NULL, waiting, client_of_all, 64, 50) && report.done == 50 && report.pauses == 0,
        "50 handshakes of a server that waits for the token");
     obey("all:hang=forever");
     while (begun < IN_FLIGHT && flight_begin(&pairs[begun], pausing, client_of_all)) {
@@ -230,7 +230,7 @@ static void many_in_flight(void)
     }
     ok(ended == IN_FLIGHT, "and all end well (%u)", ended);
     obey("delay=2000");
-    ok(flight_run(&report, pausing, client_of_all, 64, 640) && report.done == 640 && report.failed == 0 &&
+    ok(flight_run(&report, NULL, pausing, client_of_all, 64, 640) && report.done == 640 && report.failed == 0 &&
            report.pauses > 0,
        "so do 640, 64 at a time (%u, %u failed; %.0f/s, %u threads)", report.done, report.failed, 640 / report.seconds,
        report.threads);
@@ -351,7 +351,7 @@ static void never_pauses(void)
     struct flight_report report;
 
     obey("delay=2000");
-    ok(flight_run(&report, server, client_of_all, 8, 20) && report.done == 20, "handshakes in jobs end well");
+    ok(flight_run(&report, NULL, server, client_of_all, 8, 20) && report.done == 20, "handshakes in jobs end well");
     ok(report.pauses == 0, "no job pauses (%u)", report.pauses);
     calm();
     SSL_CTX_free(server);
@@ -365,7 +365,7 @@ static void one_worker(void)
 
     counts_forget(counts);
     obey("delay=2000");
-    good = flight_run(&report, server, client_of_all, 16, 60);
+    good = flight_run(&report, NULL, server, client_of_all, 16, 60);
     ok(good && report.done == 60 && report.pauses > 0, "60 handshakes end well, and pause (%u times)", report.pauses);
     ok(report.threads <= 3 + SANITIZER_THREADS, "by one worker, and one thread that looks at the time (%u threads)",
        report.threads);
