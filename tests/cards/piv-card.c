@@ -2,8 +2,7 @@
  *
  *     piv-card FOLDER PORT
  *
- * It is in the reader until it ends, by a signal or because the test asked for it (piv.c). It prints a line when pcscd
- * has noticed it. */
+ * It is in the reader until it ends, by a signal or because the test asked for it (piv.c). */
 #include "apdu.h"
 
 #include <arpa/inet.h>
@@ -214,7 +213,6 @@ static void obey(const uint8_t *bytes, size_t len)
  */
 static void control(uint8_t what)
 {
-    static bool noticed;
     static const uint8_t atr[] = { 0x3B, 0xF8, 0x13, 0x00, 0x00, 0x81, 0x31, 0xFE, 0x15,
                                    0x59, 0x75, 0x62, 0x69, 0x6B, 0x65, 0x79, 0x34, 0xD4 };
 
@@ -223,11 +221,6 @@ static void control(uint8_t what)
         return;
     }
     piv_power();
-    if (!noticed) {
-        noticed = true;
-        printf("in\n");
-        fflush(stdout);
-    }
 }
 
 int main(int argc, char **argv)

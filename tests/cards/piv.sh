@@ -32,5 +32,66 @@ ok "one that always wants the PIN, too" signs "$sign" 9c
 card_log_clear alice
 ok "and again" signs "$sign" 9c
 ok "with a login, another one for the signature, and nothing between that and the signature" \
-    test "$(card_log alice)" = "verify: right;verify: right;9c: signed;"
+    card_did alice "verify: right;verify: right;9c: signed;"
+ok "with a PIN in the URI" signs "$sign?pin-value=$CARD_PIN" 9c
+openssl pkey -in "$sign" -out sign.key || exit 99
+openssl pkey -in "$auth" -out auth.key || exit 99
+card_log_clear alice
+ok "by a key file" signs sign.key 9c
+ok "with the same commands" card_did alice "verify: right;verify: right;9c: signed;"
+
+# --- one process, several signatures ---
+driver_start env
+expect "loaded by a process that goes on" done load sign "$sign"
+expect "the other key, too" done load auth "$auth"
+card_log_clear alice
+expect "signs three times" signed sign sign 3
+ok "each with the PIN right before" \
+    card_did alice "verify: right;9c: signed;verify: right;9c: signed;verify: right;9c: signed;"
+card_log_clear alice
+expect "the other key signs three times" signed sign auth 3
+ok "without a PIN" card_did alice "9a: signed;9a: signed;9a: signed;"
+card_log_clear alice
+echo 50 >alice/delay
+for i in 1 2 3 4; do tell load sign$i "$sign"; done
+for i in 1 2 3 4; do tell begin sign$i; done
+tell begin auth
+for i in 1 2 3 4; do expect "at once with others, thread $i" signed end sign$i; done
+expect "and with the other key" signed end auth
+rm alice/delay
+ok "the card got each PIN and its signature in one piece" \
+    card_did alice "$(for i in 1 2 3 4; do printf 'verify: right;9c: signed;'; done)"
+
+removed=0
+# --- pulled in the middle of a signature ---
+for key in auth sign; do
+    case $key in auth) slot=9a ;; sign) slot=9c ;; esac
+    echo 1 >alice/pull
+    expect "$slot: pulled in the middle of a signature: an error" "error *" sign $key
+    echo "# $answer"
+    says "$slot: which names the card's trouble" 'CKR_\(DEVICE_REMOVED\|TOKEN_NOT_PRESENT\|DEVICE_ERROR\|SLOT_ID_INVALID\)'
+    pcscd_notices 'Card Removed From' $((removed += 1))
+    expect "$slot: and again while it is away" "error *" sign $key
+    echo "# $answer"
+    card_in alice $FIRST_READER
+    expect "$slot: back in the reader, it signs" signed sign $key
+    echo "# $answer"
+done
+card_out
+card_in alice $SECOND_READER
+expect "back in another reader, it signs" signed sign auth
+    echo "# $answer"
+expect "so does the key that wants the PIN" signed sign sign
+    echo "# $answer"
+card_out
+card_make bob fedcba9876543210
+card_in bob $SECOND_READER
+expect "another card in that reader is not taken for it" "error *" sign auth
+    echo "# $answer"
+ok "and has not signed" test "$(card_log bob | grep -c signed)" = 0
+    echo "# $(card_log bob)"
+card_in alice $FIRST_READER
+expect "with both in their readers the right one signs" signed sign auth
+    echo "# $answer"
+driver_end "the process ends with its own status"
 tap_done

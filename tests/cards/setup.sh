@@ -32,7 +32,7 @@ cards_start() {
     } >"$work/readers/vpcd"
     polkit=
     ! /usr/sbin/pcscd --help 2>&1 | grep -q disable-polkit || polkit=--disable-polkit
-    LD_PRELOAD= /usr/sbin/pcscd --foreground $polkit --config "$work/readers" >"$work/pcscd.log" 2>&1 &
+    LD_PRELOAD= /usr/sbin/pcscd --foreground --info $polkit --config "$work/readers" >"$work/pcscd.log" 2>&1 &
     pcscd=$!
     trap 'cards_stop; rm -rf "$work"' EXIT
 }
@@ -57,23 +57,46 @@ card_make() {
     : >"$1/log"
 }
 
+# pcscd_says PATTERN: how many lines of its log do
+pcscd_says() {
+    grep -c "$1" "$work/pcscd.log"
+}
+
+# pcscd_notices PATTERN NUMBER: waits for that many
+pcscd_notices() {
+    pcscd_tries=0
+    while [ "$(pcscd_says "$1")" -lt "$2" ]; do
+        pcscd_tries=$((pcscd_tries + 1))
+        if [ $pcscd_tries -gt 600 ]; then
+            echo "pcscd has not noticed: $1" >&2
+            exit 99
+        fi
+        sleep 0.1
+    done
+}
+
 # card_in NAME READER: until pcscd has noticed
 card_in() {
-    rm -f "$1/noticed"
-    mkfifo "$1/noticed" || exit 99
-    "$build/tests/cards/piv-card" "$1" "$2" >"$1/noticed" &
+    cards_inserted=$(pcscd_says 'Card inserted into')
+    "$build/tests/cards/piv-card" "$1" "$2" &
     card_pid=$!
     card_pids="${card_pids:-} $card_pid"
-    timeout 60 head -n 1 "$1/noticed" | grep -q in || exit 99
+    pcscd_notices 'Card inserted into' $((cards_inserted + 1))
 }
 
 # card_out: the card that was put in last is pulled
 card_out() {
+    cards_removed=$(pcscd_says 'Card Removed From')
     kill "$card_pid"
     wait "$card_pid" 2>/dev/null
+    pcscd_notices 'Card Removed From' $((cards_removed + 1))
 }
 
-# card_log NAME: what happened to the card, but for power
+# card_did NAME WHAT: whether just this happened to the card since card_log_clear; power apart
+card_did() {
+    card_log "$1"
+    [ "$(card_log "$1")" = "$2" ]
+}
 card_log() {
     grep -v '^power$' "$1/log" | tr '\n' ';'
 }
