@@ -120,6 +120,15 @@ __attribute__((unused)) static void mock_fails(struct mock *mock, enum mock_func
     mock->failures[which] = (struct mock_failure){ rv, after, times };
 }
 
+/* mock_hung waits until so many calls hang, by mock->hang, for 30 s at the most. */
+__attribute__((unused)) static bool mock_hung(const struct mock *mock, unsigned count)
+{
+    for (unsigned i = 0; i < 30000 && mock->hung < count; i++) {
+        clock_sleep_us(1000);
+    }
+    return mock->hung >= count;
+}
+
 __attribute__((unused)) static unsigned mock_all_calls(const struct mock *mock)
 {
     unsigned all = 0;

@@ -375,10 +375,11 @@ TEST(a_module_that_is_busy_for_good_is_not_waited_for_until_the_deadline)
     uint64_t from = clock_us();
 
     furnish();
+    settings.deadline_us = 60 * SECOND;
     mock_token(mock, "test");
     mock_fails(mock, MOCK_GetSlotList, CKR_DEVICE_MEMORY, 0, 1000);
     FAILS_CKR(find(&items, "pkcs11:object=www", TOK_WANT_PRIVATE), CKR_DEVICE_MEMORY);
-    assert_true(clock_us() - from < 2 * SECOND); /* another module may have the token */
+    assert_true(clock_us() - from < 30 * SECOND); /* another module may have the token */
 }
 
 TEST(a_slot_that_fails_to_tell_is_the_reason_where_nothing_is_found)

@@ -466,7 +466,7 @@ TEST(a_signature_that_hangs_keeps_its_own_thread_one_probe_and_nobody_else)
     OK(sign());
     settings.deadline_us = 200000;
     hang_in(&threads[0], &results[0], MOCK_Sign);
-    clock_sleep_us(800000); /* the deadline, half a second of grace, and a little */
+    clock_sleep_us(800000);                       /* the deadline, half a second of grace, and a little */
     hang_in(&threads[1], &results[1], MOCK_Sign); /* whoever comes next asks the token */
     refused(TOK_CODE_UNAVAILABLE);
     SAYS("an operation in C_Sign has not ended");

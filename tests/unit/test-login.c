@@ -309,11 +309,12 @@ TEST(who_waits_for_a_login_leaves_at_the_deadline)
     pthread_t thread;
 
     furnish("1234");
-    mock->delay_us[MOCK_Login] = 600000;
+    mock->hang = 1U << MOCK_Login;
     assert_int_equal(pthread_create(&thread, NULL, login_in_thread, mock), 0);
-    clock_sleep_us(100000);
+    assert_true(mock_hung(mock, 1));
     OK(tok_lease_begin(&lease, token, 0, clock_us() + SECOND));
     FAILS(tok_login(&lease, &credentials, clock_us() + 100000), TOK_CODE_DEADLINE);
+    mock->hang = 0;
     assert_int_equal(pthread_join(thread, NULL), 0);
     assert_int_equal(mock->calls[MOCK_Login], 1);
 }

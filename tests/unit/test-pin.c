@@ -118,10 +118,10 @@ TEST(a_program_that_does_not_end_is_ended)
     char got[512];
     uint64_t began = clock_us();
 
-    snprintf(setting, sizeof(setting), "exec:%s", file_with("hangs", "#!/bin/sh\nsleep 60\n", 19, 0700));
+    snprintf(setting, sizeof(setting), "exec:%s", file_with("hangs", "#!/bin/sh\nsleep 90\n", 19, 0700));
     assert_false(gives(setting, got, sizeof(got)));
     assert_non_null(strstr(got, "5 s"));
-    assert_true(clock_us() - began < 8000000);
+    assert_true(clock_us() - began < 50000000);
 }
 
 TEST(a_long_pin_is_whole_and_one_that_is_too_long_is_refused)
@@ -673,7 +673,7 @@ TEST(a_program_that_does_not_end_is_ended_with_its_whole_group)
         assert_int_equal(pthread_join(threads[i], NULL), 0);
         assert_int_equal(hangs[i].gave, 0);
         assert_non_null(strstr(hangs[i].message, "did not end within 5 s"));
-        assert_true(hangs[i].took_us >= 4900000 && hangs[i].took_us < 15000000);
+        assert_true(hangs[i].took_us >= 4900000 && hangs[i].took_us < 40000000);
         snprintf(pid_file, sizeof(pid_file), "%s/p%zu", folder, i);
         assert_true(is_gone(pid_file));
     }
@@ -755,21 +755,28 @@ static int fetches(void *arg)
 /* The child inherits "somebody is reading", but not the somebody; and the fork does not wait for the program. */
 TEST(a_child_forked_amid_a_fetch_fetches_for_itself)
 {
-    struct tok_pin_source *source = source_of(exec_of("slow", "#!/bin/sh\nsleep 1\necho 1\n"));
-    uint64_t began = clock_us();
+    struct tok_pin_source *source;
     void *answer = NULL;
     pthread_t thread;
+    char script[256];
+    char begun[128];
     pid_t pid;
 
+    snprintf(begun, sizeof(begun), "%s/begun", folder);
+    snprintf(script, sizeof(script), "#!/bin/sh\n: >%s/begun\nwhile ! [ -e %s/go ]; do sleep 0.05; done\necho 1\n",
+             folder, folder);
+    source = source_of(exec_of("slow", script));
     assert_int_equal(pthread_create(&thread, NULL, fetch, source), 0);
-    clock_sleep_us(300000);
+    for (int i = 0; i < 5000 && access(begun, F_OK) != 0; i++) {
+        clock_sleep_us(1000);
+    }
     fflush(NULL);
     pid = fork();
     if (pid == 0) {
         alarm(CHILD_SECONDS);
         child_exit(fetches(source));
     }
-    assert_true(clock_us() < began + 900000);
+    file_with("go", "", 0, 0600); /* only now the program can end */
     assert_int_equal(child_ended(pid), 0);
     assert_int_equal(pthread_join(thread, &answer), 0);
     assert_ptr_equal(answer, source);
