@@ -82,7 +82,8 @@ struct outcome {
 };
 
 static struct outcome *outcome;
-static double until;
+static _Atomic int ready; /* threads that have used both keys */
+static _Atomic int over;
 
 static void *sign_on(void *unused)
 {
@@ -90,7 +91,7 @@ static void *sign_on(void *unused)
     struct trouble trouble;
 
     (void)unused;
-    for (int i = 0; i < 20 || seconds_now() < until; i++) {
+    for (int i = 0; i < 20 || !over; i++) {
         enum step step = i == 0 ? STEP_LOAD_EC : i % 2 == 0 ? STEP_SIGN_RSA : STEP_SIGN_EC;
 
         if (app_step(&app, step, &trouble)) {
@@ -98,6 +99,7 @@ static void *sign_on(void *unused)
         } else if (outcome->bad++ == 0) {
             outcome->trouble = trouble;
         }
+        ready += i == 2;
     }
     app_end(&app);
     return NULL;
@@ -121,14 +123,18 @@ static void run_in_child(const struct figure *figure)
     if (!app_files(folder)) {
         _exit(2);
     }
-    until = seconds_now() + RUN_SECONDS;
     for (int i = 0; i < figure->threads; i++) {
         pthread_create(&threads[i], NULL, sign_on, NULL);
+    }
+    while (ready < figure->threads) { /* a key whose token was never met is not waited for */
+        usleep(1000);
     }
     usleep((unsigned)(RUN_SECONDS / 4 * 1e6));
     obey(figure->during);
     usleep((unsigned)(RUN_SECONDS / 4 * 1e6));
     obey(figure->after);
+    usleep((unsigned)(RUN_SECONDS / 2 * 1e6));
+    over = 1;
     for (int i = 0; i < figure->threads; i++) {
         pthread_join(threads[i], NULL);
     }
@@ -146,7 +152,7 @@ static void run(const struct figure *figure)
     memset(outcome, 0, sizeof(*outcome));
     child = fork();
     if (child == 0) {
-        alarm(60);
+        alarm(120);
         run_in_child(figure);
     }
     waitpid(child, &status, 0);
