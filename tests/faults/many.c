@@ -1,7 +1,7 @@
 /* A token with many keys, without any provider.
  *     many make MODULE PIN FROM TO      key pairs LABEL = many-N with the id N, for each N from FROM to below TO
- *     many search MODULE PIN LABEL      the seconds that a process needs to start the module, log in and find such a
- *                                       private key
+ *     many search MODULE PIN LABEL      the seconds of processor time that a process takes to start the module, log in
+ *                                       and find such a private key
  *     many load URI                     the same by OpenSSL, as it is configured
  * The token is the only one of the module. */
 #include <dlfcn.h>
