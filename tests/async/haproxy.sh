@@ -43,7 +43,7 @@ END
     tries=0
     until load --load 1 >/dev/null 2>&1; do
         tries=$((tries + 1))
-        [ $tries -lt 50 ] && kill -0 "$server" 2>/dev/null || {
+        [ $tries -lt 150 ] && kill -0 "$server" 2>/dev/null || {
             cat haproxy.out
             return 1
         }

@@ -26,11 +26,13 @@
 #include "../lib/tap.h"
 #include "../token/counts.h"
 
-#define CHILD_SECONDS 15
+#define CHILD_SECONDS 60
+#define LOADING_CHILD_SECONDS 20 /* of whom one or another hangs, each for so long */
 #define NUM_THREADS 6
 
 static const char *folder;
 static char key_path[512];
+static unsigned child_seconds = CHILD_SECONDS;
 
 static void on_alarm(int number)
 {
@@ -47,7 +49,7 @@ static void child_begins(void)
 {
     prctl(PR_SET_PDEATHSIG, SIGKILL);
     signal(SIGALRM, on_alarm);
-    alarm(CHILD_SECONDS);
+    alarm(child_seconds);
 }
 
 static EVP_PKEY *key_load(const char *path)
@@ -324,7 +326,10 @@ static void busy(unsigned count)
 static void loading(unsigned count)
 {
     struct outcome outcome = { 0, 0 };
-    int ran = fork_amid(&outcome, count, load_on);
+    int ran;
+
+    child_seconds = LOADING_CHILD_SECONDS;
+    ran = fork_amid(&outcome, count, load_on);
 
     ok(ran && outcome.good + outcome.hung == count && outcome.hung <= 2 + count / 50,
        "%u of %u children sign, whose parent's threads were loading keys, and %u hang in libcrypto", outcome.good,
@@ -570,7 +575,7 @@ int main(int argc, char **argv)
     if (argc < 3) {
         return 2;
     }
-    alarm(300); /* a parent that hangs ends the test, too */
+    alarm(900); /* a parent that hangs ends the test, too */
     folder = argv[2];
     snprintf(key_path, sizeof(key_path), "%s/ec.key", folder);
     for (size_t i = 0; i < sizeof(stories) / sizeof(stories[0]); i++) {
