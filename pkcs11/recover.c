@@ -333,6 +333,15 @@ static bool initialize(struct failure *failure)
     return come_back(failure);
 }
 
+/* Whether somebody else has acted on the loss since: what failed was of an older epoch. */
+static bool is_renewed(const struct failure *failure)
+{
+    struct tok_token *token = failure->token;
+
+    LOCKED(&token->lock);
+    return failure->lease->epoch != 0 && failure->lease->epoch != token->epoch;
+}
+
 /* Only for what concerns everybody: while others are served, the trouble is this operation's own. */
 static bool reinitialize(struct failure *failure)
 {
@@ -340,6 +349,9 @@ static bool reinitialize(struct failure *failure)
     struct tok_module *module = failure->token->module;
     struct tok_result result;
 
+    if (is_renewed(failure)) {
+        return come_back(failure);
+    }
     if (others_are_served(attempts, failure->token) || (attempts->others && tok_module_in_use(module))) {
         return false;
     }
@@ -449,6 +461,7 @@ bool tok_recover(struct tok_attempts *attempts, struct tok_token *token, const s
     attempts->want_new = false;
     trace(TRACE_KEY, "key: trying again after %s", result->message);
     if (recoveries[recovery](&failure)) {
+        attempts->served = atomic_load_explicit(&token->pool.served, memory_order_relaxed);
         return true;
     }
     if (attempts->note[0] != '\0') {

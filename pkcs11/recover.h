@@ -28,7 +28,7 @@ struct tok_attempts {
     bool probing;      /* while all others are refused */
     bool out_of_time;  /* gave up because of the deadline */
     struct tok_token *entered;
-    uint64_t served; /* by the token, when the operation began */
+    uint64_t served; /* by the token, when this attempt began */
     char note[256];  /* why a module was not initialised again; the last member */
 };
 
