@@ -31,6 +31,25 @@
 #define CKA_PARAMETER_SET 0x61dUL
 #endif
 
+/* As much of CK_FUNCTION_LIST_3_0 as is used. */
+struct tok_functions_3 {
+    CK_FUNCTION_LIST base;
+    void (*others[14])(void); /* from C_GetInterfaceList to C_MessageDecryptFinal */
+    CK_RV (*C_MessageSignInit)(CK_SESSION_HANDLE session, CK_MECHANISM *mechanism, CK_OBJECT_HANDLE key);
+    CK_RV(*C_SignMessage)
+    (CK_SESSION_HANDLE session, void *params, CK_ULONG params_len, CK_BYTE *data, CK_ULONG data_len, CK_BYTE *sig,
+     CK_ULONG *sig_len);
+    void (*streams[2])(void); /* C_SignMessageBegin, C_SignMessageNext */
+    CK_RV (*C_MessageSignFinal)(CK_SESSION_HANDLE session);
+};
+
+/* CK_INTERFACE, likewise. */
+struct tok_interface {
+    const char *name;
+    void *functions;
+    CK_FLAGS flags;
+};
+
 /* CK_EDDSA_PARAMS of PKCS#11 v3.0, which older headers lack. */
 struct tok_eddsa_params {
     CK_BBOOL prehash;

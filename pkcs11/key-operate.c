@@ -1,5 +1,6 @@
 /* The second half of pkcs11/key.h: operations with a key, on one of its replicas and, where that fails, on another. */
 #include <stdatomic.h>
+#include <string.h>
 
 #include "base/text.h"
 #include "base/trace.h"
@@ -31,8 +32,25 @@ static struct tok_credentials credentials_of(struct tok_key *key, const struct t
     return credentials;
 }
 
-/* A lease on a session in which the key can be used. */
-static struct tok_result key_begin(struct attempt *attempt)
+/* What the lease is to sign messages with, if it is. Not with a key that wants a login for each signature: there is no
+ * place for it then. */
+static void message_want(const struct attempt *attempt, const CK_MECHANISM *signs)
+{
+    struct tok_replica *replica = attempt->replica;
+    struct tok_message *wants = &attempt->lease->wants;
+
+    wants->objects = 0;
+    if (signs != NULL && tok_message_offered(replica->token) &&
+        !atomic_load_explicit(&replica->no_messages, memory_order_relaxed)) {
+        LOCKED(attempt->key->lock);
+        if (replica->always_authenticate || !tok_message_make(wants, replica->handle, replica->objects, signs)) {
+            wants->objects = 0;
+        }
+    }
+}
+
+/* A lease on a session in which the key can be used; one that signs by the mechanism, unless that is NULL. */
+static struct tok_result key_begin(struct attempt *attempt, const CK_MECHANISM *signs)
 {
     struct tok_attempts *attempts = &attempt->attempts;
     struct tok_lease *lease = attempt->lease;
@@ -45,13 +63,18 @@ static struct tok_result key_begin(struct attempt *attempt)
     lease->began_us = attempts->began_us;
     lease->idle_sessions = key->settings->idle_sessions;
     lease->want_new = attempts->want_new;
+    message_want(attempt, signs);
     TOK_TRY(tok_lease_begin(lease, token, tok_token_max_sessions(token, key->settings), deadline_us));
     if (!lease->logged_in && tok_login_needed(token, key->settings)) {
         struct tok_credentials credentials = credentials_of(key, attempt->replica, attempt->prompt);
 
         TOK_TRY(tok_login(lease, &credentials, deadline_us));
     }
-    return key_handle(key, attempt->replica, lease, attempts);
+    TOK_TRY(key_handle(key, attempt->replica, lease, attempts));
+    if (signs != NULL && lease->wants.objects != lease->objects) { /* it has been found only now */
+        message_want(attempt, signs);
+    }
+    return tok_good();
 }
 
 /* --- operations --------------------------------------------------------------------------------------------------- */
@@ -61,6 +84,7 @@ struct operation {
     CK_RV (*run)(struct tok_lease *lease, const struct operation *op, CK_ULONG *in_out_len);
     const char *init_name;
     const char *run_name;
+    bool signs;
     bool by_data; /* a general failure of `run` may be about the data: no recovery, whose time would tell something of
                      them */
     const CK_MECHANISM *mechanism;
@@ -95,6 +119,41 @@ static CK_RV decrypt_run(struct tok_lease *lease, const struct operation *op, CK
                     in_out_len);
 }
 
+/* What to do in two calls from here on. */
+static void message_refused(enum tok_message_verdict verdict, const struct attempt *attempt)
+{
+    if (verdict == TOK_MESSAGE_NEVER) {
+        tok_message_never(attempt->replica->token);
+    } else if (verdict == TOK_MESSAGE_REFUSED) {
+        atomic_store(&attempt->replica->no_messages, true);
+    }
+}
+
+/* Signs by one call, where that may be. False if it has to be done by two: *out_verdict says what follows for the next
+ * ones, if these work. */
+static bool signed_as_message(struct operation *op, struct attempt *attempt, enum tok_message_verdict *out_verdict,
+                              struct tok_result *out_result)
+{
+    size_t len = op->room;
+
+    *out_verdict = TOK_MESSAGE_TRIED;
+    if (!op->signs || attempt->lease->wants.objects == 0) {
+        return false;
+    }
+    *out_result = tok_message_sign(attempt->lease, out_verdict, op->mechanism, op->in, op->in_len, op->out, &len);
+    if (tok_ok(out_result)) {
+        op->out_len = len;
+    }
+    if (*out_verdict == TOK_MESSAGE_TRIED) {
+        return true;
+    }
+    trace(TRACE_KEY, "key: '%s' signs no messages: %s", tok_key_uri(attempt->key), out_result->message);
+    if (attempt->lease->spoilt) { /* it came late: the next attempt, if these two calls fail, must not meet it again */
+        message_refused(*out_verdict, attempt);
+    }
+    return false;
+}
+
 /* The two calls of an operation, with nothing between them but the login that an always-authenticate key demands there.
  */
 static struct tok_result operate(struct operation *op, struct attempt *attempt)
@@ -102,6 +161,8 @@ static struct tok_result operate(struct operation *op, struct attempt *attempt)
     struct tok_lease *lease = attempt->lease;
     struct tok_key *key = attempt->key;
     CK_ULONG len = (CK_ULONG)op->room;
+    enum tok_message_verdict verdict;
+    struct tok_result result;
     CK_OBJECT_HANDLE handle;
     bool authenticate;
     CK_RV rv;
@@ -112,6 +173,9 @@ static struct tok_result operate(struct operation *op, struct attempt *attempt)
         authenticate = attempt->replica->always_authenticate;
         op->unproved = attempt->replica->unproved;
     }
+    if (signed_as_message(op, attempt, &verdict, &result)) {
+        return result;
+    }
     if (authenticate) {
         TOK_TRY(tok_token_refresh(lease->token)); /* may its PIN be sent? */
     }
@@ -120,6 +184,7 @@ static struct tok_result operate(struct operation *op, struct attempt *attempt)
         lease->op_open = rv == CKR_OPERATION_ACTIVE;
         return tok_fail_ckr(op->init_name, rv);
     }
+    message_refused(verdict, attempt);
     lease->op_open = true;
     if (authenticate) {
         struct tok_credentials credentials = credentials_of(key, attempt->replica, NULL);
@@ -133,6 +198,13 @@ static struct tok_result operate(struct operation *op, struct attempt *attempt)
     lease->op_open = false;
     op->out_len = len;
     return tok_good();
+}
+
+/* Did the token answer to the operation itself? */
+static bool in_operation(const struct operation *op, const struct tok_result *result)
+{
+    return op != NULL && result->function != NULL &&
+           (result->function == op->run_name || strcmp(result->function, "C_SignMessage") == 0);
 }
 
 static bool about_the_data(const struct operation *op, const struct tok_result *result)
@@ -163,7 +235,7 @@ struct run {
 
 static struct tok_result attempt_once(const struct run *run, struct attempt *attempt)
 {
-    TOK_TRY(key_begin(attempt));
+    TOK_TRY(key_begin(attempt, run->op != NULL && run->op->signs ? run->op->mechanism : NULL));
     return run->op != NULL ? operate(run->op, attempt) : tok_good();
 }
 
@@ -261,7 +333,7 @@ static struct tok_result failed(const struct run *run, const struct tok_token *t
     }
     result = token == NULL ? tok_context(result, "%s key '%s'", run->what, tok_key_uri(run->key))
                            : tok_context(result, "%s key '%s' on token '%s'%s", run->what, label, token->label, others);
-    if (run->op == NULL || result.function != run->op->run_name) { /* which is not about reaching the token */
+    if (!in_operation(run->op, &result)) { /* which is not about reaching the token */
         tok_child_failed(&result);
     }
     return result;
@@ -409,6 +481,7 @@ struct tok_result tok_key_sign_until(struct tok_key *key, const CK_MECHANISM *me
         .run = sign_run,
         .init_name = "C_SignInit",
         .run_name = "C_Sign",
+        .signs = true,
         .mechanism = mechanism,
         .in = in,
         .in_len = in_len,

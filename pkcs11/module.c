@@ -35,9 +35,39 @@ static bool text_dup(char **out, const char *text)
     return text == NULL || *out != NULL;
 }
 
+/* What PKCS#11 3.0 added, as far as it is used; NULL where the module has it not, or not whole. Asked for by version,
+ * for modules that have several, and whatever they have first, for those whose only one is 3.2. */
+static const struct tok_functions_3 *messages_of(void *library)
+{
+    CK_RV (*get)(CK_BYTE * name, CK_VERSION * version, struct tok_interface * *out, CK_FLAGS flags);
+    CK_VERSION version = { 3, 0 };
+    CK_VERSION *const asked[] = { &version, NULL };
+    void *symbol = dlsym(library, "C_GetInterface");
+
+    if (symbol == NULL) {
+        return NULL;
+    }
+    memcpy(&get, &symbol, sizeof(get));
+    for (size_t i = 0; i < COUNT_OF(asked); i++) {
+        struct tok_interface *found = NULL;
+        const struct tok_functions_3 *functions;
+
+        if (get((CK_BYTE *)"PKCS 11", asked[i], &found, 0) != CKR_OK || found == NULL || found->functions == NULL) {
+            continue;
+        }
+        functions = found->functions;
+        if (functions->base.version.major == 3 && functions->C_MessageSignInit != NULL &&
+            functions->C_SignMessage != NULL && functions->C_MessageSignFinal != NULL) {
+            return functions;
+        }
+    }
+    return NULL;
+}
+
 /* Never RTLD_DEEPBIND: in a program that brings its own malloc, the module would allocate with one and free with the
  * other. RTLD_NODELETE, because vendors' libraries leave threads and exit handlers behind. */
-static struct tok_result functions_of(CK_FUNCTION_LIST **out_functions, const char *path)
+static struct tok_result functions_of(CK_FUNCTION_LIST **out_functions, const struct tok_functions_3 **out_messages,
+                                      const char *path)
 {
     CK_C_GetFunctionList get_list;
     void *library;
@@ -58,6 +88,7 @@ static struct tok_result functions_of(CK_FUNCTION_LIST **out_functions, const ch
         return tok_context(tok_fail_ckr("C_GetFunctionList", rv != CKR_OK ? rv : CKR_GENERAL_ERROR), "module '%s'",
                            path);
     }
+    *out_messages = messages_of(library);
     return tok_good();
 }
 
@@ -73,7 +104,7 @@ struct tok_result tok_module_open(struct tok_module **out_module, const char *pa
     if (!text_dup(&module->path, path) || !text_dup(&module->name, name) || !text_dup(&module->init_args, init_args)) {
         return tok_fail(TOK_CODE_NO_MEMORY, "module '%s'", path);
     }
-    TOK_TRY(functions_of(&module->functions, path));
+    TOK_TRY(functions_of(&module->functions, &module->messages, path));
     trace(TRACE_MODULE, "module: loaded '%s' (Cryptoki %u.%u)", path, module->functions->version.major,
           module->functions->version.minor);
     *out_module = STEAL(module);

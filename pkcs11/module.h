@@ -28,7 +28,8 @@ struct tok_module {
     char *name;      /* p11-kit's name for it, or the file's */
     char *init_args; /* pReserved of C_Initialize; NULL for none */
     CK_FUNCTION_LIST *functions;
-    struct tok_module *next; /* in the registry */
+    const struct tok_functions_3 *messages; /* the functions that sign messages (pkcs11/message.h); NULL: none */
+    struct tok_module *next;                /* in the registry */
 
     _Atomic bool closed; /* it is being initialised again: no session is lent. Changed under the lock */
     _Atomic(enum tok_module_state) state; /* likewise */

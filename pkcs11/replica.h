@@ -27,6 +27,8 @@ struct tok_replica {
     unsigned bit;            /* of its own, for sets of replicas; once it is in a list */
     struct tok_aside aside;  /* for reasons of the key on this token; those of the token are with the token */
 
+    _Atomic bool no_messages; /* it does not sign messages (pkcs11/message.h), or not by its mechanism */
+
     CK_OBJECT_HANDLE handle;
     uint64_t objects; /* the token's count when the handle was found; 0: no handle */
     uint64_t missing; /* the count when it was looked for in vain after a login; 0: never */

@@ -9,6 +9,8 @@
 #define IDLE_SESSIONS 16                /* that stay, unless a setting says otherwise */
 #define MORE_PLACES 16                  /* at once */
 
+#define SESSIONS_APIECE 8 /* so many idle ones may sign with other keys before one of them is told another */
+
 enum turn { TURN_WAIT, TURN_IDLE_SESSION, TURN_OPEN_ONE };
 
 /* --- places ------------------------------------------------------------------------------------------------------- */
@@ -166,6 +168,21 @@ static void queue_leave(struct tok_token *token, const struct tok_waiter *self)
     tok_pool_wake(token);
 }
 
+/* Requires the token's lock. Is there an idle session for the lease that is not likely to be lost? */
+static bool idle_suits(const struct tok_token *token, const struct tok_lease *lease)
+{
+    struct tok_pool *pool = (struct tok_pool *)&token->pool;
+    bool would_switch = false;
+
+    if (pool->num_idle == 0 || lease->want_new || place_at(pool, pool->idle)->losses != pool->losses) {
+        return false;
+    }
+    if (lease->messages != NULL && pool->num_idle < SESSIONS_APIECE) {
+        (void)tok_message_idle(pool, lease, &would_switch);
+    }
+    return !would_switch;
+}
+
 /* Requires the token's lock. What the one whose turn it is may do. Those used last are lent first, so sessions that may
  * be lost are at the end of the list of idle ones, and lent where no other can be opened. Nobody gets a session while
  * the module is being initialised again. A limit that was learnt holds for a while. */
@@ -177,7 +194,7 @@ static enum turn pool_turn(const struct tok_token *token, const struct tok_lease
     if (atomic_load_explicit(&token->module->closed, memory_order_relaxed)) {
         return TURN_WAIT;
     }
-    if (pool->num_idle > 0 && !lease->want_new && place_at(pool, pool->idle)->losses == pool->losses) {
+    if (idle_suits(token, lease)) {
         return TURN_IDLE_SESSION;
     }
     if (pool->limit != 0 && (limit == 0 || pool->limit < limit)) {
@@ -356,9 +373,16 @@ __attribute__((noinline)) static struct tok_result too_late(const struct tok_poo
 static bool turn_take(struct tok_pool *pool, struct tok_lease *lease, enum turn turn)
 {
     if (turn == TURN_IDLE_SESSION) {
-        place_lend(pool, place_pop(pool, &pool->idle), lease);
+        bool ignored;
+
+        place_lend(pool,
+                   place_pop(pool, lease->messages == NULL ? &pool->idle : tok_message_idle(pool, lease, &ignored)),
+                   lease);
         pool->num_idle--;
         lease->session = place_at(pool, lease->place)->session;
+        if (lease->messages != NULL) {
+            lease->told = place_at(pool, lease->place)->told;
+        }
         return true;
     }
     if (pool->free == 0 && !places_grow(pool)) {
@@ -366,6 +390,7 @@ static bool turn_take(struct tok_pool *pool, struct tok_lease *lease, enum turn 
     }
     place_lend(pool, place_pop(pool, &pool->free), lease);
     place_at(pool, lease->place)->session = CK_INVALID_HANDLE;
+    place_at(pool, lease->place)->told.objects = 0;
     pool->open++;
     return true;
 }
@@ -396,6 +421,9 @@ static struct tok_result lease_take(struct tok_token *token, struct tok_lease *l
         return tok_fail(TOK_CODE_NO_MEMORY, "opening a session");
     }
     window_count(pool, lease->idle_sessions);
+    if (lease->messages != NULL) {
+        tok_message_count(token, lease);
+    }
     return tok_good();
 }
 
@@ -404,6 +432,8 @@ struct tok_result tok_lease_begin(struct tok_lease *lease, struct tok_token *tok
 {
     lease->token = NULL;
     lease->functions = token->module->functions;
+    lease->messages = token->module->messages;
+    lease->told = (struct tok_message){ .objects = 0 };
     lease->deadline_us = deadline_us;
     lease->began_us = lease->began_us != 0 ? lease->began_us : clock_us();
     lease->inside = tok_inside_here();
@@ -417,6 +447,7 @@ struct tok_result tok_lease_begin(struct tok_lease *lease, struct tok_token *tok
         rv = idle ? CKR_OK : session_open(token, lease, slot);
         if (rv == CKR_OK) {
             lease->token = token;
+            tok_message_settle(lease);
             return tok_good();
         }
         if (rv == CKR_SESSION_EXISTS && clock_us() < deadline_us) {
@@ -487,6 +518,9 @@ static void lease_give_back(struct tok_lease *lease, struct tok_token *token)
         uint64_t served = atomic_load_explicit(&pool->served, memory_order_relaxed);
 
         atomic_store_explicit(&pool->served, served + 1, memory_order_relaxed);
+    }
+    if (lease->messages != NULL) {
+        place_at(pool, lease->place)->told = lease->told;
     }
     place_push(pool, &pool->idle, lease->place);
     pool->num_idle++;

@@ -17,22 +17,25 @@
 
 struct tok_lease {
     /* What the borrower may set before; 0 is fine. */
-    uint64_t began_us;      /* when his operation began; 0: now */
-    unsigned idle_sessions; /* setting idle-sessions */
-    bool want_new;          /* rather a new session than an idle one */
+    uint64_t began_us;        /* when his operation began; 0: now */
+    unsigned idle_sessions;   /* setting idle-sessions */
+    bool want_new;            /* rather a new session than an idle one */
+    struct tok_message wants; /* one that signs messages with this, or with nothing */
 
     struct tok_token *token; /* NULL: no lease */
     CK_FUNCTION_LIST *functions;
+    const struct tok_functions_3 *messages; /* NULL: the module has none */
     CK_SESSION_HANDLE session;
     uint64_t epoch; /* the token's, when the session was opened: handles of objects belong to it as well. Also set where
                        no session could be opened */
-    uint64_t objects; /* the token's count when the session was taken, or was open */
-    bool logged_in;   /* and whether it was logged in to */
-    bool is_new;      /* it was opened for this lease */
-    bool op_open;     /* an operation was begun and not ended: close the session */
-    bool failed;      /* what it was for: the token has served nobody */
-    bool spoilt;      /* the module complained of the session: close it */
-    bool forgotten;   /* the module does not know the session any more: there is nothing to close */
+    uint64_t objects;        /* the token's count when the session was taken, or was open */
+    bool logged_in;          /* and whether it was logged in to */
+    bool is_new;             /* it was opened for this lease */
+    struct tok_message told; /* what the session signs messages with: what the lease wants, or nothing */
+    bool op_open;            /* an operation was begun and not ended: close the session */
+    bool failed;             /* what it was for: the token has served nobody */
+    bool spoilt;             /* the module complained of the session: close it */
+    bool forgotten;          /* the module does not know the session any more: there is nothing to close */
 
     /* the pool's */
     unsigned place;

@@ -20,6 +20,7 @@
 #include "base/secret.h"
 #include "pkcs11/breaker.h"
 #include "pkcs11/call.h"
+#include "pkcs11/message.h"
 #include "pkcs11/module.h"
 #include "pkcs11/settings.h"
 
@@ -30,6 +31,7 @@ struct tok_place { /* of a session: free, idle, or lent */
     struct tok_lease *lease; /* who has it; lives on its thread's stack */
     unsigned next;           /* the number of the next free or idle place, from 1 */
     unsigned losses;         /* the pool's, when the session was opened: less than now, and it may be lost as well */
+    struct tok_message told; /* what the session signs messages with */
 };
 
 struct tok_pool { /* sessions; guarded by the token's lock */
@@ -68,6 +70,7 @@ struct tok_token {
     _Atomic unsigned in_flight; /* operations under way or about to be */
     _Atomic uint64_t stuck_at;  /* what the pool had served when it was last seen to serve, */
     _Atomic uint64_t stuck_us;  /* and when that was */
+    _Atomic bool no_messages;   /* C_MessageSignInit is not worth while (pkcs11/message.h) */
 
     struct lock lock;   /* guards what follows */
     CK_TOKEN_INFO info; /* identity is constant, flags are as of the last look */
@@ -79,6 +82,7 @@ struct tok_token {
     uint64_t objects;      /* of object handles: grows with the epoch, and with each lost login */
     struct tok_pool pool;
     struct tok_breaker breaker;
+    int balance; /* pkcs11/message.c's */
     enum tok_login_state login;
     tok_inside *login_by; /* who is logging in, */
     uint64_t login_us;    /* and since when */

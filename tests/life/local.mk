@@ -18,6 +18,7 @@ life_tests = tests/life/contexts.sh \
     tests/life/keys.sh \
     tests/life/lessons.sh \
     tests/life/limits.sh \
+    tests/life/messages.sh \
     tests/life/memory.sh
 TESTS += $(life_tests)
 EXTRA_DIST += $(life_tests) tests/life/drive.sh

@@ -165,6 +165,16 @@ static CK_RV soft_OpenSession(CK_SLOT_ID slot, CK_FLAGS flags, void *arg, CK_NOT
     return CKR_SESSION_COUNT;
 }
 
+static CK_RV soft_GetSessionInfo(CK_SESSION_HANDLE number, CK_SESSION_INFO *info)
+{
+    LOCKED_CALL();
+    memset(info, 0, sizeof(*info));
+    info->slotID = THE_SLOT;
+    info->state = logged_in ? CKS_RO_USER_FUNCTIONS : CKS_RO_PUBLIC_SESSION;
+    info->flags = CKF_SERIAL_SESSION;
+    return soft_session(number) != NULL ? CKR_OK : CKR_SESSION_HANDLE_INVALID;
+}
+
 static CK_RV soft_CloseSession(CK_SESSION_HANDLE number)
 {
     LOCKED_CALL();
@@ -367,6 +377,7 @@ static void front_make(void)
     OWN(GetSlotInfo);
     OWN(GetTokenInfo);
     OWN(OpenSession);
+    OWN(GetSessionInfo);
     OWN(CloseSession);
     OWN(CloseAllSessions);
     OWN(Login);
