@@ -312,6 +312,13 @@ static struct tok_credentials credentials_of(struct tok_key *key, const struct t
     return credentials;
 }
 
+/* Must nobody else use the token between the key's login and its operation? */
+static bool key_wants_alone(struct tok_key *key)
+{
+    LOCKED(key->lock);
+    return key->always_authenticate;
+}
+
 /* A lease on a session in which the key can be used. */
 static struct tok_result key_begin(struct tok_lease *lease, struct tok_key *key, const struct tok_pin_prompt *prompt,
                                    struct tok_attempts *attempts)
@@ -325,11 +332,18 @@ static struct tok_result key_begin(struct tok_lease *lease, struct tok_key *key,
     lease->began_us = attempts->began_us;
     lease->idle_sessions = key->settings->idle_sessions;
     lease->want_new = attempts->want_new;
-    TOK_TRY(tok_lease_begin(lease, token, tok_token_max_sessions(token, key->settings), deadline_us));
-    if (!lease->logged_in && tok_login_needed(token, key->settings)) {
-        TOK_TRY(tok_login(lease, &credentials, deadline_us));
+    for (;;) {
+        lease->alone = key_wants_alone(key);
+        TOK_TRY(tok_lease_begin(lease, token, tok_token_max_sessions(token, key->settings), deadline_us));
+        if (!lease->logged_in && tok_login_needed(token, key->settings)) {
+            TOK_TRY(tok_login(lease, &credentials, deadline_us));
+        }
+        TOK_TRY(key_handle(key, lease, attempts));
+        if (lease->alone || !key_wants_alone(key)) {
+            return tok_good();
+        }
+        tok_lease_end(lease); /* which is seen only now */
     }
-    return key_handle(key, lease, attempts);
 }
 
 /* --- operations --------------------------------------------------------------------------------------------------- */
