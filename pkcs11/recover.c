@@ -297,6 +297,11 @@ static bool come_back(struct failure *failure)
             continue;
         }
         if (!pause(attempts)) {
+            if (tok_ok(&result) && attempts->note[0] == '\0') {
+                struct text text = TEXT_OVER(attempts->note);
+
+                text_put(&text, "the token is not there any more: plug it in again");
+            }
             return false;
         }
     }

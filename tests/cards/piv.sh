@@ -81,7 +81,7 @@ for key in auth sign; do
     case $key in auth) slot=9a ;; sign) slot=9c ;; esac
     echo 1 >alice/pull
     expect "$slot: pulled in the middle of a signature: an error" "error *" sign $key
-    says "$slot: which names the card's trouble" 'removed\|not in its slot\|is not there\|SLOT_ID_INVALID'
+    says "$slot: which names the card's trouble" 'removed\|not there any more\|not in its slot'
     expect "$slot: and again while it is away" "error *" sign $key
     card_in alice $FIRST_READER
     signs_again "$slot: back in the reader, it signs" $key
