@@ -49,20 +49,21 @@ static void message_want(const struct attempt *attempt, const CK_MECHANISM *sign
     }
 }
 
-/* A lease on a session in which the key can be used; one that signs by the mechanism, unless that is NULL. */
-static struct tok_result key_begin(struct attempt *attempt, const CK_MECHANISM *signs)
+static bool wants_alone(const struct tok_replica *replica)
 {
-    struct tok_attempts *attempts = &attempt->attempts;
+    return atomic_load_explicit(&replica->always_authenticate, memory_order_relaxed);
+}
+
+/* A lease on a session in which the key can be used, alone if nobody else must use the token between the key's login
+ * and its operation; one that signs by the mechanism, unless that is NULL. */
+static struct tok_result key_lease(struct attempt *attempt, const CK_MECHANISM *signs)
+{
     struct tok_lease *lease = attempt->lease;
     struct tok_key *key = attempt->key;
     struct tok_token *token = attempt->replica->token;
-    uint64_t deadline_us = attempts->deadline_us;
+    uint64_t deadline_us = attempt->attempts.deadline_us;
 
-    TOK_TRY(tok_token_start(token, deadline_us));
-    TOK_TRY(tok_attempts_enter(attempts, token));
-    lease->began_us = attempts->began_us;
-    lease->idle_sessions = key->settings->idle_sessions;
-    lease->want_new = attempts->want_new;
+    lease->alone = wants_alone(attempt->replica);
     message_want(attempt, signs);
     TOK_TRY(tok_lease_begin(lease, token, tok_token_max_sessions(token, key->settings), deadline_us));
     if (!lease->logged_in && tok_login_needed(token, key->settings)) {
@@ -70,7 +71,24 @@ static struct tok_result key_begin(struct attempt *attempt, const CK_MECHANISM *
 
         TOK_TRY(tok_login(lease, &credentials, deadline_us));
     }
-    TOK_TRY(key_handle(key, attempt->replica, lease, attempts));
+    return key_handle(key, attempt->replica, lease, &attempt->attempts);
+}
+
+static struct tok_result key_begin(struct attempt *attempt, const CK_MECHANISM *signs)
+{
+    struct tok_attempts *attempts = &attempt->attempts;
+    struct tok_lease *lease = attempt->lease;
+
+    TOK_TRY(tok_token_start(attempt->replica->token, attempts->deadline_us));
+    TOK_TRY(tok_attempts_enter(attempts, attempt->replica->token));
+    lease->began_us = attempts->began_us;
+    lease->idle_sessions = attempt->key->settings->idle_sessions;
+    lease->want_new = attempts->want_new;
+    TOK_TRY(key_lease(attempt, signs));
+    if (!lease->alone && wants_alone(attempt->replica)) { /* which is seen only now */
+        tok_lease_end(lease);
+        TOK_TRY(key_lease(attempt, signs));
+    }
     if (signs != NULL && lease->wants.objects != lease->objects) { /* it has been found only now */
         message_want(attempt, signs);
     }

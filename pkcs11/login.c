@@ -172,6 +172,7 @@ static struct tok_result pin_send(CK_RV *out_rv, struct pin *pin, struct tok_lea
 {
     SCOPED(tok_try_end) struct tok_try try = { .row = NULL };
 
+    TOK_TRY(pin_allowed(lease->token, credentials->settings)); /* else nobody need be asked for it */
     TOK_TRY(pin_get(pin, lease->token, credentials));
     TOK_TRY(tok_try_begin(&try, lease->token, &pin->secret, pin->name, deadline_us));
     if (try.after_refusal && user != CKU_CONTEXT_SPECIFIC) {

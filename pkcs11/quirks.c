@@ -11,17 +11,21 @@ static const struct tok_quirk rows[] = {
     /* Its random numbers are libcrypto's, which notices forks; all of its state is in the process, in files that it
      * opens for each use. Each C_Login writes token.object in place, and C_Initialize leaves out a token whose file it
      * can't read at that moment. */
-    { "libsofthsm2.so*", "SoftHSM", TOK_FORK_SHARE, true, "SoftHSM keeps its state in the process" },
+    { "libsofthsm2.so*", "SoftHSM", TOK_FORK_SHARE, true, 0, "SoftHSM keeps its state in the process" },
     /* Its random generator does not notice a fork: parent and child sign different data with the same ECDSA nonce,
      * which gives the private key away. C_Finalize and C_Initialize seed it anew (tests/fork/nss.sh). */
-    { "libsoftokn3.so*", "Mozilla Foundation", TOK_FORK_FINALIZE, false,
+    { "libsoftokn3.so*", "Mozilla Foundation", TOK_FORK_FINALIZE, false, 0,
       "NSS would repeat its parent's random numbers" },
     /* Parent and child would talk to the TPM over one connection, and C_Finalize in the child unloads the parent's
      * keys. */
-    { "libtpm2_pkcs11.so*", "tpm2-software.github.io", TOK_FORK_REFUSE, false,
+    { "libtpm2_pkcs11.so*", "tpm2-software.github.io", TOK_FORK_REFUSE, false, 0,
       "tpm2-pkcs11 shares its connection to the TPM with its parent, and C_Finalize would unload the parent's keys" },
+    /* It asks pcscd, which looks for a card every 400 ms. A card that is pulled in the middle of a signature is
+     * CKR_GENERAL_ERROR, and until pcscd knows better a C_Login that follows waits for good for a lock that was the
+     * card's (0.23; tests/cards/piv.sh). It notices forks. */
+    { "*opensc-pkcs11.so*", "OpenSC Project", TOK_FORK_REFUSE, false, 600, "OpenSC shares its connection to the card" },
     /* Of a module that we don't know we don't know either whether it repeats random numbers or shares a connection. */
-    { NULL, NULL, TOK_FORK_REFUSE, false,
+    { NULL, NULL, TOK_FORK_REFUSE, false, 0,
       "a module that does not notice a fork may repeat its parent's random numbers, which can give private keys away, "
       "or share its connection" },
 };
@@ -152,7 +156,7 @@ bool tok_quirks_start_missed(struct tok_module *module)
     return row_of_started(module)->start_may_miss && nobody_uses(module);
 }
 
-bool tok_quirks_may_miss(struct tok_module *module, uint64_t deadline_us)
+static const struct tok_quirk *row_of(struct tok_module *module, uint64_t deadline_us)
 {
     const struct tok_quirk *row = tok_quirk_of(module->path, NULL);
     CK_INFO info;
@@ -162,5 +166,15 @@ bool tok_quirks_may_miss(struct tok_module *module, uint64_t deadline_us)
 
         row = tok_ok(&result) ? tok_quirk_of(module->path, &info) : row;
     }
-    return row->start_may_miss && nobody_uses(module);
+    return row;
+}
+
+bool tok_quirks_may_miss(struct tok_module *module, uint64_t deadline_us)
+{
+    return row_of(module, deadline_us)->start_may_miss && nobody_uses(module);
+}
+
+uint64_t tok_quirks_notices_us(struct tok_module *module, uint64_t deadline_us)
+{
+    return (uint64_t)row_of(module, deadline_us)->notices_ms * 1000;
 }

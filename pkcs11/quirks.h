@@ -31,6 +31,7 @@ struct tok_quirk {
     enum tok_fork fork;
     bool start_may_miss; /* C_Initialize overlooks a token that another process is writing to just then, and never
                             looks again */
+    unsigned notices_ms; /* so long the module takes a card that was pulled for present, and may hang if it is used */
     const char *reason;
 };
 
@@ -51,6 +52,9 @@ bool tok_quirks_may_miss(struct tok_module *module, uint64_t deadline_us);
 bool tok_quirks_start_missed(struct tok_module *module);
 /* tok_quirks_again initialises it again then, however short a while ago that was done before. */
 TOK_RESULT tok_quirks_again(struct tok_module *module, uint64_t deadline_us);
+/* tok_quirks_notices_us: so long after a call that failed without a reason it is too early to look whether the token is
+ * still there. */
+uint64_t tok_quirks_notices_us(struct tok_module *module, uint64_t deadline_us);
 /* tok_quirks_pause pauses before that, differently long in each process: those that start at one moment, each of which
  * writes what the others read, must not try again at one moment. */
 void tok_quirks_pause(uint64_t us);

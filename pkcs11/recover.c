@@ -299,6 +299,11 @@ static bool come_back(struct failure *failure)
             continue;
         }
         if (!pause(attempts)) {
+            if (tok_ok(&result) && attempts->note[0] == '\0') {
+                struct text text = TEXT_OVER(attempts->note);
+
+                text_put(&text, "the token is not there any more: plug it in again");
+            }
             return false;
         }
     }
@@ -306,6 +311,11 @@ static bool come_back(struct failure *failure)
 
 static bool look_again(struct failure *failure)
 {
+    uint64_t notices_us = tok_quirks_notices_us(failure->token->module, failure->attempts->deadline_us);
+
+    if (notices_us > 0 && clock_us() + notices_us < failure->attempts->deadline_us) {
+        clock_sleep_us(notices_us);
+    }
     handles_are_stale(failure->token);
     failure->attempts->want_new = true;
     return come_back(failure);

@@ -10,6 +10,7 @@
 #ifndef SIGNET_PKCS11_REPLICA_H
 #define SIGNET_PKCS11_REPLICA_H
 
+#include <stdatomic.h>
 #include <stdbool.h>
 #include <stdint.h>
 
@@ -32,7 +33,7 @@ struct tok_replica {
     CK_OBJECT_HANDLE handle;
     uint64_t objects; /* the token's count when the handle was found; 0: no handle */
     uint64_t missing; /* the count when it was looked for in vain after a login; 0: never */
-    bool always_authenticate;
+    _Atomic bool always_authenticate;
     uint64_t unproved; /* a mark while the object may be another key; 0: proved */
 };
 

@@ -60,6 +60,7 @@ static void place_lend(struct tok_pool *pool, unsigned number, struct tok_lease 
     lease->place = number;
     lease->served = atomic_load_explicit(&pool->served, memory_order_relaxed);
     pool->num_lent++;
+    pool->lent_alone = lease->alone;
 }
 
 /* Requires the token's lock. False if the lease is of another process. */
@@ -75,6 +76,7 @@ static bool place_return(struct tok_pool *pool, const struct tok_lease *lease)
         return false;
     }
     pool->num_lent--;
+    pool->lent_alone = false; /* there is no other one where it was */
     return true;
 }
 
@@ -98,6 +100,7 @@ void tok_pool_anew(struct tok_pool *pool)
         }
     }
     pool->num_lent = 0;
+    pool->lent_alone = false;
     pool->waiting = NULL;
 }
 
@@ -191,7 +194,8 @@ static enum turn pool_turn(const struct tok_token *token, const struct tok_lease
     const struct tok_pool *pool = &token->pool;
     unsigned limit = max_sessions;
 
-    if (atomic_load_explicit(&token->module->closed, memory_order_relaxed)) {
+    if (atomic_load_explicit(&token->module->closed, memory_order_relaxed) || pool->lent_alone ||
+        (lease->alone && pool->num_lent > 0)) {
         return TURN_WAIT;
     }
     if (idle_suits(token, lease)) {

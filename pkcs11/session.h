@@ -4,8 +4,9 @@
  * token has no more sessions, up to a deadline; how many it has is learnt from CKR_SESSION_COUNT. A session whose
  * operation was left open, or that the module complained of, is closed in place of being lent again. The session that
  * logged in is like any other, so a token with a single session works. Sessions that the last few hundred operations
- * did not need are closed, but for some (setting idle-sessions). Handles of sessions never leave this room except
- * inside a lease. */
+ * did not need are closed, but for some (setting idle-sessions). A lease may be alone: a card takes the PIN of an
+ * operation only if no other command, of whichever session, comes before the operation itself. Handles of sessions
+ * never leave this room except inside a lease. */
 #ifndef SIGNET_PKCS11_SESSION_H
 #define SIGNET_PKCS11_SESSION_H
 
@@ -21,6 +22,7 @@ struct tok_lease {
     unsigned idle_sessions;   /* setting idle-sessions */
     bool want_new;            /* rather a new session than an idle one */
     struct tok_message wants; /* one that signs messages with this, or with nothing */
+    bool alone;               /* no other lease of the token, until its end */
 
     struct tok_token *token; /* NULL: no lease */
     CK_FUNCTION_LIST *functions;

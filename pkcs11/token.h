@@ -41,6 +41,7 @@ struct tok_pool { /* sessions; guarded by the token's lock */
     unsigned idle;              /* the first idle one, which was used last */
     unsigned num_idle;          /* */
     unsigned num_lent;          /* of any epoch: so many threads are inside an operation */
+    bool lent_alone;            /* one of them is alone */
     unsigned open;              /* idle and lent ones of this epoch */
     unsigned limit;             /* learnt from CKR_SESSION_COUNT; 0: none known */
     uint64_t limit_us;          /* when it was learnt */

@@ -4,15 +4,13 @@
  *
  * Each time the program's output has PROMPT at its end, ANSWER is typed; "^D" and "^C" are the keys. What the program
  * writes to the terminal is copied to the standard output, which ends in a line "asked N times". The program's standard
- * input is the caller's. The exit status is the program's, or 128 and the number of its signal. */
-#include <poll.h>
+ * input is the caller's. Before the first answer the shell runs $ON_PROMPT, if there is one. The exit status is the
+ * program's, or 128 and the number of its signal. */
 #include <pty.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/ioctl.h>
 #include <sys/wait.h>
-#include <termios.h>
 #include <unistd.h>
 
 #define LONGEST_S 120
@@ -52,6 +50,17 @@ static void type(int terminal, const char *answer)
     }
 }
 
+/* What happens while the person looks for her PIN. */
+static void meanwhile(void)
+{
+    const char *command = getenv("ON_PROMPT");
+
+    if (command != NULL && system(command) != 0) {
+        fprintf(stderr, "on-terminal: %s failed\n", command);
+        exit(99);
+    }
+}
+
 static _Noreturn void become(char **command, int input)
 {
     dup2(input, STDIN_FILENO);
@@ -87,7 +96,9 @@ int main(int argc, char **argv)
         fwrite(text, 1, (size_t)len, stdout);
         keep(text, (size_t)len);
         if (asks(argv[1])) {
-            asked++;
+            if (asked++ == 0) {
+                meanwhile();
+            }
             num_seen = 0;
             type(terminal, argv[2]);
         }

@@ -35,6 +35,7 @@ cards_start() {
     LD_PRELOAD= /usr/sbin/pcscd --foreground --info $polkit --config "$work/readers" >"$work/pcscd.log" 2>&1 &
     pcscd=$!
     trap 'cards_stop; rm -rf "$work"' EXIT
+    trap 'exit 99' HUP INT TERM
 }
 
 cards_stop() {

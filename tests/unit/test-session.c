@@ -486,6 +486,37 @@ static void *wait_for_session(void *arg)
     return NULL;
 }
 
+TEST(a_lease_that_is_alone_waits_for_all_others_and_lets_nobody_in)
+{
+    struct tok_lease one = { .token = NULL };
+    struct tok_lease other = { .token = NULL };
+    struct tok_lease alone = { .alone = true };
+    pthread_t thread;
+
+    furnish();
+    OK(begin(&one, 0, SECOND));
+    FAILS(begin(&alone, 0, SECOND / 50), TOK_CODE_DEADLINE);
+    OK(begin(&other, 0, SECOND)); /* one that waited in vain is in nobody's way */
+    tok_lease_end(&other);
+    assert_int_equal(pthread_create(&thread, NULL, give_back_late, &one), 0);
+    OK(begin(&alone, 0, 20 * SECOND));
+    assert_int_equal(pthread_join(thread, NULL), 0);
+    FAILS(begin(&one, 0, SECOND / 50), TOK_CODE_DEADLINE);
+    assert_int_equal(pthread_create(&thread, NULL, give_back_late, &alone), 0);
+    OK(begin(&one, 0, 20 * SECOND));
+    OK(begin(&other, 0, SECOND));
+    assert_int_equal(pthread_join(thread, NULL), 0);
+    tok_lease_end(&one);
+    tok_lease_end(&other);
+    /* closed in place of being given back, it is no longer alone either */
+    alone.alone = true;
+    OK(begin(&alone, 0, SECOND));
+    alone.op_open = true;
+    tok_lease_end(&alone);
+    OK(begin(&one, 0, SECOND));
+    tok_lease_end(&one);
+}
+
 TEST(who_leaves_the_queue_early_locks_nobody_out)
 {
     struct wait waits[3] = { { 60 * SECOND, false }, { 100000, false }, { 60 * SECOND, false } };
@@ -566,6 +597,7 @@ int main(void)
         cmocka_unit_test(the_login_stays_while_another_session_is_open),
         cmocka_unit_test(a_login_that_goes_while_a_session_is_being_opened_is_not_counted_on),
         cmocka_unit_test(who_waits_is_served_when_a_session_comes_back),
+        cmocka_unit_test(a_lease_that_is_alone_waits_for_all_others_and_lets_nobody_in),
         cmocka_unit_test(who_leaves_the_queue_early_locks_nobody_out),
         cmocka_unit_test(a_session_that_the_module_forgot_is_not_closed_since_its_number_may_be_anothers),
         cmocka_unit_test(a_number_that_is_given_out_again_while_a_thread_still_uses_it_is_not_shared),
