@@ -9,7 +9,7 @@ tests_replica_rate_SOURCES = tests/replica/rate.c $(replica_common)
 tests_replica_rate_CFLAGS = $(AM_CFLAGS) $(SSL_CFLAGS) $(P11KIT_CFLAGS)
 tests_replica_rate_LDADD = $(SSL_LIBS) $(CRYPTO_LIBS)
 
-replica_tests = tests/replica/replicas.sh
+replica_tests = tests/replica/replicas.sh tests/replica/modules.sh
 TESTS += $(replica_tests)
 
 # Prints how much two and four tokens do beside one, and handshakes while one of three is killed and returns.

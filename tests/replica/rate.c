@@ -82,6 +82,9 @@ static void handshakes(double seconds, struct counts *tokens[], int num)
 {
     char wrong[256];
 
+    for (int i = 0; i < num; i++) {
+        counts_forget(tokens[i]);
+    }
     pause_s(seconds / 4);
     printf("before\t%lu\t%lu", good, bad);
     for (int i = 0; i < num; i++) {

@@ -143,7 +143,7 @@ static void *flies(void *unused)
     while (!over) {
         struct flight_report report;
 
-        if (flight_run(&report, pausing, client, 8, 40)) {
+        if (flight_run(&report, NULL, pausing, client, 8, 40)) {
             good += report.done;
             bad += report.failed;
         } else {
