@@ -435,7 +435,7 @@ static enum tok_recovery choose(const struct failure *failure)
     const struct tok_result *result = failure->result;
     enum tok_recovery recovery = first_recovery(result);
 
-    if (!failure->attempts->quick && failure->attempts->moments < LONG_MOMENTS &&
+    if (!failure->attempts->others && failure->attempts->moments < LONG_MOMENTS &&
         tok_quirks_may_pass(failure->token->module, result, failure->attempts->deadline_us)) {
         return TOK_MOMENT;
     }

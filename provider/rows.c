@@ -289,7 +289,8 @@ const struct setting settings[] = {
       .allowed = "names of a-z, 0-9, _ and -, with commas between",
       .otherwise = "none",
       .set = set_tokens,
-      .help = "Tokens of which the configuration says more, each with token.NAME.uri." },
+      .help = "Tokens of which the configuration says more, each with token.NAME.uri. The order is that of "
+              "preference for a key that is on several." },
     { .name = "force_login", /* before login, which may say otherwise */
       .variables = { "PKCS11_FORCE_LOGIN" },
       .allowed = "yes or no",

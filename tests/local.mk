@@ -11,7 +11,8 @@ AM_TESTS_ENVIRONMENT = abs_top_srcdir='$(abs_top_srcdir)' abs_top_builddir='$(ab
 # A Cryptoki in front of any other, that counts and misbehaves.
 control = tests/token/control.c tests/token/control.h tests/token/counts.h tests/token/functions.h tests/token/ckr.h
 check_LTLIBRARIES += tests/token/token-counter.la
-tests_token_token_counter_la_SOURCES = tests/token/token-counter.c tests/token/misbehave.c tests/token/misbehave.h $(control)
+tests_token_token_counter_la_SOURCES = tests/token/token-counter.c tests/token/misbehave.c tests/token/misbehave.h tests/token/instance.c \
+    tests/token/instance.h $(control)
 tests_token_token_counter_la_CFLAGS = $(AM_CFLAGS) $(P11KIT_CFLAGS)
 tests_token_token_counter_la_LDFLAGS = $(AM_LDFLAGS) -module -avoid-version -rpath /nowhere
 
@@ -104,6 +105,7 @@ bench: all tests/bench/overhead
 .PHONY: bench
 
 include tests/async/local.mk
+include tests/replica/local.mk
 include tests/life/local.mk
 include tests/unit/local.mk
 include tests/faults/local.mk

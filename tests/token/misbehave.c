@@ -7,6 +7,7 @@
 #include <time.h>
 
 #include "control.h"
+#include "instance.h"
 
 #define MOST_SESSIONS 1024
 
@@ -14,6 +15,7 @@ static struct counts *counts;
 static CK_FUNCTION_LIST *real;
 static CK_FUNCTION_LIST limited; /* the real one with the page's sessions and slots */
 static int places_fd = -1;
+static const char *only; /* the label of the one token that is shown; NULL: all are */
 
 /* State of this process. */
 static pthread_rwlock_t in_module = PTHREAD_RWLOCK_INITIALIZER;
@@ -130,19 +132,36 @@ CK_SLOT_ID slot_behind(CK_SLOT_ID slot)
     return slot - counts->slot_shift;
 }
 
+static int is_shown(CK_SLOT_ID slot)
+{
+    CK_TOKEN_INFO info;
+
+    return only == NULL || (real->C_GetTokenInfo(slot, &info) == CKR_OK && strlen(only) <= sizeof(info.label) &&
+                            strncmp((const char *)info.label, only, strlen(only)) == 0);
+}
+
 static CK_RV limited_GetSlotList(CK_BBOOL present, CK_SLOT_ID *list, CK_ULONG *num)
 {
+    CK_SLOT_ID slots[64];
+    CK_ULONG all = 64;
+    CK_ULONG room = *num;
     CK_RV rv;
 
+    *num = 0;
     if (present && counts->away) {
-        *num = 0;
         return CKR_OK;
     }
-    rv = real->C_GetSlotList(present, list, num);
-    for (CK_ULONG i = 0; rv == CKR_OK && list != NULL && i < *num; i++) {
-        list[i] += counts->slot_shift;
+    rv = real->C_GetSlotList(present, slots, &all);
+    for (CK_ULONG i = 0; rv == CKR_OK && i < all; i++) {
+        if (!is_shown(slots[i])) {
+            continue;
+        }
+        if (list != NULL && *num < room) {
+            list[*num] = slots[i] + counts->slot_shift;
+        }
+        ++*num;
     }
-    return rv;
+    return rv == CKR_OK && list != NULL && *num > room ? CKR_BUFFER_TOO_SMALL : rv;
 }
 
 static CK_RV limited_GetSlotInfo(CK_SLOT_ID slot, CK_SLOT_INFO *info)
@@ -446,11 +465,12 @@ static void start_in_child(void)
 
 CK_FUNCTION_LIST *misbehave_start(struct counts *page, CK_FUNCTION_LIST *list)
 {
-    const char *path = getenv("SIGNET_TEST_COUNTS");
+    const char *path = instance_setting("SIGNET_TEST_COUNTS");
     char places_path[4096];
 
     counts = page;
     real = list;
+    only = instance_setting("SIGNET_TEST_ONLY");
     limited = *list;
 #define LIMIT(name) limited.C_##name = limited_##name
     LIMIT(OpenSession), LIMIT(CloseSession), LIMIT(CloseAllSessions), LIMIT(Finalize);

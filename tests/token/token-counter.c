@@ -6,6 +6,10 @@
  *     SIGNET_TEST_DELAY_US   the same as the word delay=...
  *     SIGNET_TEST_WITHOUT    the same as the word without=...
  *
+ *     SIGNET_TEST_ONLY       the label of the one token that is shown
+ *
+ * Copies of its file are modules of their own, with settings of their own (instance.h).
+ *
  * An interface of 3.x that the module behind has is offered as 3.0, and then its functions serve for both. */
 #include <dlfcn.h>
 #include <p11-kit/pkcs11.h>
@@ -15,6 +19,7 @@
 #include <string.h>
 
 #include "control.h"
+#include "instance.h"
 #include "misbehave.h"
 
 #define EXPORT __attribute__((visibility("default")))
@@ -155,7 +160,7 @@ static struct functions_3_0 *functions_3_0_of(void *library)
 
 static CK_FUNCTION_LIST *open_behind(void)
 {
-    const char *path = getenv("SIGNET_TEST_MODULE");
+    const char *path = instance_setting("SIGNET_TEST_MODULE");
     void *library = dlopen(path != NULL ? path : "/usr/lib/softhsm/libsofthsm2.so", RTLD_NOW | RTLD_LOCAL);
     CK_FUNCTION_LIST *list = NULL;
     CK_C_GetFunctionList get;
@@ -218,9 +223,10 @@ static void start(void)
 {
     CK_FUNCTION_LIST *real = open_behind();
 
-    counts = counts_map(getenv("SIGNET_TEST_COUNTS"));
-    if (counts == NULL || real == NULL || !obey("delay=", getenv("SIGNET_TEST_DELAY_US")) ||
-        !obey("without=", getenv("SIGNET_TEST_WITHOUT")) || !obey("", getenv("SIGNET_TEST_FAULTS"))) {
+    counts = counts_map(instance_setting("SIGNET_TEST_COUNTS"));
+    if (counts == NULL || real == NULL || !obey("delay=", instance_setting("SIGNET_TEST_DELAY_US")) ||
+        !obey("without=", instance_setting("SIGNET_TEST_WITHOUT")) ||
+        !obey("", instance_setting("SIGNET_TEST_FAULTS"))) {
         return;
     }
     behind = misbehave_start(counts, real);
