@@ -11,17 +11,18 @@ static const struct tok_quirk rows[] = {
     /* Its random numbers are libcrypto's, which notices forks; all of its state is in the process, in files that it
      * opens for each use. Each C_Login writes token.object in place, and C_Initialize leaves out a token whose file it
      * can't read at that moment. */
-    { "libsofthsm2.so*", "SoftHSM", TOK_FORK_SHARE, true, "SoftHSM keeps its state in the process" },
+    { "libsofthsm2.so*", "SoftHSM", TOK_FORK_SHARE, true, false, "SoftHSM keeps its state in the process" },
     /* Its random generator does not notice a fork: parent and child sign different data with the same ECDSA nonce,
      * which gives the private key away. C_Finalize and C_Initialize seed it anew (tests/fork/nss.sh). */
-    { "libsoftokn3.so*", "Mozilla Foundation", TOK_FORK_FINALIZE, false,
+    { "libsoftokn3.so*", "Mozilla Foundation", TOK_FORK_FINALIZE, false, false,
       "NSS would repeat its parent's random numbers" },
     /* Parent and child would talk to the TPM over one connection, and C_Finalize in the child unloads the parent's
-     * keys. */
-    { "libtpm2_pkcs11.so*", "tpm2-software.github.io", TOK_FORK_REFUSE, false,
+     * keys. When the TPM, its simulator or its resource manager was restarted, every call is a GENERAL_ERROR, for it
+     * never connects again by itself (tests/tokens/tpm.sh). */
+    { "libtpm2_pkcs11.so*", "tpm2-software.github.io", TOK_FORK_REFUSE, false, true,
       "tpm2-pkcs11 shares its connection to the TPM with its parent, and C_Finalize would unload the parent's keys" },
     /* Of a module that we don't know we don't know either whether it repeats random numbers or shares a connection. */
-    { NULL, NULL, TOK_FORK_REFUSE, false,
+    { NULL, NULL, TOK_FORK_REFUSE, false, false,
       "a module that does not notice a fork may repeat its parent's random numbers, which can give private keys away, "
       "or share its connection" },
 };
@@ -152,7 +153,7 @@ bool tok_quirks_start_missed(struct tok_module *module)
     return row_of_started(module)->start_may_miss && nobody_uses(module);
 }
 
-bool tok_quirks_may_miss(struct tok_module *module, uint64_t deadline_us)
+static const struct tok_quirk *row_of(struct tok_module *module, uint64_t deadline_us)
 {
     const struct tok_quirk *row = tok_quirk_of(module->path, NULL);
     CK_INFO info;
@@ -162,5 +163,15 @@ bool tok_quirks_may_miss(struct tok_module *module, uint64_t deadline_us)
 
         row = tok_ok(&result) ? tok_quirk_of(module->path, &info) : row;
     }
-    return row->start_may_miss && nobody_uses(module);
+    return row;
+}
+
+bool tok_quirks_may_miss(struct tok_module *module, uint64_t deadline_us)
+{
+    return row_of(module, deadline_us)->start_may_miss && nobody_uses(module);
+}
+
+bool tok_quirks_disconnected(struct tok_module *module, const struct tok_result *failure, uint64_t deadline_us)
+{
+    return tok_is(failure, CKR_GENERAL_ERROR) && row_of(module, deadline_us)->error_stays;
 }

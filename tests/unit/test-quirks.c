@@ -22,10 +22,11 @@ static const struct row {
     const char *manufacturer;
     enum tok_fork fork;
     bool start_may_miss;
+    bool error_stays;
 } known[] = {
-    { "/usr/lib/softhsm/libsofthsm2.so", "SoftHSM", TOK_FORK_SHARE, true },
-    { "/usr/lib/x86_64-linux-gnu/libsoftokn3.so", "Mozilla Foundation", TOK_FORK_FINALIZE, false },
-    { "/usr/lib/x86_64-linux-gnu/pkcs11/libtpm2_pkcs11.so.0", "tpm2-software.github.io", TOK_FORK_REFUSE, false },
+    { "/usr/lib/softhsm/libsofthsm2.so", "SoftHSM", TOK_FORK_SHARE, true, false },
+    { "/usr/lib/x86_64-linux-gnu/libsoftokn3.so", "Mozilla Foundation", TOK_FORK_FINALIZE, false, false },
+    { "/usr/lib/x86_64-linux-gnu/pkcs11/libtpm2_pkcs11.so.0", "tpm2-software.github.io", TOK_FORK_REFUSE, false, true },
 };
 
 static void expect(const struct row *row, const char *path, const CK_INFO *info)
@@ -34,6 +35,7 @@ static void expect(const struct row *row, const char *path, const CK_INFO *info)
 
     assert_int_equal(quirk->fork, row->fork);
     assert_int_equal(quirk->start_may_miss, row->start_may_miss);
+    assert_int_equal(quirk->error_stays, row->error_stays);
     assert_true(strlen(quirk->reason) > 10);
 }
 
@@ -51,7 +53,7 @@ TEST(a_module_is_known_by_its_file_or_by_its_manufacturer)
 
 TEST(a_module_that_nobody_knows_must_not_go_on_after_a_fork_that_it_did_not_notice)
 {
-    static const struct row unknown = { NULL, NULL, TOK_FORK_REFUSE, false };
+    static const struct row unknown = { NULL, NULL, TOK_FORK_REFUSE, false, false };
     CK_INFO info;
 
     pad(&info, "SoftHSM 3");
