@@ -1,0 +1,25 @@
+#!/bin/sh
+# Proves every token of this folder that this release of Debian has, with every type of key that it has, and writes the
+# table. Run by tests/check-tokens.sh, which installs the packages and gives us namespaces of our own where it is root.
+#
+#     run.sh TABLE [TOKEN]...      TOKEN is a file here, without .sh
+. "$(dirname "$0")/../lib/setup.sh"
+. "$top/scripts/packages.sh"
+. "$top/tests/tls/run.sh"
+. "$top/tests/life/drive.sh"
+. "$top/tests/tokens/prove.sh"
+table=$1
+shift
+release=$(codename)
+began=$(date +%s)
+cd "$work" || exit 99
+conf_write "$work/plain.cnf" "default"
+OPENSSL_CONF="$work/plain.cnf"
+export OPENSSL_CONF
+setup_partner
+printf '| token | key | sign | mutual TLS | fork | lost and back |\n|---|---|---|---|---|---|\n' >"$table"
+for row in ${*:-$(cat "$top/tests/tokens/order")}; do
+    prove_token "$row"
+done
+echo "# $release: the real tokens took $(($(date +%s) - began)) s"
+tap_done
