@@ -8,8 +8,9 @@
 #     make_key                of the type $type, with the label $type and the id $id
 #     token_lose              the daemon dies, or the card is pulled (without it, there is nothing to lose)
 #     token_back              it returns
+#     token_uri               the key's (without it, by the token's label and the key's)
 #     token_fresh             what must be done before each program that uses it (without it, nothing)
-#     token_stop              ends what was started; also when the run is interrupted
+#     token_stop              ends what was started
 #
 # and what it can't do: cannot COLUMN TYPES PATTERN REASON, with the error that shows it and why, for the table. Columns are
 # key, sign, tls, fork, lost.
@@ -244,7 +245,7 @@ nothing() {
 prove_type() {
     type_row "$type"
     name=$row-$type
-    uri="pkcs11:token=$(echo "$token" | sed 's/ /%20/g');object=$type;type=private"
+    uri=$(token_uri)
     cells=
     if reason_for key; then
         cell key "a key is made" make_key
@@ -261,7 +262,7 @@ prove_type() {
         cell tls "mutual TLS${apart:+, each end in its turn}" meets
         cell fork "signs in eight children, and after them" $forks
         if command -v token_lose >/dev/null; then
-            cell lost "the daemon goes and comes back" returns
+            cell lost "the token goes and comes back" returns
         else
             nothing
         fi
@@ -276,13 +277,15 @@ prove_token() {
     mkdir "$home"
     : >"$work/cannot"
     title= types= module= token=test releases='*' apart= daemon= forks=forks lost='error *'
+    pin_file=$work/pin
     unset -f token_lose token_back
     token_fresh() { :; }
+    token_uri() { echo "pkcs11:token=$(echo "$token" | sed 's/ /%20/g');object=$type;type=private"; }
     . "$top/tests/tokens/$row.sh"
     case $release in $releases) ;; *) echo "# $title: not in $release"; return ;; esac
     token_began=$(date +%s)
     if token_start >"$work/out" 2>&1; then
-        conf_write "$work/$row.cnf" "default signet" "$(token_settings)" "pin = file:$work/pin" "deadline = 5"
+        conf_write "$work/$row.cnf" "default signet" "$(token_settings)" "pin = file:$pin_file" "deadline = 5"
         for type in $types; do
             OPENSSL_CONF="$work/$row.cnf"
             prove_type
