@@ -11,23 +11,28 @@ static const struct tok_quirk rows[] = {
     /* Its random numbers are libcrypto's, which notices forks; all of its state is in the process, in files that it
      * opens for each use. Each C_Login writes token.object in place, and C_Initialize leaves out a token whose file it
      * can't read at that moment. */
-    { "libsofthsm2.so*", "SoftHSM", TOK_FORK_SHARE, true, 0, "SoftHSM keeps its state in the process" },
+    { "libsofthsm2.so*", "SoftHSM", TOK_FORK_SHARE, .start_may_miss = true,
+      .reason = "SoftHSM keeps its state in the process" },
     /* Its random generator does not notice a fork: parent and child sign different data with the same ECDSA nonce,
      * which gives the private key away. C_Finalize and C_Initialize seed it anew (tests/fork/nss.sh). */
-    { "libsoftokn3.so*", "Mozilla Foundation", TOK_FORK_FINALIZE, false, 0,
-      "NSS would repeat its parent's random numbers" },
+    { "libsoftokn3.so*", "Mozilla Foundation", TOK_FORK_FINALIZE,
+      .reason = "NSS would repeat its parent's random numbers" },
     /* Parent and child would talk to the TPM over one connection, and C_Finalize in the child unloads the parent's
-     * keys. */
-    { "libtpm2_pkcs11.so*", "tpm2-software.github.io", TOK_FORK_REFUSE, false, 0,
-      "tpm2-pkcs11 shares its connection to the TPM with its parent, and C_Finalize would unload the parent's keys" },
+     * keys. When the TPM, its simulator or its resource manager was restarted, every call is a GENERAL_ERROR, for it
+     * never connects again by itself (tests/tokens/tpm.sh). */
+    { "libtpm2_pkcs11.so*", "tpm2-software.github.io", TOK_FORK_REFUSE, .error_stays = true,
+      .reason =
+          "tpm2-pkcs11 shares its connection to the TPM with its parent, and C_Finalize would unload the parent's "
+          "keys" },
     /* It asks pcscd, which looks for a card every 400 ms. A card that is pulled in the middle of a signature is
      * CKR_GENERAL_ERROR, and until pcscd knows better a C_Login that follows waits for good for a lock that was the
      * card's (0.23; tests/cards/piv.sh). It notices forks. */
-    { "*opensc-pkcs11.so*", "OpenSC Project", TOK_FORK_REFUSE, false, 600, "OpenSC shares its connection to the card" },
+    { "*opensc-pkcs11.so*", "OpenSC Project", TOK_FORK_REFUSE, .notices_ms = 600,
+      .reason = "OpenSC shares its connection to the card" },
     /* Of a module that we don't know we don't know either whether it repeats random numbers or shares a connection. */
-    { NULL, NULL, TOK_FORK_REFUSE, false, 0,
-      "a module that does not notice a fork may repeat its parent's random numbers, which can give private keys away, "
-      "or share its connection" },
+    { NULL, NULL, TOK_FORK_REFUSE,
+      .reason = "a module that does not notice a fork may repeat its parent's random numbers, which can give private "
+                "keys away, or share its connection" },
 };
 
 static bool says(const CK_UTF8CHAR *field, size_t size, const char *text)
@@ -177,4 +182,9 @@ bool tok_quirks_may_miss(struct tok_module *module, uint64_t deadline_us)
 uint64_t tok_quirks_notices_us(struct tok_module *module, uint64_t deadline_us)
 {
     return (uint64_t)row_of(module, deadline_us)->notices_ms * 1000;
+}
+
+bool tok_quirks_disconnected(struct tok_module *module, const struct tok_result *failure, uint64_t deadline_us)
+{
+    return tok_is(failure, CKR_GENERAL_ERROR) && row_of(module, deadline_us)->error_stays;
 }

@@ -32,6 +32,8 @@ struct tok_quirk {
     bool start_may_miss; /* C_Initialize overlooks a token that another process is writing to just then, and never
                             looks again */
     unsigned notices_ms; /* so long the module takes a card that was pulled for present, and may hang if it is used */
+    bool error_stays;    /* a GENERAL_ERROR that does not pass means that the connection is gone, and only C_Initialize
+                            makes a new one */
     const char *reason;
 };
 
@@ -61,5 +63,8 @@ void tok_quirks_pause(uint64_t us);
 /* tok_quirks_may_pass: may this failure to open a session or to log in be due to that, so that initialising the module
  * again helps? */
 bool tok_quirks_may_pass(struct tok_module *module, const struct tok_result *failure, uint64_t deadline_us);
+/* tok_quirks_disconnected: does this failure, which another attempt did not mend, mean that the module has to be
+ * initialised again? */
+bool tok_quirks_disconnected(struct tok_module *module, const struct tok_result *failure, uint64_t deadline_us);
 
 #endif

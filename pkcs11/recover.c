@@ -429,6 +429,19 @@ static bool is_quick(enum tok_recovery recovery)
     return recovery == TOK_NEW_SESSION || recovery == TOK_LOG_IN_AGAIN || recovery == TOK_FIND_AGAIN;
 }
 
+/* When that did not help. */
+static enum tok_recovery choose_then(const struct failure *failure)
+{
+    const struct tok_result *result = failure->result;
+
+    if (result->code != TOK_CODE_CKR) {
+        return TOK_GIVE_UP;
+    }
+    return tok_quirks_disconnected(failure->token->module, result, failure->attempts->deadline_us)
+               ? TOK_REINITIALIZE
+               : tok_ckr(result->rv)->then;
+}
+
 /* What to do now: the row's recovery, or what the row says for when that did not help. */
 static enum tok_recovery choose(const struct failure *failure)
 {
@@ -444,7 +457,7 @@ static enum tok_recovery choose(const struct failure *failure)
         recovery = TOK_LOG_IN_AGAIN;
     }
     if (recovery != TOK_GIVE_UP && !may_be_tried(failure, recovery)) {
-        recovery = result->code == TOK_CODE_CKR ? tok_ckr(result->rv)->then : TOK_GIVE_UP;
+        recovery = choose_then(failure);
     }
     if (failure->attempts->quick && !is_quick(recovery)) {
         return TOK_GIVE_UP;

@@ -8,6 +8,8 @@ TEST_PACKAGES="jq valgrind haproxy libnss3-tools binutils chromium fonts-dejavu-
 # does not depend on it; a browser without fonts draws empty pages
 # Not in every release: what later_packages adds to the tests' list.
 LATER_PACKAGES="pkcs11-daemon libpkcs11-proxy0" # a token behind a network
+# Real tokens and what stands in for their hardware, for `make check-tokens`.
+TOKEN_PACKAGES="swtpm swtpm-tools tpm2-tools tpm2-abrmd dbus-daemon libtpm2-pkcs11-1 libtpm2-pkcs11-tools python3-tpm2-pkcs11-tools"
 MATRIX_PACKAGES="clang debootstrap" # for other compilers and other releases: .ci/run
 
 # codename: of the release that this machine runs
@@ -18,6 +20,14 @@ codename() {
 # later_packages CODENAME: what the tests need beside TEST_PACKAGES in that release of Debian
 later_packages() {
     [ "$1" = bookworm ] || echo "$LATER_PACKAGES"
+}
+
+# token_packages CODENAME: what the real tokens need beside all that in that release
+token_packages() {
+    case $1 in
+    bookworm) echo "$TOKEN_PACKAGES libtss2-tcti-swtpm0 libtss2-tcti-tabrmd0" ;;
+    *) echo "$TOKEN_PACKAGES libtss2-tcti-swtpm0t64 libtss2-tcti-tabrmd0 opencryptoki" ;;
+    esac
 }
 
 # as_root COMMAND...: through sudo where we are not root

@@ -116,3 +116,10 @@ check-matrix:
 	abs_top_srcdir='$(abs_top_srcdir)' bash $(top_srcdir)/tests/check-matrix.sh $(MATRIX)
 .PHONY: check-matrix
 EXTRA_DIST += tests/check-matrix.sh tests/matrix
+
+# Real tokens, with the tables of docs/tokens.md. Here, or TOKENS="bookworm trixie sid", which needs root; with
+# TOKENS=--write the tables are written.
+check-tokens: all $(check_PROGRAMS) $(check_LTLIBRARIES)
+	$(AM_TESTS_ENVIRONMENT) bash $(top_srcdir)/tests/check-tokens.sh $(TOKENS)
+.PHONY: check-tokens
+EXTRA_DIST += tests/check-tokens.sh tests/tokens

@@ -7,8 +7,9 @@
 
 enum outcome { SIGNED, REFUSED, WRONG };
 
-/* sign_with signs with SHA-256 and verifies with the public half that was loaded with the key. REFUSED leaves why on
- * OpenSSL's queue; WRONG is a signature that does not verify, which nothing excuses. */
+/* sign_with signs, with SHA-256 where the type of key takes a digest, and verifies with the public half that was loaded
+ * with the key. REFUSED leaves why on OpenSSL's queue; WRONG is a signature that does not verify, which nothing
+ * excuses. */
 enum outcome sign_with(EVP_PKEY *key);
 
 /* A test that breaks things for the signature alone mends them here. */

@@ -22,14 +22,15 @@ static const struct row {
     const char *manufacturer;
     enum tok_fork fork;
     bool start_may_miss;
+    bool error_stays;
     bool notices_late;
 } known[] = {
-    { "/usr/lib/softhsm/libsofthsm2.so", "SoftHSM", TOK_FORK_SHARE, true, false },
-    { "/usr/lib/x86_64-linux-gnu/libsoftokn3.so", "Mozilla Foundation", TOK_FORK_FINALIZE, false, false },
-    { "/usr/lib/x86_64-linux-gnu/pkcs11/libtpm2_pkcs11.so.0", "tpm2-software.github.io", TOK_FORK_REFUSE, false,
-      false },
-    { "/usr/lib/x86_64-linux-gnu/opensc-pkcs11.so", "OpenSC Project", TOK_FORK_REFUSE, false, true },
-    { "/usr/lib/x86_64-linux-gnu/onepin-opensc-pkcs11.so", "OpenSC Project", TOK_FORK_REFUSE, false, true },
+    { "/usr/lib/softhsm/libsofthsm2.so", "SoftHSM", TOK_FORK_SHARE, .start_may_miss = true },
+    { "/usr/lib/x86_64-linux-gnu/libsoftokn3.so", "Mozilla Foundation", TOK_FORK_FINALIZE },
+    { "/usr/lib/x86_64-linux-gnu/pkcs11/libtpm2_pkcs11.so.0", "tpm2-software.github.io", TOK_FORK_REFUSE,
+      .error_stays = true },
+    { "/usr/lib/x86_64-linux-gnu/opensc-pkcs11.so", "OpenSC Project", TOK_FORK_REFUSE, .notices_late = true },
+    { "/usr/lib/x86_64-linux-gnu/onepin-opensc-pkcs11.so", "OpenSC Project", TOK_FORK_REFUSE, .notices_late = true },
 };
 
 static void expect(const struct row *row, const char *path, const CK_INFO *info)
@@ -39,6 +40,7 @@ static void expect(const struct row *row, const char *path, const CK_INFO *info)
     assert_int_equal(quirk->fork, row->fork);
     assert_int_equal(quirk->start_may_miss, row->start_may_miss);
     assert_int_equal(quirk->notices_ms > 0, row->notices_late);
+    assert_int_equal(quirk->error_stays, row->error_stays);
     assert_true(strlen(quirk->reason) > 10);
 }
 

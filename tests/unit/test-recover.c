@@ -307,6 +307,27 @@ TEST(a_device_error_that_stays_has_the_module_initialised_again)
     assert_false(recover(CKR_DEVICE_ERROR));
 }
 
+TEST(so_does_a_general_error_of_a_module_that_never_connects_again)
+{
+    furnish();
+    strcpy(mock->manufacturer, "tpm2-software.github.io");
+    assert_true(recover(CKR_GENERAL_ERROR));
+    assert_int_equal(mock->calls[MOCK_Finalize], 0);
+    module->again_us = 0;
+    assert_true(recover(CKR_GENERAL_ERROR));
+    assert_int_equal(mock->calls[MOCK_Finalize], 1);
+    assert_false(recover(CKR_GENERAL_ERROR));
+}
+
+TEST(and_of_no_other)
+{
+    furnish();
+    assert_true(recover(CKR_GENERAL_ERROR));
+    module->again_us = 0;
+    assert_false(recover(CKR_GENERAL_ERROR));
+    assert_int_equal(mock->calls[MOCK_Finalize], 0);
+}
+
 TEST(but_not_while_others_are_served)
 {
     furnish();
@@ -380,6 +401,8 @@ int main(void)
         cmocka_unit_test(a_module_that_another_initialised_is_not_finalised),
         cmocka_unit_test(nor_one_whose_setting_forbids_it),
         cmocka_unit_test(a_device_error_that_stays_has_the_module_initialised_again),
+        cmocka_unit_test(so_does_a_general_error_of_a_module_that_never_connects_again),
+        cmocka_unit_test(and_of_no_other),
         cmocka_unit_test(but_not_while_others_are_served),
         cmocka_unit_test(a_module_that_was_finalised_is_started_again),
         cmocka_unit_test(a_failure_spoils_the_session_where_it_says_so),
