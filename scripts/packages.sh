@@ -10,6 +10,9 @@ TEST_PACKAGES="jq valgrind haproxy libnss3-tools binutils chromium fonts-dejavu-
 LATER_PACKAGES="pkcs11-daemon libpkcs11-proxy0" # a token behind a network
 MATRIX_PACKAGES="clang debootstrap" # for other compilers and other releases: .ci/run
 
+# In check-matrix alone, where the release has them: openCryptoki's daemon, and another provider for PKCS#11.
+OTHERS_PACKAGES="opencryptoki pkcs11-provider"
+
 # codename: of the release that this machine runs
 codename() {
     sed -n 's/^VERSION_CODENAME=//p' /etc/os-release
@@ -18,6 +21,11 @@ codename() {
 # later_packages CODENAME: what the tests need beside TEST_PACKAGES in that release of Debian
 later_packages() {
     [ "$1" = bookworm ] || echo "$LATER_PACKAGES"
+}
+
+# others_packages CODENAME: what check-matrix installs beside those
+others_packages() {
+    [ "$1" = bookworm ] || echo "$OTHERS_PACKAGES"
 }
 
 # as_root COMMAND...: through sudo where we are not root

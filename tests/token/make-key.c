@@ -78,10 +78,12 @@ static CK_MECHANISM_TYPE type_put(CK_ATTRIBUTE *template, CK_ULONG *count, const
     static CK_BYTE curve[64];
     static CK_ULONG bits = 2048;
     static CK_ULONG set;
+    static CK_BYTE exponent[] = { 1, 0, 1 };
     const char *hex = strchr(type, ':') == NULL ? type : strchr(type, ':') + 1;
 
     if (strcmp(type, "rsa") == 0) {
         template[(*count)++] = (CK_ATTRIBUTE){ CKA_MODULUS_BITS, &bits, sizeof(bits) };
+        template[(*count)++] = (CK_ATTRIBUTE){ CKA_PUBLIC_EXPONENT, exponent, sizeof(exponent) };
         return CKM_RSA_PKCS_KEY_PAIR_GEN;
     }
     if (strncmp(type, "mldsa:", 6) == 0) {
