@@ -4,13 +4,18 @@
 BUILD_PACKAGES="gcc make autoconf automake libtool pkg-config libssl-dev libp11-kit-dev libcmocka-dev libjansson-dev"
 RUN_PACKAGES="openssl softhsm2 opensc p11-kit p11-kit-modules"
 BROWSER_PACKAGES="libnss3-tools"
-TEST_PACKAGES="jq valgrind haproxy libnss3-tools binutils chromium fonts-dejavu-core libpcsclite1 pcscd vsmartcard-vpcd" # opensc opens libpcsclite1, and
-# does not depend on it; a browser without fonts draws empty pages
+# opensc opens libpcsclite1 and does not depend on it; vsmartcard-vpcd is the reader of a card that is a program; a browser
+# without fonts draws empty pages
+TEST_PACKAGES="jq valgrind haproxy libnss3-tools binutils chromium fonts-dejavu-core libpcsclite1 pcscd vsmartcard-vpcd"
 # Not in every release: what later_packages adds to the tests' list.
 LATER_PACKAGES="pkcs11-daemon libpkcs11-proxy0" # a token behind a network
 # Real tokens and what stands in for their hardware, for `make check-tokens`.
-TOKEN_PACKAGES="swtpm swtpm-tools tpm2-tools tpm2-abrmd dbus-daemon libtpm2-pkcs11-1 libtpm2-pkcs11-tools python3-tpm2-pkcs11-tools"
+TOKEN_PACKAGES="swtpm swtpm-tools tpm2-tools tpm2-abrmd dbus-daemon libtpm2-pkcs11-1 libtpm2-pkcs11-tools
+    python3-tpm2-pkcs11-tools"
 MATRIX_PACKAGES="clang debootstrap" # for other compilers and other releases: .ci/run
+
+# In check-matrix alone, where the release has them: openCryptoki's daemon, and another provider for PKCS#11.
+OTHERS_PACKAGES="opencryptoki pkcs11-provider"
 
 # codename: of the release that this machine runs
 codename() {
@@ -28,6 +33,11 @@ token_packages() {
     bookworm) echo "$TOKEN_PACKAGES libtss2-tcti-swtpm0 libtss2-tcti-tabrmd0" ;;
     *) echo "$TOKEN_PACKAGES libtss2-tcti-swtpm0t64 libtss2-tcti-tabrmd0 opencryptoki" ;;
     esac
+}
+
+# others_packages CODENAME: what check-matrix installs beside those
+others_packages() {
+    [ "$1" = bookworm ] || echo "$OTHERS_PACKAGES"
 }
 
 # as_root COMMAND...: through sudo where we are not root

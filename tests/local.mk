@@ -113,7 +113,7 @@ include tests/cards/local.mk
 
 # The same suite under the OpenSSL of other Debian releases; needs root.
 check-matrix:
-	abs_top_srcdir='$(abs_top_srcdir)' bash $(top_srcdir)/tests/check-matrix.sh $(MATRIX)
+	abs_top_srcdir='$(abs_top_srcdir)' DOCS='$(DOCS)' bash $(top_srcdir)/tests/check-matrix.sh $(MATRIX)
 .PHONY: check-matrix
 EXTRA_DIST += tests/check-matrix.sh tests/matrix
 

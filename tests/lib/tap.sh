@@ -4,6 +4,7 @@ tap_failed=0
 
 tap_line() {
     tap_count=$((tap_count + 1))
+    tap_last=$1
     if [ "$1" -eq 0 ]; then
         echo "ok $tap_count - $2"
     else

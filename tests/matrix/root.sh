@@ -34,7 +34,7 @@ version_fits() {
 
 # release_packages RELEASE: what building and testing needs there
 release_packages() {
-    echo "$BUILD_PACKAGES $RUN_PACKAGES $TEST_PACKAGES $(later_packages "$1")"
+    echo "$BUILD_PACKAGES $RUN_PACKAGES $TEST_PACKAGES $(later_packages "$1") $(others_packages "$1")"
 }
 
 # The first mirror that apt is told of here.
@@ -56,6 +56,7 @@ root_remove() {
 # root_run ROOT SECONDS COMMAND: the shell's command there, stopped after that time with all that it started
 root_run() {
     timeout -k 20 "$2" unshare --mount --propagation private --ipc --pid --fork --kill-child /bin/sh -ec '
+        mount --bind "$1" "$1" # a mount of its own, so that what runs there can have namespaces in turn
         mount -t proc proc "$1/proc"
         mount -t tmpfs -o mode=1777 tmpfs "$1/dev/shm"
         mount -t devpts -o newinstance,ptmxmode=0666,mode=0620 devpts "$1/dev/pts"
