@@ -29,4 +29,5 @@ libtok_la_SOURCES = \
     pkcs11/key.h pkcs11/key_parts.h pkcs11/key.c pkcs11/key-operate.c \
     pkcs11/bell.h pkcs11/bell.c \
     pkcs11/request.h pkcs11/request.c \
+    pkcs11/lane.h pkcs11/lane.c \
     pkcs11/worker.h pkcs11/worker.c

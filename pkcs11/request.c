@@ -99,13 +99,6 @@ void request_free(struct tok_request *request)
     free(request);
 }
 
-void tok_request_on_done(struct tok_request *request, struct tok_bell *bell, void (*wake)(void *arg), void *arg)
-{
-    request->bell = bell;
-    request->wake = wake;
-    request->wake_arg = arg;
-}
-
 void request_carry_out(struct tok_request *request)
 {
     request->out_len = request->room;

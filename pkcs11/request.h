@@ -30,17 +30,20 @@ struct tok_request {
     size_t in_len;
     uint8_t *out;
     size_t room;
-    size_t size;           /* of all of it */
-    struct tok_bell *bell; /* the maker's; NULL: none */
-    void (*wake)(void *arg);
-    void *wake_arg;
+    size_t size; /* of all of it */
 
     /* the worker's until the request is done, constant afterwards */
     struct tok_result result;
     size_t out_len;
     uint64_t unproved;
 
+    /* set with the lock held; who sees it without may read what is the worker's */
+    _Atomic bool served;
+
     /* guarded by the workers' lock */
+    struct tok_bell *bell; /* the maker's; NULL: none */
+    void (*wake)(void *arg);
+    void *wake_arg;
     struct tok_request *next, **prev; /* of all requests */
     struct tok_request *next_queued;
     struct lane *lane;
@@ -53,6 +56,8 @@ struct tok_request {
     bool gone;               /* this is a copy of it, in the child of a fork */
     tok_inside *inside;      /* where its worker is */
     const char *inside_name; /* where it was when the request was given up */
+    bool had_to_queue;
+    uint64_t soon_us; /* it is likely to be done by then; 0: it is not */
     uint64_t submitted_us;
     uint64_t deadline_us;
 

@@ -1,5 +1,6 @@
 #include "pkcs11/worker.h"
 
+#include <stdatomic.h>
 #include <stdlib.h>
 #include <unistd.h>
 
@@ -8,10 +9,14 @@
 #include "base/thread.h"
 #include "base/trace.h"
 #include "pkcs11/call.h"
+#include "pkcs11/lane.h"
 #include "pkcs11/request.h"
 
 #define MOST_WORKERS 64           /* unless the setting says otherwise */
 #define IDLE_US (5 * 1000 * 1000) /* after so long a worker ends */
+#define SOON_US 1000              /* how long a job may look for a result instead of pausing */
+#define CROWD 64                  /* requests made alone after which nobody else is expected */
+#define PROBE 16                  /* one of so many pauses in any case: others show only then */
 #define LATE_US (1 * 1000)        /* a request that waits for so long wants another worker */
 #define GRACE_US (100 * 1000)     /* for the worker's own report of a passed deadline, which knows more */
 #define EXIT_US (250 * 1000)      /* how long exit waits for calls that are inside a module */
@@ -23,27 +28,19 @@ struct worker { /* on its own stack */
     struct worker *next_idle;
 };
 
-/* The requests of one token, in order; NULL: those for whom no token was looked for yet. Lanes stay. */
-struct lane {
-    struct lane *next;
-    const struct tok_token *token;
-    struct tok_request *first, **last;
-    unsigned busy;     /* workers */
-    unsigned sessions; /* the token's; 0: not known */
-};
-
 /* The lock guards all of this, and what request.h says; its own condition is for whoever waits for an end. */
 static struct {
     struct lock lock;
     struct lock_signal watch;
     struct tok_request *requests; /* all there are */
-    struct lane *lanes;           /* the next one to be served first */
+    struct lanes lanes;           /* those that are queued. Its limit is as the latest request has it */
     struct worker *idle;          /* who was busy last is first */
-    unsigned num_queued;
-    unsigned num_workers; /* without those that are written off, */
-    unsigned num_busy;    /* but here with them */
-    unsigned num_waiting; /* on the lock's own condition */
-    unsigned most;        /* the limit, as the latest request has it */
+    unsigned num_workers;         /* without those that are written off, */
+    unsigned num_busy;            /* but here with them */
+    unsigned num_waiting;         /* on the lock's own condition */
+    unsigned crowd;               /* so many of the next requests are not expected to be alone */
+    unsigned probe;
+    bool many_cpus; /* constant */
     bool watching;
     uint64_t watch_until;
     bool stopping;
@@ -118,13 +115,9 @@ static void house_anew(void)
         request->owners = 1; /* the maker; where he left, it is forgotten */
         request->at_work = false;
     }
-    for (struct lane *lane = house.lanes; lane != NULL; lane = lane->next) {
-        lane->first = NULL;
-        lane->last = &lane->first;
-        lane->busy = 0;
-    }
+    lanes_forget(&house.lanes);
     house.idle = NULL;
-    house.num_queued = house.num_workers = house.num_busy = 0;
+    house.num_workers = house.num_busy = 0;
     house.watching = false;
 }
 
@@ -134,6 +127,7 @@ static void house_begin(void)
 {
     lock_init(&house.lock);
     lock_signal_init(&house.watch);
+    house.many_cpus = sysconf(_SC_NPROCESSORS_ONLN) > 1;
     fork_handlers(house_prepare, house_parent, house_anew);
     process_at_exit(house_stop);
 }
@@ -165,6 +159,7 @@ static void done_call(struct tok_request *request)
 static void done_tell(struct tok_request *request)
 {
     request->state = REQUEST_DONE;
+    atomic_store_explicit(&request->served, true, memory_order_release);
     if (request->left) {
         return;
     }
@@ -181,16 +176,7 @@ static void done_tell(struct tok_request *request)
 static void done_undone(struct tok_request *request, enum request_end why)
 {
     if (request->state == REQUEST_QUEUED) {
-        struct tok_request **link = &request->lane->first;
-
-        while (*link != request) {
-            link = &(*link)->next_queued;
-        }
-        *link = request->next_queued;
-        if (*link == NULL) {
-            request->lane->last = link;
-        }
-        house.num_queued--;
+        lanes_remove(&house.lanes, request);
         request->owners--; /* the worker's part, whoever that had been; the maker has his */
     }
     request->end = why;
@@ -199,14 +185,6 @@ static void done_undone(struct tok_request *request, enum request_end why)
 }
 
 /* --- workers ------------------------------------------------------------------------------------------------------ */
-
-/* Requires the lock. One token may have all workers only where there is no other. */
-static unsigned lane_share(const struct lane *lane)
-{
-    unsigned share = house.lanes->next == NULL ? house.most : house.most - house.most / 4;
-
-    return lane->sessions != 0 && lane->sessions < share ? lane->sessions : share;
-}
 
 /* Requires the lock. A worker has it from now on. */
 static void take(struct tok_request *request)
@@ -225,31 +203,15 @@ static void write_off(struct tok_request *request)
     trace(TRACE_KEY, "key: a worker in %s is written off", tok_inside_name(request->inside));
 }
 
-/* Requires the lock. The request that is next; lanes take turns. */
+/* Requires the lock. */
 static struct tok_request *queue_pop(void)
 {
-    for (struct lane **link = &house.lanes; *link != NULL; link = &(*link)->next) {
-        struct lane *lane = *link;
-        struct tok_request *request = lane->first;
+    struct tok_request *request = lanes_pop(&house.lanes);
 
-        if (request == NULL || lane->busy >= lane_share(lane)) {
-            continue;
-        }
-        lane->first = request->next_queued;
-        if (lane->first == NULL) {
-            lane->last = &lane->first;
-        }
-        house.num_queued--;
-        *link = lane->next;
-        while (*link != NULL) {
-            link = &(*link)->next;
-        }
-        *link = lane;
-        lane->next = NULL;
+    if (request != NULL) {
         take(request);
-        return request;
     }
-    return NULL;
+    return request;
 }
 
 static void *worker_run(void *unused);
@@ -257,7 +219,7 @@ static void *worker_run(void *unused);
 /* Requires the lock. */
 static bool worker_start(void)
 {
-    if (house.num_workers >= house.most || !thread_start("signet-worker", worker_run, NULL)) {
+    if (house.num_workers >= house.lanes.most || !thread_start("signet-worker", worker_run, NULL)) {
         return false;
     }
     house.num_workers++;
@@ -292,7 +254,7 @@ static struct tok_request *worker_wait(struct worker *self)
     }
     request = self->request;
     self->request = NULL;
-    if (house.num_queued > 0 && request != NULL && clock_us() - request->submitted_us > LATE_US) {
+    if (house.lanes.num_queued > 0 && request != NULL && clock_us() - request->submitted_us > LATE_US) {
         (void)worker_start();
     }
     return request;
@@ -313,6 +275,9 @@ static bool worker_work(struct tok_request *request)
     in_time = request->state == REQUEST_RUNNING;
     if (in_time) {
         request->lane->busy--;
+        if (!request->had_to_queue) {
+            lane_took(request->lane, clock_us() - request->submitted_us);
+        }
         done_tell(request);
     }
     something_changed();
@@ -401,7 +366,7 @@ static void watch_replace(void)
     while (house.idle != NULL && (request = queue_pop()) != NULL) {
         give(request);
     }
-    if (house.num_queued > 0 && house.idle == NULL) {
+    if (house.lanes.num_queued > 0 && house.idle == NULL) {
         (void)worker_start();
     }
 }
@@ -417,7 +382,7 @@ static void *watch_run(void *unused)
         uint64_t next = watch_look(now);
 
         watch_replace();
-        if (next == UINT64_MAX && house.num_workers == 0 && house.num_queued == 0) {
+        if (next == UINT64_MAX && house.num_workers == 0 && house.lanes.num_queued == 0) {
             break;
         }
         house.watch_until = next < now + IDLE_US ? next : now + IDLE_US;
@@ -451,33 +416,13 @@ void request_enter(struct tok_request *request)
     list_add(request);
 }
 
-/* Requires the lock. NULL without memory. */
-static struct lane *lane_of(const struct tok_token *token)
-{
-    struct lane *lane = house.lanes;
-
-    while (lane != NULL && lane->token != token) {
-        lane = lane->next;
-    }
-    if (lane == NULL) {
-        lane = calloc(1, sizeof(*lane));
-        if (lane != NULL) {
-            lane->token = token;
-            lane->last = &lane->first;
-            lane->next = house.lanes;
-            house.lanes = lane;
-        }
-    }
-    return lane;
-}
-
 /* Requires the lock. To an idle worker, or to the end of the queue. False if there will be no worker to come. */
 static bool hand_over(struct tok_request *request)
 {
     struct lane *lane = request->lane;
     const struct tok_request *oldest = lane->first != NULL ? lane->first : request;
 
-    if (house.idle != NULL && lane->first == NULL && lane->busy < lane_share(lane)) {
+    if (house.idle != NULL && lane->first == NULL && lane_has_place(&house.lanes, lane)) {
         take(request);
         give(request);
         return true;
@@ -487,11 +432,30 @@ static bool hand_over(struct tok_request *request)
         return false;
     }
     request->state = REQUEST_QUEUED;
-    request->next_queued = NULL;
-    *lane->last = request;
-    lane->last = &request->next_queued;
-    house.num_queued++;
+    request->had_to_queue = true;
+    lanes_push(&house.lanes, request);
     return true;
+}
+
+/* Requires the lock. Until when a job may look for this request's end: not where other jobs have requests, since their
+ * thread has better things to do. Jobs that never paused would never meet, so that one of some does in any case. */
+static uint64_t soon(const struct tok_request *request)
+{
+    bool alone = house.requests == request && request->next == NULL;
+
+    if (!alone) {
+        house.crowd = CROWD;
+        return 0;
+    }
+    if (house.crowd > 0) {
+        house.crowd--;
+        return 0;
+    }
+    if (++house.probe % PROBE == 0 || request->had_to_queue || request->lane->usual_us == 0 ||
+        request->lane->usual_us > SOON_US || !house.many_cpus) {
+        return 0;
+    }
+    return request->submitted_us + SOON_US;
 }
 
 struct tok_result tok_request_submit(struct tok_request *request)
@@ -504,20 +468,43 @@ struct tok_result tok_request_submit(struct tok_request *request)
     if (house.stopping || process_exiting()) {
         return tok_fail(TOK_CODE_EXITING, "the process is exiting");
     }
-    request->lane = lane_of(token);
+    request->lane = lane_of(&house.lanes, token);
     if (request->lane == NULL) {
         return tok_fail(TOK_CODE_NO_MEMORY, "a request");
     }
     request->lane->sessions = sessions;
-    house.most = settings->workers != 0 ? settings->workers : MOST_WORKERS;
+    house.lanes.most = settings->workers != 0 ? settings->workers : MOST_WORKERS;
     request->submitted_us = clock_us();
     request->deadline_us = request->submitted_us + settings->deadline_us;
     if (!hand_over(request)) {
         return tok_fail(TOK_CODE_NO_MEMORY, "the system has no thread to spare");
     }
     request->owners++;
+    request->soon_us = soon(request);
     watch_for(request);
     return tok_good();
+}
+
+bool tok_request_soon(struct tok_request *request)
+{
+    while (!atomic_load_explicit(&request->served, memory_order_acquire)) {
+        if (request->soon_us == 0 || clock_us() >= request->soon_us) {
+            return false;
+        }
+    }
+    return true;
+}
+
+bool tok_request_on_done(struct tok_request *request, struct tok_bell *bell, void (*wake)(void *arg), void *arg)
+{
+    LOCKED(&house.lock);
+    if (request->gone || request->state == REQUEST_DONE) {
+        return false;
+    }
+    request->bell = bell;
+    request->wake = wake;
+    request->wake_arg = arg;
+    return true;
 }
 
 bool tok_request_done(struct tok_request *request)

@@ -32,13 +32,16 @@ enum tok_work {
  * is for the result. */
 TOK_RESULT tok_request_new(struct tok_request **out_request, enum tok_work work, struct tok_key *key,
                            const CK_MECHANISM *mechanism, const uint8_t *in, size_t in_len, size_t room);
-/* tok_request_on_done: once it is done the bell rings, and a worker calls `wake(arg)`, unless they are NULL; but not
- * after tok_request_leave. Before the request is submitted. */
-void tok_request_on_done(struct tok_request *request, struct tok_bell *bell, void (*wake)(void *arg), void *arg);
-
 /* tok_request_submit hands it to the workers. A failure (no thread can be had, the process is exiting) leaves it
  * undone. */
 TOK_RESULT tok_request_submit(struct tok_request *request);
+/* tok_request_soon is for who is about to pause. Where a token answers as fast as a thread is woken, pausing costs more
+ * than it gains: if nobody else has a request, this looks for the result for a millisecond, if it usually takes no
+ * longer. False if it is not done. */
+bool tok_request_soon(struct tok_request *request);
+/* tok_request_on_done: once it is done the bell rings, and a worker calls `wake(arg)`, unless they are NULL; but not
+ * after tok_request_leave. False if it is done already: nobody rings, nobody calls. */
+bool tok_request_on_done(struct tok_request *request, struct tok_bell *bell, void (*wake)(void *arg), void *arg);
 /* tok_request_done never waits. */
 bool tok_request_done(struct tok_request *request);
 /* tok_request_wait does, which its deadline ends at the latest. */

@@ -149,7 +149,7 @@ static struct waiting *wait_begin(ASYNC_WAIT_CTX *context, struct tok_request *r
     if (ASYNC_WAIT_CTX_get_callback(context, &waiting->callback, &waiting->callback_arg) != 1) {
         waiting->callback = NULL;
     }
-    tok_request_on_done(request, waiting->bell, waiting->callback != NULL ? callback_call : NULL, waiting);
+    (void)tok_request_on_done(request, waiting->bell, waiting->callback != NULL ? callback_call : NULL, waiting);
     return waiting;
 }
 
@@ -183,32 +183,48 @@ static void wait_paused(struct tok_request *request, ASYNC_WAIT_CTX *context)
     }
 }
 
+/* Until it is done; with the application's thread for others meanwhile, if that can be. What it has waited with, or
+ * NULL. */
+static struct waiting *wait_for(struct tok_request *request, const struct operation *op, ASYNC_WAIT_CTX *context)
+{
+    struct waiting *waiting = NULL;
+
+    if (op->key->prov->async && context != NULL) {
+        if (tok_request_soon(request)) {
+            return NULL;
+        }
+        waiting = wait_begin(context, request, op);
+        if (waiting == NULL) {
+            trace(TRACE_KEY, "key: a job can't pause, and its thread waits: there is no descriptor to be had");
+        }
+    }
+    if (waiting != NULL) {
+        wait_paused(request, context);
+    } else {
+        tok_request_wait(request);
+    }
+    return waiting;
+}
+
 static struct tok_result in_job(const struct operation *op, ASYNC_JOB *job)
 {
     ASYNC_WAIT_CTX *context = ASYNC_get_wait_ctx(job);
-    struct waiting *waiting = NULL;
+    struct waiting *waiting;
     struct tok_request *request = NULL;
     struct tok_result result;
-    bool submitted;
 
     TOK_TRY(tok_request_new(&request, op->work, op->key->token, op->mechanism, op->in, op->in_len,
                             op->in_out_len != NULL ? *op->in_out_len : 0));
-    if (op->key->prov->async && context != NULL && (waiting = wait_begin(context, request, op)) == NULL) {
-        trace(TRACE_KEY, "key: a job can't pause, and its thread waits: there is no descriptor to be had");
-    }
     result = tok_request_submit(request);
-    submitted = tok_ok(&result);
-    if (submitted && waiting != NULL) {
-        wait_paused(request, context);
-    } else if (submitted) {
-        tok_request_wait(request);
+    if (!tok_ok(&result)) {
+        tok_request_leave(request);
+        return result.code == TOK_CODE_EXITING ? result : plain(op);
     }
-    if (submitted) {
-        result = tok_request_result(request, op->out, op->in_out_len, op->out_unproved);
-    }
+    waiting = wait_for(request, op, context);
+    result = tok_request_result(request, op->out, op->in_out_len, op->out_unproved);
     tok_request_leave(request); /* which waits for the callback to return, whose argument is `waiting` */
     wait_end(waiting, context);
-    return submitted || result.code == TOK_CODE_EXITING ? result : plain(op);
+    return result;
 }
 
 static struct tok_result run(const struct operation *op)

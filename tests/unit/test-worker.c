@@ -49,7 +49,9 @@ static struct tok_request *request_for(enum tok_work work, struct tok_key *which
     struct tok_request *request = NULL;
 
     OK(tok_request_new(&request, work, which, &mechanism, (const uint8_t *)"digest", 6, 64));
-    tok_request_on_done(request, bell, NULL, NULL);
+    if (bell != NULL) {
+        assert_true(tok_request_on_done(request, bell, NULL, NULL));
+    }
     OK(tok_request_submit(request));
     return request;
 }
@@ -94,6 +96,46 @@ TEST(a_request_is_carried_out_and_rings)
     assert_false(rings(bell, 0));
     tok_request_leave(request);
     tok_bell_free(bell);
+}
+
+TEST(a_result_that_is_there_already_rings_no_bell)
+{
+    struct tok_bell *bell = tok_bell_new();
+    struct tok_request *request;
+
+    furnish(5 * SECOND);
+    request = request_of(key, NULL);
+    tok_request_wait(request);
+    assert_true(tok_request_soon(request));
+    assert_false(tok_request_on_done(request, bell, NULL, NULL));
+    assert_false(rings(bell, 0));
+    OK(take(request, "www"));
+    tok_request_leave(request);
+    tok_bell_free(bell);
+}
+
+TEST(nobody_looks_for_the_result_of_a_slow_token)
+{
+    struct tok_request *request;
+
+    furnish(5 * SECOND);
+    for (int i = 0; i < 100; i++) { /* it is fast, */
+        request = request_of(key, NULL);
+        (void)tok_request_soon(request);
+        tok_request_wait(request);
+        tok_request_leave(request);
+    }
+    mock->delay_us[MOCK_Sign] = 1000000; /* and slow all at once */
+    for (int i = 0; i < 2; i++) {
+        uint64_t began = clock_us();
+
+        request = request_of(key, NULL);
+        assert_false(tok_request_soon(request));
+        assert_true(clock_us() - began < 900000);
+        tok_request_wait(request);
+        OK(take(request, "www"));
+        tok_request_leave(request);
+    }
 }
 
 TEST(many_requests_have_many_sessions)
@@ -296,6 +338,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(in_the_child_of_a_fork_a_request_is_gone),
         cmocka_unit_test(a_request_is_carried_out_and_rings),
+        cmocka_unit_test(a_result_that_is_there_already_rings_no_bell),
+        cmocka_unit_test(nobody_looks_for_the_result_of_a_slow_token),
         cmocka_unit_test(many_requests_have_many_sessions),
         cmocka_unit_test(workers_are_no_more_than_the_setting),
         cmocka_unit_test(a_request_may_be_left_whenever),
