@@ -18,7 +18,7 @@
 /* A C_Initialize that fails at the deadline is to blame for it if it took as long as this. */
 #define TOO_LONG_US (UINT64_C(100) * 1000)
 
-static void module_free(struct tok_module **module)
+void tok_module_close(struct tok_module **module)
 {
     if (*module != NULL) {
         free((*module)->path);
@@ -37,14 +37,11 @@ static bool text_dup(char **out, const char *text)
 
 /* Never RTLD_DEEPBIND: in a program that brings its own malloc, the module would allocate with one and free with the
  * other. RTLD_NODELETE, because vendors' libraries leave threads and exit handlers behind. */
-static struct tok_result functions_of(CK_FUNCTION_LIST **out_functions, const char *path)
+static struct tok_result load(CK_C_GetFunctionList *out_get, const char *path)
 {
-    CK_C_GetFunctionList get_list;
-    void *library;
+    void *library = dlopen(path, RTLD_NOW | RTLD_LOCAL | RTLD_NODELETE);
     void *symbol;
-    CK_RV rv;
 
-    library = dlopen(path, RTLD_NOW | RTLD_LOCAL | RTLD_NODELETE);
     if (library == NULL) {
         return tok_fail(TOK_CODE_MODULE_LOAD, "module '%s' can't be loaded: %s", path, dlerror());
     }
@@ -52,19 +49,14 @@ static struct tok_result functions_of(CK_FUNCTION_LIST **out_functions, const ch
     if (symbol == NULL) {
         return tok_fail(TOK_CODE_MODULE_LOAD, "'%s' is no PKCS#11 module: it has no C_GetFunctionList", path);
     }
-    memcpy(&get_list, &symbol, sizeof(get_list));
-    rv = get_list(out_functions);
-    if (rv != CKR_OK || *out_functions == NULL) {
-        return tok_context(tok_fail_ckr("C_GetFunctionList", rv != CKR_OK ? rv : CKR_GENERAL_ERROR), "module '%s'",
-                           path);
-    }
+    memcpy(out_get, &symbol, sizeof(symbol));
     return tok_good();
 }
 
 struct tok_result tok_module_open(struct tok_module **out_module, const char *path, const char *name,
                                   const char *init_args)
 {
-    SCOPED(module_free) struct tok_module *module = calloc(1, sizeof(*module));
+    SCOPED(tok_module_close) struct tok_module *module = calloc(1, sizeof(*module));
 
     if (module == NULL) {
         return tok_fail(TOK_CODE_NO_MEMORY, "module '%s'", path);
@@ -73,10 +65,27 @@ struct tok_result tok_module_open(struct tok_module **out_module, const char *pa
     if (!text_dup(&module->path, path) || !text_dup(&module->name, name) || !text_dup(&module->init_args, init_args)) {
         return tok_fail(TOK_CODE_NO_MEMORY, "module '%s'", path);
     }
-    TOK_TRY(functions_of(&module->functions, path));
-    trace(TRACE_MODULE, "module: loaded '%s' (Cryptoki %u.%u)", path, module->functions->version.major,
-          module->functions->version.minor);
+    TOK_TRY(load(&module->get_functions, path));
     *out_module = STEAL(module);
+    return tok_good();
+}
+
+struct tok_result tok_module_ask_functions(struct tok_module *module)
+{
+    struct tok_call call;
+    CK_RV rv;
+
+    if (!tok_call_begin(&call, "C_GetFunctionList")) {
+        return tok_fail(TOK_CODE_EXITING, "module '%s' is not used any more", module->path);
+    }
+    rv = module->get_functions(&module->functions);
+    tok_call_end(&call, rv);
+    if (rv != CKR_OK || module->functions == NULL) {
+        return tok_context(tok_fail_ckr("C_GetFunctionList", rv != CKR_OK ? rv : CKR_GENERAL_ERROR), "module '%s'",
+                           module->path);
+    }
+    trace(TRACE_MODULE, "module: loaded '%s' (Cryptoki %u.%u)", module->path, module->functions->version.major,
+          module->functions->version.minor);
     return tok_good();
 }
 

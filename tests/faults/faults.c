@@ -256,9 +256,6 @@ static int wanted(enum count which, enum variant variant)
     if (needed[which]->alone && is_among(variant)) {
         return 0;
     }
-    if (which == COUNT_GetFunctionList && variant == HANGS_AMONG) {
-        return 0; /* it is called while the file is loaded, for which everybody waits in dlopen, too */
-    }
     return full || (small_run(which, variant) && (variant != HANGS_AMONG || which == COUNT_Sign));
 }
 
