@@ -7,7 +7,7 @@ BROWSER_PACKAGES="libnss3-tools"
 TEST_PACKAGES="jq valgrind haproxy libnss3-tools binutils chromium fonts-dejavu-core libpcsclite1 pcscd vsmartcard-vpcd" # opensc opens libpcsclite1, and
 # does not depend on it; a browser without fonts draws empty pages
 # Not in every release: what later_packages adds to the tests' list.
-LATER_PACKAGES="pkcs11-daemon libpkcs11-proxy0" # a token behind a network
+LATER_PACKAGES="pkcs11-daemon libpkcs11-proxy0 openssl-provider-fips" # a token behind a network; a parent that is FIPS
 MATRIX_PACKAGES="clang debootstrap" # for other compilers and other releases: .ci/run
 
 # codename: of the release that this machine runs
