@@ -302,7 +302,7 @@ static bool come_back(struct failure *failure)
             if (tok_ok(&result) && attempts->note[0] == '\0') {
                 struct text text = TEXT_OVER(attempts->note);
 
-                text_put(&text, "the token is not there any more: plug it in again");
+                text_put(&text, "the token is not there any more");
             }
             return false;
         }

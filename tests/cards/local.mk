@@ -6,6 +6,6 @@ tests_cards_piv_card_LDADD = $(CRYPTO_LIBS)
 tests_cards_on_terminal_SOURCES = tests/cards/on-terminal.c
 tests_cards_on_terminal_LDADD = -lutil
 
-card_tests = tests/cards/piv.sh tests/cards/person.sh
+card_tests = tests/cards/piv.sh tests/cards/person.sh tests/cards/always.sh
 TESTS += $(card_tests)
 EXTRA_DIST += tests/cards/setup.sh $(card_tests)

@@ -14,7 +14,7 @@ printf '%s\n' "$CARD_PIN" >pin
 
 # card_conf [SETTING...]
 card_conf() {
-    conf_write "$work/openssl.cnf" "default signet" "pkcs11-module = $OPENSC_MODULE" "deadline = 3" "$@"
+    conf_write "$work/openssl.cnf" "default signet" "pkcs11-module = $OPENSC_MODULE" "deadline = 2" "$@"
     export OPENSSL_CONF="$work/openssl.cnf"
 }
 # signs URI [SLOT]: whether the message is signed, and the signature is that of the card's key

@@ -4,6 +4,8 @@
 if [ -z "${SIGNET_CARDS_APART:-}" ]; then
     apart="unshare --mount --net"
     [ "$(id -u)" = 0 ] || apart="$apart --map-root-user"
+    # Below a chroot the mounts of whoever made it are what they are.
+    $apart true 2>/dev/null || apart="$apart --propagation unchanged"
     if ! $apart true 2>/dev/null; then
         echo "1..0 # SKIP no namespaces of its own: $($apart true 2>&1)"
         exit 0
@@ -41,6 +43,7 @@ cards_start() {
 cards_stop() {
     kill ${card_pids:-} "$pcscd" 2>/dev/null
     wait
+    umount /run/pcscd
 }
 
 # card_make NAME SERIAL: a card in the folder NAME, with an RSA key in 9A (id 01), an EC key that always wants the PIN in

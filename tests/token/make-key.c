@@ -79,7 +79,6 @@ static CK_MECHANISM_TYPE type_put(CK_ATTRIBUTE *template, CK_ULONG *count, const
     static CK_ULONG bits = 2048;
     static CK_BYTE exponent[] = { 1, 0, 1 }; /* NSS and others have no value of their own */
     static CK_ULONG set;
-    static CK_BYTE exponent[] = { 1, 0, 1 };
     const char *hex = strchr(type, ':') == NULL ? type : strchr(type, ':') + 1;
 
     if (strcmp(type, "rsa") == 0) {

@@ -36,6 +36,5 @@ token_back() {
 
 token_stop() {
     cards_stop
-    umount /run/pcscd
     trap 'rm -rf "$work"' EXIT
 }
