@@ -38,6 +38,7 @@ token_settings() {
 }
 
 make_key() {
+    [ "$type" != ed25519 ] || tool=EC:Ed25519 # its OID; the name of the curve it does not know
     if [ -n "$tool" ]; then key_by_tool --sensitive; else key_by_program; fi
 }
 
