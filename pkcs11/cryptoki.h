@@ -49,6 +49,8 @@ struct tok_interface {
     void *functions;
     CK_FLAGS flags;
 };
+typedef CK_RV tok_get_interface(CK_BYTE *name, CK_VERSION *version, struct tok_interface **out_interface,
+                                CK_FLAGS flags);
 
 /* CK_EDDSA_PARAMS of PKCS#11 v3.0, which older headers lack. */
 struct tok_eddsa_params {

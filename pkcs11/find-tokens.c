@@ -194,10 +194,10 @@ static void modules_join(struct tok_module_list *list, const struct tok_module_l
 /* The general setting's modules, and those of the configuration's entries for tokens that the URI may mean. One of them
  * that can't be had hides no other. */
 static struct tok_result modules_of_all(struct tok_module_list *out_list, const struct tok_settings *settings,
-                                        const struct tok_uri *uri)
+                                        const struct tok_uri *uri, uint64_t deadline_us)
 {
     SCOPED(tok_module_list_end) struct tok_module_list list = { .items = NULL };
-    struct tok_result result = tok_registry_modules(&list, settings->modules, settings->init_args);
+    struct tok_result result = tok_registry_modules(&list, settings->modules, settings->init_args, deadline_us);
 
     if (!tok_ok(&result)) {
         list.trouble = result;
@@ -210,7 +210,7 @@ static struct tok_result modules_of_all(struct tok_module_list *out_list, const 
             continue;
         }
         more.trouble = tok_good();
-        result = tok_registry_modules(&more, named->modules, settings->init_args);
+        result = tok_registry_modules(&more, named->modules, settings->init_args, deadline_us);
         if (!tok_ok(&result)) {
             more.trouble = result;
         }
@@ -225,7 +225,7 @@ static struct tok_result modules_of_all(struct tok_module_list *out_list, const 
 
 /* The URI's own module comes first, then that of the configuration's entry for the token that it means. */
 static struct tok_result modules_for(struct tok_module_list *out_list, const struct tok_settings *settings,
-                                     const struct tok_uri *uri)
+                                     const struct tok_uri *uri, uint64_t deadline_us)
 {
     const char *asked = tok_uri_module_path(uri) != NULL ? tok_uri_module_path(uri) : tok_uri_module_name(uri);
 
@@ -234,8 +234,8 @@ static struct tok_result modules_for(struct tok_module_list *out_list, const str
             asked = settings->tokens[i].modules;
         }
     }
-    return asked != NULL ? tok_registry_modules(out_list, asked, settings->init_args)
-                         : modules_of_all(out_list, settings, uri);
+    return asked != NULL ? tok_registry_modules(out_list, asked, settings->init_args, deadline_us)
+                         : modules_of_all(out_list, settings, uri, deadline_us);
 }
 
 /* One walk through the modules. */
@@ -301,7 +301,7 @@ struct tok_result tok_find_tokens(struct tok_token_list *out_list, const struct 
     uint64_t pause_us = FIRST_PAUSE_US;
     struct tok_result result;
 
-    TOK_TRY(modules_for(&modules, settings, uri));
+    TOK_TRY(modules_for(&modules, settings, uri, deadline_us));
     for (;;) {
         result = tokens_collect(&list, &modules, settings, uri, deadline_us);
         if (tok_ok(&result)) {
@@ -323,7 +323,7 @@ struct tok_result tok_find_met_tokens(struct tok_token_list *out_list, const str
     SCOPED(tok_token_list_end) struct tok_token_list list = { .items = NULL };
     SCOPED(tok_module_list_end) struct tok_module_list modules = { .items = NULL };
 
-    TOK_TRY(modules_for(&modules, settings, uri));
+    TOK_TRY(modules_for(&modules, settings, uri, deadline_us));
     for (size_t i = 0; i < modules.count; i++) {
         TOK_TRY(tokens_matching(&list, modules.items[i], settings, uri, deadline_us));
     }

@@ -18,7 +18,7 @@
 /* A C_Initialize that fails at the deadline is to blame for it if it took as long as this. */
 #define TOO_LONG_US (UINT64_C(100) * 1000)
 
-static void module_free(struct tok_module **module)
+void tok_module_close(struct tok_module **module)
 {
     if (*module != NULL) {
         free((*module)->path);
@@ -37,18 +37,12 @@ static bool text_dup(char **out, const char *text)
 
 /* What PKCS#11 3.0 added, as far as it is used; NULL where the module has it not, or not whole. Asked for by version,
  * for modules that have several, and whatever they have first, for those whose only one is 3.2. */
-static const struct tok_functions_3 *messages_of(void *library)
+static const struct tok_functions_3 *messages_of(tok_get_interface *get)
 {
-    CK_RV (*get)(CK_BYTE * name, CK_VERSION * version, struct tok_interface * *out, CK_FLAGS flags);
     CK_VERSION version = { 3, 0 };
     CK_VERSION *const asked[] = { &version, NULL };
-    void *symbol = dlsym(library, "C_GetInterface");
 
-    if (symbol == NULL) {
-        return NULL;
-    }
-    memcpy(&get, &symbol, sizeof(get));
-    for (size_t i = 0; i < COUNT_OF(asked); i++) {
+    for (size_t i = 0; get != NULL && i < COUNT_OF(asked); i++) {
         struct tok_interface *found = NULL;
         const struct tok_functions_3 *functions;
 
@@ -66,15 +60,11 @@ static const struct tok_functions_3 *messages_of(void *library)
 
 /* Never RTLD_DEEPBIND: in a program that brings its own malloc, the module would allocate with one and free with the
  * other. RTLD_NODELETE, because vendors' libraries leave threads and exit handlers behind. */
-static struct tok_result functions_of(CK_FUNCTION_LIST **out_functions, const struct tok_functions_3 **out_messages,
-                                      const char *path)
+static struct tok_result load(struct tok_module *module, const char *path)
 {
-    CK_C_GetFunctionList get_list;
-    void *library;
+    void *library = dlopen(path, RTLD_NOW | RTLD_LOCAL | RTLD_NODELETE);
     void *symbol;
-    CK_RV rv;
 
-    library = dlopen(path, RTLD_NOW | RTLD_LOCAL | RTLD_NODELETE);
     if (library == NULL) {
         return tok_fail(TOK_CODE_MODULE_LOAD, "module '%s' can't be loaded: %s", path, dlerror());
     }
@@ -82,20 +72,16 @@ static struct tok_result functions_of(CK_FUNCTION_LIST **out_functions, const st
     if (symbol == NULL) {
         return tok_fail(TOK_CODE_MODULE_LOAD, "'%s' is no PKCS#11 module: it has no C_GetFunctionList", path);
     }
-    memcpy(&get_list, &symbol, sizeof(get_list));
-    rv = get_list(out_functions);
-    if (rv != CKR_OK || *out_functions == NULL) {
-        return tok_context(tok_fail_ckr("C_GetFunctionList", rv != CKR_OK ? rv : CKR_GENERAL_ERROR), "module '%s'",
-                           path);
-    }
-    *out_messages = messages_of(library);
+    memcpy(&module->get_functions, &symbol, sizeof(symbol));
+    symbol = dlsym(library, "C_GetInterface");
+    memcpy(&module->get_interface, &symbol, sizeof(symbol));
     return tok_good();
 }
 
 struct tok_result tok_module_open(struct tok_module **out_module, const char *path, const char *name,
                                   const char *init_args)
 {
-    SCOPED(module_free) struct tok_module *module = calloc(1, sizeof(*module));
+    SCOPED(tok_module_close) struct tok_module *module = calloc(1, sizeof(*module));
 
     if (module == NULL) {
         return tok_fail(TOK_CODE_NO_MEMORY, "module '%s'", path);
@@ -104,10 +90,28 @@ struct tok_result tok_module_open(struct tok_module **out_module, const char *pa
     if (!text_dup(&module->path, path) || !text_dup(&module->name, name) || !text_dup(&module->init_args, init_args)) {
         return tok_fail(TOK_CODE_NO_MEMORY, "module '%s'", path);
     }
-    TOK_TRY(functions_of(&module->functions, &module->messages, path));
-    trace(TRACE_MODULE, "module: loaded '%s' (Cryptoki %u.%u)", path, module->functions->version.major,
-          module->functions->version.minor);
+    TOK_TRY(load(module, path));
     *out_module = STEAL(module);
+    return tok_good();
+}
+
+struct tok_result tok_module_ask_functions(struct tok_module *module)
+{
+    struct tok_call call;
+    CK_RV rv;
+
+    if (!tok_call_begin(&call, "C_GetFunctionList")) {
+        return tok_fail(TOK_CODE_EXITING, "module '%s' is not used any more", module->path);
+    }
+    rv = module->get_functions(&module->functions);
+    module->messages = rv == CKR_OK ? messages_of(module->get_interface) : NULL;
+    tok_call_end(&call, rv);
+    if (rv != CKR_OK || module->functions == NULL) {
+        return tok_context(tok_fail_ckr("C_GetFunctionList", rv != CKR_OK ? rv : CKR_GENERAL_ERROR), "module '%s'",
+                           module->path);
+    }
+    trace(TRACE_MODULE, "module: loaded '%s' (Cryptoki %u.%u)", module->path, module->functions->version.major,
+          module->functions->version.minor);
     return tok_good();
 }
 

@@ -27,6 +27,8 @@ struct tok_module {
     char *path;      /* as dlopen got it; constant, like all up to `lock` */
     char *name;      /* p11-kit's name for it, or the file's */
     char *init_args; /* pReserved of C_Initialize; NULL for none */
+    CK_C_GetFunctionList get_functions;
+    tok_get_interface *get_interface; /* NULL before PKCS#11 3.0 */
     CK_FUNCTION_LIST *functions;
     const struct tok_functions_3 *messages; /* the functions that sign messages (pkcs11/message.h); NULL: none */
     struct tok_module *next;                /* in the registry */
@@ -55,9 +57,13 @@ struct tok_module {
     struct tok_result trouble; /* of a slot that could not tell what it holds, at the last look */
 };
 
-/* tok_module_open loads the file and takes its function list; it does not initialise. TOK_CODE_MODULE_LOAD has
- * dlerror's text. The caller (the registry) owns the result. */
+/* tok_module_open loads the file, and calls nothing in it. TOK_CODE_MODULE_LOAD has dlerror's text. The caller (the
+ * registry) owns the result, and then asks it for its function list, which is the module's own code and may hang.
+ * Neither initialises. */
 TOK_RESULT tok_module_open(struct tok_module **out_module, const char *path, const char *name, const char *init_args);
+TOK_RESULT tok_module_ask_functions(struct tok_module *module);
+/* tok_module_close frees one that has no function list. */
+void tok_module_close(struct tok_module **module);
 
 /* tok_module_start makes sure that the module is initialised in this process; any number of times. A failure is no
  * state for ever: the next call tries again. TOK_CODE_UNAVAILABLE if it

@@ -14,7 +14,7 @@
 
 #define MOST_WORKERS 64           /* unless the setting says otherwise */
 #define IDLE_US (5 * 1000 * 1000) /* after so long a worker ends */
-#define SOON_US 1000              /* how long a job may look for a result instead of pausing */
+#define SOON_US 1000              /* a job may look for a result that is usually there by then, instead of pausing */
 #define CROWD 64                  /* requests made alone after which nobody else is expected */
 #define PROBE 16                  /* one of so many pauses in any case: others show only then */
 #define LATE_US (1 * 1000)        /* a request that waits for so long wants another worker */
@@ -455,7 +455,7 @@ static uint64_t soon(const struct tok_request *request)
         request->lane->usual_us > SOON_US || !house.many_cpus) {
         return 0;
     }
-    return request->submitted_us + SOON_US;
+    return request->submitted_us + 2 * request->lane->usual_us;
 }
 
 struct tok_result tok_request_submit(struct tok_request *request)

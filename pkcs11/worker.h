@@ -36,8 +36,8 @@ TOK_RESULT tok_request_new(struct tok_request **out_request, enum tok_work work,
  * undone. */
 TOK_RESULT tok_request_submit(struct tok_request *request);
 /* tok_request_soon is for who is about to pause. Where a token answers as fast as a thread is woken, pausing costs more
- * than it gains: if nobody else has a request, this looks for the result for a millisecond, if it usually takes no
- * longer. False if it is not done. */
+ * than it gains: if nobody else has a request, this looks for the result for twice the time that it usually takes, if
+ * that is a millisecond at the most. False if it is not done. */
 bool tok_request_soon(struct tok_request *request);
 /* tok_request_on_done: once it is done the bell rings, and a worker calls `wake(arg)`, unless they are NULL; but not
  * after tok_request_leave. False if it is done already: nobody rings, nobody calls. */

@@ -361,7 +361,8 @@ const struct setting settings[] = {
       .allowed = "yes or no",
       .otherwise = "no",
       .set = set_fips,
-      .help = "Whether the provider's algorithms have the property fips=yes." },
+      .help = "Whether the provider's algorithms have the property fips=yes, which applications with "
+              "default_properties = fips=yes ask for. It says that the tokens are validated, which you have to know." },
     { .name = "trace",
       .allowed =
           "off, stderr or file:/PATH, each with areas after a colon (config, module, token, login, session, find, "

@@ -83,7 +83,8 @@ bool software_prove(struct prov_ctx *prov)
         return false;
     }
     if (rsa != NULL && ec != NULL) {
-        prov->query = strcmp(rsa, "fips") == 0 ? QUERY_NOT_OURS : QUERY_DEFAULT;
+        prov->query = EVP_default_properties_is_fips_enabled(prov->child) || strcmp(rsa, "fips") == 0 ? QUERY_NOT_OURS
+                                                                                                      : QUERY_DEFAULT;
         prov->software = true;
     }
     return true;

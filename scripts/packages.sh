@@ -8,7 +8,7 @@ BROWSER_PACKAGES="libnss3-tools"
 # without fonts draws empty pages
 TEST_PACKAGES="jq valgrind haproxy libnss3-tools binutils chromium fonts-dejavu-core libpcsclite1 pcscd vsmartcard-vpcd"
 # Not in every release: what later_packages adds to the tests' list.
-LATER_PACKAGES="pkcs11-daemon libpkcs11-proxy0" # a token behind a network
+LATER_PACKAGES="pkcs11-daemon libpkcs11-proxy0 openssl-provider-fips" # a token behind a network; a parent that is FIPS
 # Real tokens and what stands in for their hardware, for `make check-tokens`.
 TOKEN_PACKAGES="swtpm swtpm-tools tpm2-tools tpm2-abrmd dbus-daemon libtpm2-pkcs11-1 libtpm2-pkcs11-tools
     python3-tpm2-pkcs11-tools"

@@ -43,8 +43,9 @@ token_key() {
 }
 
 # conf_write FILE ORDER [SETTING...]: a configuration. ORDER lists the providers to activate ("default signet"); a name
-# other than these two is another instance of signet. A SETTING, "name = value", goes to every instance of ours; that of
-# default_properties to the library context.
+# other than these two is another instance of signet, but for pkcs11, which is another project's and has the lines of
+# $PEER_SETTINGS. A SETTING, "name = value", goes to every instance of ours; that of default_properties to the library
+# context.
 conf_write() {
     conf_file=$1
     conf_order=$2
@@ -67,6 +68,7 @@ conf_write() {
             echo "[${name}_sect]"
             echo 'activate = 1'
             [ "$name" = default ] && continue
+            [ "$name" = pkcs11 ] && { printf '%s\n' "${PEER_SETTINGS:-}"; continue; }
             [ "$name" = signet ] || echo "module = ${SIGNET_PROVIDER:-signet}"
             for setting in "$@"; do
                 case $setting in

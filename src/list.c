@@ -288,7 +288,8 @@ static struct tok_result list(struct listing *listing)
     const char *asked = path != NULL ? path : tok_uri_module_name(listing->asked);
     struct tok_result found;
 
-    TOK_TRY(tok_registry_modules(&modules, asked != NULL ? asked : settings->modules, settings->init_args));
+    TOK_TRY(tok_registry_modules(&modules, asked != NULL ? asked : settings->modules, settings->init_args,
+                                 clock_us() + settings->deadline_us));
     found = tok_find_tokens(&listing->tokens, settings, listing->asked, clock_us() + settings->deadline_us);
     for (size_t i = 0; i < modules.count; i++) {
         list_module(listing, modules.items[i]);

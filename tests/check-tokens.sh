@@ -36,7 +36,7 @@ here() {
     install_missing $(release_packages "$1") $(token_packages "$1") || return 1
     apart="unshare --mount --propagation private --ipc --net --pid --fork --kill-child --mount-proc"
     [ "$(id -u)" -eq 0 ] || apart="$apart --map-root-user"
-    timeout -k 20 900 $apart /bin/sh "$top/tests/tokens/run.sh" "$build/tokens-$1.md"
+    timeout -k 20 900 $apart /bin/sh "$top/tests/tokens/run.sh" "$1" "$build/tokens-$1.md"
 }
 
 # in_root RELEASE: the same in its root, from a copy of the sources that git knows
@@ -57,7 +57,7 @@ in_root() {
     root_run "$root" 900 "cd /signet-tokens/source && { [ -e configure ] || autoreconf -fi; } && cd ../build &&
         { [ -e Makefile ] || ../source/configure; } && make -j2 && make -j2 check TESTS=" >"$log" 2>&1 || { tail -n 20 "$log"; return 1; }
     root_run "$root" 900 "cd /signet-tokens/build && abs_top_srcdir=/signet-tokens/source abs_top_builddir=/signet-tokens/build \
-        unshare --net /bin/sh ../source/tests/tokens/run.sh /signet-tokens/build/tokens-$1.md"
+        unshare --net /bin/sh ../source/tests/tokens/run.sh $1 /signet-tokens/build/tokens-$1.md"
     status=$?
     cp "$root/signet-tokens/build/tokens-$1.md" "$build/"
     return $status

@@ -63,6 +63,11 @@ tests_tls_order_SOURCES = tests/tls/order.c tests/tls/pair.c tests/tls/pair.h te
 tests_tls_order_CFLAGS = $(AM_CFLAGS) $(SSL_CFLAGS)
 tests_tls_order_LDADD = $(SSL_LIBS) $(CRYPTO_LIBS)
 
+check_PROGRAMS += tests/tls/beside
+tests_tls_beside_SOURCES = tests/tls/beside.c tests/tls/pair.c tests/tls/pair.h tests/lib/tap.h
+tests_tls_beside_CFLAGS = $(AM_CFLAGS) $(SSL_CFLAGS)
+tests_tls_beside_LDADD = $(SSL_LIBS) $(CRYPTO_LIBS)
+
 check_PROGRAMS += tests/tls/calls
 tests_tls_calls_SOURCES = tests/tls/calls.c tests/tls/pair.c tests/tls/pair.h tests/lib/tap.h tests/token/counts.h \
     tests/token/functions.h
@@ -85,7 +90,7 @@ shell_tests += tests/tls/handshakes.sh tests/tls/order.sh tests/tls/calls.sh tes
     tests/tls/signed.sh
 shell_tests += tests/tls/refusals.sh tests/tls/browser.sh
 shell_tests += tests/fork/forks.sh tests/fork/nss.sh
-shell_tests += tests/tool/poor.sh tests/tool/soft.sh tests/tool/nss.sh
+shell_tests += tests/tool/poor.sh tests/tool/soft.sh tests/tool/fips.sh tests/tool/nss.sh
 shell_tests += tests/token/counter.sh
 TESTS += $(shell_tests)
 if !SANITIZED

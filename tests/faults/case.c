@@ -23,6 +23,7 @@ struct step_result {
 
 struct life {
     struct app app;
+    double waited; /* for a processor */
     struct step_result steps[NUM_STEPS];
 };
 
@@ -31,6 +32,7 @@ static struct counts *counts;
 static struct life lives[NUM_THREADS];
 static int num_lives;
 static char *wrong;
+static int is_busy; /* the machine: a thread waited for a processor for a good part of the deadline */
 
 /* Only the first thing that is wrong is told; the others may follow from it. */
 __attribute__((format(printf, 1, 2))) static void complain(const char *format, ...)
@@ -39,8 +41,9 @@ __attribute__((format(printf, 1, 2))) static void complain(const char *format, .
 
     if (wrong[0] == '\0') {
         va_start(args, format);
-        vsnprintf(wrong, REPORT_SIZE, format, args);
+        vsnprintf(wrong, REPORT_SIZE - sizeof(LATE), format, args);
         va_end(args);
+        strcat(wrong, is_busy ? LATE : "");
     }
 }
 
@@ -201,10 +204,25 @@ static void judge_lives(void)
     }
 }
 
+/* How long this thread was ready to run, and did not: Linux tells, if it was built to. */
+static double waited_for_processor(void)
+{
+    unsigned long long ran;
+    unsigned long long waited = 0;
+    FILE *file = fopen("/proc/thread-self/schedstat", "r");
+
+    if (file != NULL) {
+        waited = fscanf(file, "%llu %llu", &ran, &waited) == 2 ? waited : 0;
+        fclose(file);
+    }
+    return (double)waited / 1e9;
+}
+
 /* The token is well again. A failure that lasted, or a hang, may have shut it out for a while. */
 static void judge_healed(struct life *life)
 {
     static const enum step steps[] = { STEP_SIGN_EC, STEP_DECRYPT_RSA, STEP_SIGN_RSA, STEP_LOAD_EC, STEP_SIGN_EC };
+    double waited = waited_for_processor();
     double until = seconds_now() + (lasts() || now->variant == HANGS_AMONG ? HEALED_WITHIN : 0);
     struct trouble trouble;
 
@@ -215,6 +233,7 @@ static void judge_healed(struct life *life)
             usleep(20000);
             good = app_step(&life->app, steps[i], &trouble);
         }
+        is_busy |= waited_for_processor() - waited > DEADLINE / 3;
         if (!good && !pin_refused() && !is_lie()) {
             complain("the token is well, but %s fails: %s", app_step_name(steps[i]), trouble.text);
         }
@@ -229,6 +248,7 @@ static pthread_barrier_t start;
 static void *live(void *arg)
 {
     struct life *life = arg;
+    double waited = waited_for_processor();
 
     pthread_barrier_wait(&start);
     for (int step = 0; step < NUM_STEPS; step++) {
@@ -238,6 +258,7 @@ static void *live(void *arg)
         result->good = app_step(&life->app, (enum step)step, &result->trouble);
         result->took = seconds_now() - from;
     }
+    life->waited = waited_for_processor() - waited;
     return NULL;
 }
 
@@ -253,6 +274,9 @@ static void lives_run(void)
     live(&lives[0]);
     for (int i = 1; i < num_lives; i++) {
         pthread_join(threads[i], NULL);
+    }
+    for (int i = 0; i < num_lives; i++) {
+        is_busy |= lives[i].waited > DEADLINE / 3;
     }
 }
 

@@ -8,7 +8,7 @@
 #define NUM_THREADS 8
 #define NO_FAULT ULONG_MAX
 #define REPORT_SIZE 1024
-#define LATE " late," /* what a report has where the deadline was over: the machine may have been too busy */
+#define LATE " late," /* what a report has where the deadline was over, or where threads waited for a processor */
 
 enum variant {
     ONCE,       /* the first call fails, in the only thread */

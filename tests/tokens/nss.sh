@@ -1,6 +1,6 @@
 # NSS softokn: the database of Firefox and of certutil, in the process itself. It wants to be told where the database is.
 title="NSS softokn"
-types="rsa2048 p256 p384 ed25519 mldsa65"
+types="rsa2048 p256 p384 ed25519 mldsa44 mldsa65 mldsa87"
 module=$(ls /usr/lib/*/libsoftokn3.so 2>/dev/null | head -n 1)
 token="NSS Certificate DB"
 SIGNET_TEST_INIT_ARGS="configDir='sql:$home' certPrefix='' keyPrefix='' secmod='secmod.db' flags="

@@ -1,12 +1,14 @@
 # openCryptoki's soft token: a module that keeps its state in shared memory, watched over by a daemon.
 title="openCryptoki, soft token"
 types="rsa2048 p256 p384 ed25519 mldsa44 mldsa65 mldsa87"
-releases="trixie|sid"
+releases="trixie sid"
+absent="its release 3.8 has RSA alone, and takes no user PIN"
+lost=signed # the daemon is needed when a process begins
 module=$(ls /usr/lib/*/pkcs11/libopencryptoki.so 2>/dev/null | head -n 1)
 case $release in
 trixie)
-    cannot key 'ed25519' 'MECHANISM_INVALID\|: 0x70$' "not in its release 3.23"
-    cannot key 'mldsa*' 'MECHANISM_INVALID\|: 0x70$' "not in its release 3.23"
+    cannot key 'ed25519' 'mechanism 1055 not supported' "not in its release 3.23"
+    cannot key 'mldsa*' ': 0x70$' "not in its release 3.23"
     ;;
 esac
 
@@ -36,6 +38,7 @@ token_settings() {
 }
 
 make_key() {
+    [ "$type" != ed25519 ] || tool=EC:Ed25519 # its OID; the name of the curve it does not know
     if [ -n "$tool" ]; then key_by_tool --sensitive; else key_by_program; fi
 }
 

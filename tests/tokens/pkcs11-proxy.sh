@@ -1,7 +1,7 @@
 # pkcs11-proxy: a module behind a network. TLS with a pre-shared key is left out here; without it nothing is encrypted.
 title="pkcs11-proxy"
 types="rsa2048 p256 p384 ed25519"
-releases="trixie|sid"
+releases="trixie sid"
 module=/usr/lib/libpkcs11-proxy.so.0
 cannot sign ed25519 'CKR_MECHANISM_INVALID' "it passes on no mechanism of Ed25519"
 free_port

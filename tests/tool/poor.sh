@@ -1,6 +1,7 @@
 #!/bin/sh
 # Tokens that have less than others: the key still signs, by the next choice, and what can't be done is told.
 . "$(dirname "$0")/../lib/setup.sh"
+. "$top/tests/tls/run.sh"
 setup_token
 odd_key ed25519 03 $ED25519
 odd_key ed448 04 $ED448
@@ -115,6 +116,24 @@ ok "a key that allows hashing alone signs" openssl dgst -sha256 -sign "pkcs11:to
 ok "and that verifies" openssl dgst -sha256 -verify sha256-only.pub -signature sig message
 not_ok "another digest is refused" openssl dgst -sha512 -sign "pkcs11:token=test;object=sha256-only;type=private" -out sig message
 says "before the token is asked" "can't sign by SHA"
+
+# Signatures that are begun by a digest that won't do are refused then, so that libssl takes another one.
+odd_key sha384-only 07 rsa 0x41 0x44 # CKM_SHA384_RSA_PKCS, CKM_SHA384_RSA_PKCS_PSS
+uri="pkcs11:token=test;object=sha384-only;type=private"
+openssl req -new -x509 -sha384 -key "$uri" -subj /CN=localhost -addext subjectAltName=DNS:localhost -days 30 -out root.pem || exit 99
+cp root.pem sha384-only-chain.pem
+for version in 1.2 1.3; do
+    ok "a key for SHA-384 alone at both ends, TLS $version: the handshake takes it" mutual "" "$uri" sha384-only "$uri" sha384-only $version
+    says "by the digest that it can" 'sha384'
+    never_says "and no other" 'pss_rsae_sha256\|pkcs1_sha256'
+done
+
+# PSS can't be refused then, since nobody says before what padding it is going to be.
+odd_key pkcs1-only 08 rsa 0x40 0x41 0x42 # CKM_SHA*_RSA_PKCS
+uri="pkcs11:token=test;object=pkcs1-only;type=private"
+ok "a key without PSS signs" env SIGNET_TRACE=stderr:key openssl dgst -sha256 -sign "$uri" -out sig message
+says "with a warning in the trace" "warning: .*can't sign by PSS"
+not_ok "with PSS it does not" openssl dgst -sha256 -sigopt rsa_padding_mode:pss -sign "$uri" -out sig message
 
 # Nothing of this costs a token that has everything a call.
 export SIGNET_TEST_LISTED="$work/listed"

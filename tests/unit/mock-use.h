@@ -33,7 +33,7 @@ __attribute__((unused)) static struct mock *mock_load(struct tok_module **out_mo
     snprintf(mock_path, sizeof(mock_path), "%s/mock.so", folder);
     snprintf(command, sizeof(command), "cp '%s' %s", MOCK_FILE, mock_path);
     assert_int_equal(system(command), 0);
-    result = tok_registry_modules(&list, mock_path, NULL);
+    result = tok_registry_modules(&list, mock_path, NULL, clock_us() + 60 * SECOND);
     assert_true(tok_ok(&result));
     *out_module = list.items[0];
     tok_module_list_end(&list);

@@ -1,12 +1,21 @@
 #include "mock-use.h"
 
+#include <unistd.h>
+
+#include "child.h"
+
 static struct tok_module *module;
+
+static uint64_t soon(void)
+{
+    return clock_us() + 60 * SECOND;
+}
 
 static size_t modules_of(const char *names)
 {
     SCOPED(tok_module_list_end) struct tok_module_list list = { .items = NULL };
 
-    OK(tok_registry_modules(&list, names, NULL));
+    OK(tok_registry_modules(&list, names, NULL, soon()));
     return list.count;
 }
 
@@ -20,7 +29,7 @@ TEST(a_module_is_loaded_once_whatever_name_it_goes_by)
     snprintf(names, sizeof(names), "%s/link.so", folder);
     assert_int_equal(symlink(MOCK_FILE, names), 0);
     snprintf(names, sizeof(names), "%s, %s/link.so ,%s", MOCK_FILE, folder, MOCK_FILE);
-    OK(tok_registry_modules(&list, names, NULL));
+    OK(tok_registry_modules(&list, names, NULL, soon()));
     assert_int_equal(list.count, 1);
     assert_true(tok_ok(&list.trouble));
     snprintf(names, sizeof(names), "%s/link.so", folder);
@@ -37,7 +46,7 @@ TEST(a_list_keeps_its_order)
     snprintf(first, sizeof(first), "%s", mock_path);
     (void)mock_load(&module);
     snprintf(names, sizeof(names), "%s,%s", mock_path, first);
-    OK(tok_registry_modules(&list, names, NULL));
+    OK(tok_registry_modules(&list, names, NULL, soon()));
     assert_int_equal(list.count, 2);
     assert_string_equal(list.items[0]->path, mock_path);
     assert_string_equal(list.items[1]->path, first);
@@ -50,7 +59,7 @@ TEST(a_module_that_does_not_load_is_told_and_hides_no_other)
 
     (void)mock_load(&module);
     snprintf(names, sizeof(names), "/does/not/exist.so,%s", mock_path);
-    OK(tok_registry_modules(&list, names, NULL));
+    OK(tok_registry_modules(&list, names, NULL, soon()));
     assert_int_equal(list.count, 1);
     assert_ptr_equal(list.items[0], module);
     assert_int_equal(list.trouble.code, TOK_CODE_MODULE_LOAD);
@@ -61,7 +70,7 @@ TEST(where_none_loads_the_first_reason_is_the_failure)
 {
     SCOPED(tok_module_list_end) struct tok_module_list list = { .items = NULL };
 
-    FAILS(tok_registry_modules(&list, "/does/not/exist.so,/neither/does.so", NULL), TOK_CODE_MODULE_LOAD);
+    FAILS(tok_registry_modules(&list, "/does/not/exist.so,/neither/does.so", NULL, soon()), TOK_CODE_MODULE_LOAD);
     SAYS("/does/not/exist.so");
     assert_null(list.items);
 }
@@ -74,7 +83,7 @@ TEST(a_failure_is_not_remembered)
 
     assert_non_null(mkdtemp(folder));
     snprintf(path, sizeof(path), "%s/late.so", folder);
-    FAILS(tok_registry_modules(&list, path, NULL), TOK_CODE_MODULE_LOAD);
+    FAILS(tok_registry_modules(&list, path, NULL, soon()), TOK_CODE_MODULE_LOAD);
     assert_int_equal(symlink(MOCK_FILE, path), 0);
     assert_int_equal(modules_of(path), 1);
     assert_true(unlink(path) == 0 && rmdir(folder) == 0);
@@ -91,7 +100,7 @@ TEST(the_string_for_a_module_named_by_path_is_kept)
     snprintf(path, sizeof(path), "%s/args.so", folder);
     snprintf(command, sizeof(command), "cp '%s' %s", MOCK_FILE, path);
     assert_int_equal(system(command), 0);
-    OK(tok_registry_modules(&list, path, "configDir='x'"));
+    OK(tok_registry_modules(&list, path, "configDir='x'", soon()));
     assert_string_equal(list.items[0]->init_args, "configDir='x'");
     assert_true(unlink(path) == 0 && rmdir(folder) == 0);
 }
@@ -99,7 +108,7 @@ TEST(the_string_for_a_module_named_by_path_is_kept)
 static void *look(void *arg)
 {
     struct tok_module_list list = { .items = NULL };
-    struct tok_result result = tok_registry_modules(&list, arg, NULL);
+    struct tok_result result = tok_registry_modules(&list, arg, NULL, soon());
     struct tok_module *found = tok_ok(&result) ? list.items[0] : NULL;
 
     tok_module_list_end(&list);
@@ -132,6 +141,55 @@ TEST(threads_that_ask_at_once_get_the_same_module)
     assert_true(unlink(path) == 0 && rmdir(folder) == 0);
 }
 
+static int looks(void *path)
+{
+    return look(path) != NULL ? 0 : 1;
+}
+
+/* The module's C_GetFunctionList hangs: its own thread waits, and nobody else, neither a fork. */
+TEST(a_module_whose_function_list_hangs_holds_its_own_thread_and_no_other)
+{
+    char folder[] = "/tmp/signet-registry-XXXXXX";
+    struct tok_module_list list = { .items = NULL };
+    char command[512];
+    char inside[64];
+    char gate[64];
+    char path[64];
+    char other[64];
+    pthread_t thread;
+    uint64_t began;
+    void *found = NULL;
+
+    assert_non_null(mkdtemp(folder));
+    snprintf(path, sizeof(path), "%s/hangs.so", folder);
+    snprintf(other, sizeof(other), "%s/other.so", folder);
+    snprintf(gate, sizeof(gate), "%s/gate", folder);
+    snprintf(inside, sizeof(inside), "%s/gate.inside", folder);
+    snprintf(command, sizeof(command), "cp '%s' %s && cp '%s' %s && : >%s", MOCK_FILE, path, MOCK_FILE, other, gate);
+    assert_int_equal(system(command), 0);
+    setenv("SIGNET_MOCK_GATE", gate, 1);
+    assert_int_equal(pthread_create(&thread, NULL, look, path), 0);
+    for (int i = 0; i < 30000 && access(inside, F_OK) != 0; i++) {
+        clock_sleep_us(1000);
+    }
+    assert_int_equal(modules_of(other), 1);
+    began = clock_us();
+    FAILS(tok_registry_modules(&list, path, NULL, began + 200000), TOK_CODE_DEADLINE);
+    assert_true(clock_us() - began >= 200000);
+    SAYS(path);
+    SAYS("C_GetFunctionList");
+    began = clock_us();
+    FAILS(tok_registry_modules(&list, path, NULL, soon()), TOK_CODE_DEADLINE); /* nobody waits a second time */
+    assert_true(clock_us() - began < 30 * SECOND);
+    assert_int_equal(child_does(looks, path), 0);
+    assert_int_equal(unlink(inside), 0);
+    assert_int_equal(pthread_join(thread, &found), 0);
+    assert_non_null(found);
+    assert_ptr_equal(look(path), found);
+    unsetenv("SIGNET_MOCK_GATE");
+    assert_true(unlink(path) == 0 && unlink(other) == 0 && rmdir(folder) == 0);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -142,6 +200,7 @@ int main(void)
         cmocka_unit_test(a_failure_is_not_remembered),
         cmocka_unit_test(the_string_for_a_module_named_by_path_is_kept),
         cmocka_unit_test(threads_that_ask_at_once_get_the_same_module),
+        cmocka_unit_test(a_module_whose_function_list_hangs_holds_its_own_thread_and_no_other),
     };
 
     return RUN(tests);
