@@ -83,6 +83,10 @@ int main(int argc, char **argv)
     }
     alarm(LONGEST_S);
     child = forkpty(&terminal, NULL, NULL, NULL);
+    if (child == -1) {
+        perror("on-terminal: no terminal");
+        return 99;
+    }
     if (child == 0) {
         become(argv + 3, input);
     }
