@@ -77,6 +77,7 @@ static CK_MECHANISM_TYPE type_put(CK_ATTRIBUTE *template, CK_ULONG *count, const
 {
     static CK_BYTE curve[64];
     static CK_ULONG bits = 2048;
+    static CK_BYTE exponent[] = { 1, 0, 1 }; /* NSS and others have no value of their own */
     static CK_ULONG set;
     const char *hex = strchr(type, ':') == NULL ? type : strchr(type, ':') + 1;
 
