@@ -207,15 +207,15 @@ static void many_in_flight(void)
     struct flight_report fast;
     bool good;
 
-    obey("delay=10000"); /* so that even a busy machine shows the difference */
+    obey("delay=10000");
     ok(flight_run(&slow, NULL, waiting, client_of_all, 64, 50) && slow.done == 50 && slow.pauses == 0,
        "50 handshakes of a server that waits for the token");
     good = flight_run(&fast, NULL, pausing, client_of_all, 64, 640);
     ok(good && fast.done == 640 && fast.failed == 0, "640 of one that does not, 64 at a time (%u, %u failed)",
        fast.done, fast.failed);
-    ok(640 / fast.seconds > 2 * 50 / slow.seconds,
-       "in one thread they are more than twice as fast (%.0f/s, %.0f/s, %u threads)", 640 / fast.seconds,
-       50 / slow.seconds, fast.threads);
+    ok(fast.pauses >= 320 && fast.threads > 3, "they pause, and several workers sign (%u pauses, %u threads)",
+       fast.pauses, fast.threads);
+    printf("# in one thread %.0f handshakes a second, and %.0f by waiting\n", 640 / fast.seconds, 50 / slow.seconds);
     calm();
     SSL_CTX_free(waiting);
     SSL_CTX_free(pausing);
