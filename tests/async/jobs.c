@@ -87,7 +87,7 @@ static void pauses_and_ends(const char *type, int version, const char *ciphers, 
         ok(0, "%s: there is a server", what);
         return;
     }
-    obey("Sign:delay=100000");
+    obey("Sign:delay=100000 Decrypt:delay=100000");
     ok(flight_step(&pair) == FLIGHT_PAUSED && SSL_waiting_for_async(pair.server), "%s: the handshake pauses", what);
     ok(SSL_get_all_async_fds(pair.server, NULL, &num_fds) == 1 && num_fds == 1 &&
            SSL_get_all_async_fds(pair.server, fds, &num_fds) == 1,
