@@ -26,7 +26,7 @@ static const struct row {
     bool notices_late;
 } known[] = {
     { "/usr/lib/softhsm/libsofthsm2.so", "SoftHSM", TOK_FORK_SHARE, .start_may_miss = true },
-    { "/usr/lib/x86_64-linux-gnu/libsoftokn3.so", "Mozilla Foundation", TOK_FORK_FINALIZE },
+    { "/usr/lib/x86_64-linux-gnu/libsoftokn3.so", "Mozilla Foundation", .fork = TOK_FORK_FINALIZE },
     { "/usr/lib/x86_64-linux-gnu/pkcs11/libtpm2_pkcs11.so.0", "tpm2-software.github.io", TOK_FORK_REFUSE,
       .error_stays = true },
     { "/usr/lib/x86_64-linux-gnu/opensc-pkcs11.so", "OpenSC Project", TOK_FORK_REFUSE, .notices_late = true },
@@ -58,7 +58,7 @@ TEST(a_module_is_known_by_its_file_or_by_its_manufacturer)
 
 TEST(a_module_that_nobody_knows_must_not_go_on_after_a_fork_that_it_did_not_notice)
 {
-    static const struct row unknown = { NULL, NULL, TOK_FORK_REFUSE, false, false };
+    static const struct row unknown = { .fork = TOK_FORK_REFUSE };
     CK_INFO info;
 
     pad(&info, "SoftHSM 3");
