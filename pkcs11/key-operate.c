@@ -98,8 +98,8 @@ static struct tok_result key_begin(struct attempt *attempt, const CK_MECHANISM *
 /* --- operations --------------------------------------------------------------------------------------------------- */
 
 struct operation {
-    CK_RV (*init)(struct tok_lease *lease, const CK_MECHANISM *mechanism, CK_OBJECT_HANDLE handle);
-    CK_RV (*run)(struct tok_lease *lease, const struct operation *op, CK_ULONG *in_out_len);
+    CK_RV (*init)(struct tok_lease *lease, const CK_MECHANISM *mechanism, CK_OBJECT_HANDLE handle); /* NULL: none */
+    CK_RV (*run)(struct tok_lease *lease, struct operation *op, CK_ULONG *in_out_len);
     const char *init_name;
     const char *run_name;
     bool signs;
@@ -111,8 +111,9 @@ struct operation {
     uint8_t *out;
     size_t room;
     uint64_t deadline_us; /* 0: that of the settings */
-    size_t out_len;       /* of the result */
-    uint64_t unproved;    /* of the result */
+    CK_OBJECT_HANDLE handle;
+    size_t out_len;    /* of the result */
+    uint64_t unproved; /* of the result */
 };
 
 static CK_RV sign_init(struct tok_lease *lease, const CK_MECHANISM *mechanism, CK_OBJECT_HANDLE handle)
@@ -120,7 +121,7 @@ static CK_RV sign_init(struct tok_lease *lease, const CK_MECHANISM *mechanism, C
     return TOK_CALL(lease->functions, C_SignInit, lease->session, (CK_MECHANISM *)mechanism, handle);
 }
 
-static CK_RV sign_run(struct tok_lease *lease, const struct operation *op, CK_ULONG *in_out_len)
+static CK_RV sign_run(struct tok_lease *lease, struct operation *op, CK_ULONG *in_out_len)
 {
     return TOK_CALL(lease->functions, C_Sign, lease->session, (CK_BYTE *)op->in, (CK_ULONG)op->in_len, op->out,
                     in_out_len);
@@ -131,10 +132,44 @@ static CK_RV decrypt_init(struct tok_lease *lease, const CK_MECHANISM *mechanism
     return TOK_CALL(lease->functions, C_DecryptInit, lease->session, (CK_MECHANISM *)mechanism, handle);
 }
 
-static CK_RV decrypt_run(struct tok_lease *lease, const struct operation *op, CK_ULONG *in_out_len)
+static CK_RV decrypt_run(struct tok_lease *lease, struct operation *op, CK_ULONG *in_out_len)
 {
     return TOK_CALL(lease->functions, C_Decrypt, lease->session, (CK_BYTE *)op->in, (CK_ULONG)op->in_len, op->out,
                     in_out_len);
+}
+
+/* A derived secret is an object of the session, which is read and destroyed at once: no key of the token, but what
+ * OpenSSL has of any key agreement, as it has a decrypted premaster secret. Where it can't be destroyed the session is
+ * closed, which does. */
+static CK_RV derive_run(struct tok_lease *lease, struct operation *op, CK_ULONG *in_out_len)
+{
+    CK_ECDH1_DERIVE_PARAMS params = { CKD_NULL, 0, NULL, (CK_ULONG)op->in_len, (CK_BYTE *)op->in };
+    CK_MECHANISM mechanism = { op->mechanism->mechanism, &params, sizeof(params) };
+    CK_OBJECT_CLASS class = CKO_SECRET_KEY;
+    CK_KEY_TYPE type = CKK_GENERIC_SECRET;
+    CK_BBOOL yes = CK_TRUE;
+    CK_BBOOL no = CK_FALSE;
+    CK_ATTRIBUTE template[] = {
+        { CKA_CLASS, &class, sizeof(class) },   { CKA_KEY_TYPE, &type, sizeof(type) },
+        { CKA_TOKEN, &no, sizeof(no) },         { CKA_SENSITIVE, &no, sizeof(no) },
+        { CKA_EXTRACTABLE, &yes, sizeof(yes) }, { CKA_VALUE_LEN, in_out_len, sizeof(*in_out_len) },
+    };
+    CK_ATTRIBUTE value = { CKA_VALUE, op->out, *in_out_len };
+    CK_OBJECT_HANDLE secret;
+    CK_RV rv = TOK_CALL(lease->functions, C_DeriveKey, lease->session, &mechanism, op->handle, template,
+                        COUNT_OF(template), &secret);
+
+    op->run_name = "C_DeriveKey";
+    if (rv != CKR_OK) {
+        return rv;
+    }
+    op->run_name = "C_GetAttributeValue";
+    rv = TOK_CALL(lease->functions, C_GetAttributeValue, lease->session, secret, &value, 1);
+    if (TOK_CALL(lease->functions, C_DestroyObject, lease->session, secret) != CKR_OK) {
+        lease->spoilt = true;
+    }
+    *in_out_len = value.ulValueLen;
+    return rv;
 }
 
 /* What to do in two calls from here on. */
@@ -197,7 +232,8 @@ static struct tok_result operate(struct operation *op, struct attempt *attempt)
     if (authenticate) {
         TOK_TRY(tok_token_refresh(lease->token)); /* may its PIN be sent? */
     }
-    rv = op->init(lease, op->mechanism, handle);
+    op->handle = handle;
+    rv = op->init != NULL ? op->init(lease, op->mechanism, handle) : CKR_OK;
     if (rv != CKR_OK) {
         lease->op_open = rv == CKR_OPERATION_ACTIVE;
         return tok_fail_ckr(op->init_name, rv);
@@ -532,6 +568,25 @@ struct tok_result tok_key_decrypt_until(struct tok_key *key, const CK_MECHANISM 
     };
 
     TOK_TRY(operation_run(&op, key, "decrypting with"));
+    *in_out_len = op.out_len;
+    return tok_good();
+}
+
+struct tok_result tok_key_derive_until(struct tok_key *key, const CK_MECHANISM *mechanism, const uint8_t *in,
+                                       size_t in_len, uint8_t *out, size_t *in_out_len, uint64_t deadline_us)
+{
+    struct operation op = {
+        .run = derive_run,
+        .run_name = "C_DeriveKey",
+        .mechanism = mechanism,
+        .in = in,
+        .in_len = in_len,
+        .out = out,
+        .room = *in_out_len,
+        .deadline_us = deadline_us,
+    };
+
+    TOK_TRY(operation_run(&op, key, "deriving with"));
     *in_out_len = op.out_len;
     return tok_good();
 }

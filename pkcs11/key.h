@@ -63,6 +63,10 @@ TOK_RESULT tok_key_sign_until(struct tok_key *key, const CK_MECHANISM *mechanism
                               uint8_t *out, size_t *in_out_len, uint64_t *out_unproved, uint64_t deadline_us);
 TOK_RESULT tok_key_decrypt_until(struct tok_key *key, const CK_MECHANISM *mechanism, const uint8_t *in, size_t in_len,
                                  uint8_t *out, size_t *in_out_len, uint64_t deadline_us);
+/* The secret that the key shares with a public key (`in`, its point): of `*in_out_len` bytes, or what the token makes
+ * of it. The mechanism is ECDH's, without parameters. */
+TOK_RESULT tok_key_derive_until(struct tok_key *key, const CK_MECHANISM *mechanism, const uint8_t *in, size_t in_len,
+                                uint8_t *out, size_t *in_out_len, uint64_t deadline_us);
 static inline TOK_RESULT tok_key_sign(struct tok_key *key, const CK_MECHANISM *mechanism, const uint8_t *in,
                                       size_t in_len, uint8_t *out, size_t *in_out_len, uint64_t *out_unproved)
 {

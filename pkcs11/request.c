@@ -111,6 +111,10 @@ void request_carry_out(struct tok_request *request)
         request->result = tok_key_decrypt_until(request->key, &request->mechanism, request->in, request->in_len,
                                                 request->out, &request->out_len, request->deadline_us);
         break;
+    case TOK_WORK_DERIVE:
+        request->result = tok_key_derive_until(request->key, &request->mechanism, request->in, request->in_len,
+                                               request->out, &request->out_len, request->deadline_us);
+        break;
     case TOK_WORK_ASK:
         tok_key_ask_mechanisms(request->key);
         request->out_len = 0;

@@ -25,6 +25,7 @@ struct tok_request;
 enum tok_work {
     TOK_WORK_SIGN,
     TOK_WORK_DECRYPT,
+    TOK_WORK_DERIVE,
     TOK_WORK_ASK, /* tok_key_ask_mechanisms: no mechanism, no data */
 };
 

@@ -205,9 +205,11 @@ static const OSSL_PARAM ec_generation[] = {
     OSSL_PARAM_END,
 };
 
+const CK_MECHANISM prov_ec_derive = { CKM_ECDH1_DERIVE, NULL, 0 };
+
 const struct prov_family prov_ec = {
     .operation = "SIGNET-EC",
-    .key_exchange = "ECDH",
+    .key_exchange = "SIGNET-ECDH",
     .default_digest = "SHA256",
     .private_param = OSSL_PKEY_PARAM_PRIV_KEY,
     .public_param = OSSL_PKEY_PARAM_PUB_KEY,

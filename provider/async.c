@@ -6,7 +6,7 @@
 #include "base/trace.h"
 #include "pkcs11/worker.h"
 
-/* An operation, as its three callers give it. */
+/* An operation, as its callers give it. */
 struct operation {
     enum tok_work work;
     struct prov_key *key;
@@ -43,6 +43,8 @@ static struct tok_result plain_run(const struct operation *op)
                             op->out_unproved);
     case TOK_WORK_DECRYPT:
         return tok_key_decrypt(op->key->token, op->mechanism, op->in, op->in_len, op->out, op->in_out_len);
+    case TOK_WORK_DERIVE:
+        return tok_key_derive_until(op->key->token, op->mechanism, op->in, op->in_len, op->out, op->in_out_len, 0);
     default:
         tok_key_ask_mechanisms(op->key->token);
         return tok_good();
@@ -252,6 +254,16 @@ struct tok_result prov_token_decrypt(struct prov_key *key, const struct prov_job
 {
     const struct operation op = {
         TOK_WORK_DECRYPT, key, job, mechanism, in, in_len, out, in_out_len, NULL,
+    };
+
+    return run(&op);
+}
+
+struct tok_result prov_token_derive(struct prov_key *key, const struct prov_job *job, const CK_MECHANISM *mechanism,
+                                    const uint8_t *in, size_t in_len, uint8_t *out, size_t *in_out_len)
+{
+    const struct operation op = {
+        TOK_WORK_DERIVE, key, job, mechanism, in, in_len, out, in_out_len, NULL,
     };
 
     return run(&op);

@@ -17,6 +17,7 @@
 #include "provider/config.h"
 #include "provider/decoder.h"
 #include "provider/encoder.h"
+#include "provider/exchange.h"
 #include "provider/keymgmt.h"
 #include "provider/signature.h"
 #include "provider/software.h"
@@ -111,6 +112,7 @@ static bool tables_make(struct prov_ctx *prov)
     return good && coders_make(&prov->decoder, prov, prov_decoders) &&
            coders_make(&prov->encoder, prov, prov_encoders) && signatures_make(prov) &&
            table_add(&prov->asym_cipher, prov_rsa.asym_cipher, properties, NULL, prov_asym_cipher_functions, NULL) &&
+           table_add(&prov->key_exchange, prov_ec.key_exchange, properties, NULL, prov_exchange_functions, NULL) &&
            table_add(&prov->store, "pkcs11", properties, NULL, prov_store_functions, "PKCS#11 URIs (RFC 7512)");
 }
 
@@ -128,6 +130,8 @@ static const OSSL_ALGORITHM *prov_query_operation(void *vprov, int operation, in
         return prov->signature;
     case OSSL_OP_ASYM_CIPHER:
         return prov->asym_cipher;
+    case OSSL_OP_KEYEXCH:
+        return prov->key_exchange;
     case OSSL_OP_STORE:
         return prov->store;
     case OSSL_OP_DECODER:
@@ -251,6 +255,7 @@ static void prov_teardown(void *vprov)
     table_free(prov->keymgmt);
     table_free(prov->signature);
     table_free(prov->asym_cipher);
+    table_free(prov->key_exchange);
     table_free(prov->store);
     table_free(prov->decoder);
     table_free(prov->encoder);

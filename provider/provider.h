@@ -34,6 +34,7 @@ struct prov_ctx {
     OSSL_ALGORITHM *keymgmt; /* our tables, with our properties; constant after start */
     OSSL_ALGORITHM *signature;
     OSSL_ALGORITHM *asym_cipher;
+    OSSL_ALGORITHM *key_exchange;
     OSSL_ALGORITHM *store;
     OSSL_ALGORITHM *decoder;
     OSSL_ALGORITHM *encoder;

@@ -69,8 +69,8 @@ struct prov_mechanism {
 struct prov_family {
     const char *operation;         /* the private name of the signature algorithm: "SIGNET-RSA" */
     const char *asym_cipher;       /* likewise, for decryption; NULL: none */
-    const char *key_exchange;      /* the other providers' own name, for software keys ("ECDH"); NULL: none */
-    const char *key_encapsulation; /* likewise */
+    const char *key_exchange;      /* likewise, for key agreement */
+    const char *key_encapsulation; /* the other providers' own name, for software keys; NULL: none */
     const char *default_digest;    /* NULL: keys that hash for themselves, and are given the whole message at once */
     const char *private_param;     /* whose presence makes a key private ("d", "priv") */
     const char *seed_param;        /* another such; NULL: none */
@@ -162,6 +162,9 @@ struct prov_oaep {
 };
 bool prov_rsa_oaep(struct prov_oaep *out, const EVP_MD *digest, const EVP_MD *mgf1, const uint8_t *label,
                    size_t label_len);
+
+/* Key agreement: static ECDH, whose parameters the floor below makes. */
+extern const CK_MECHANISM prov_ec_derive;
 
 extern const struct prov_family prov_rsa, prov_ec;
 

@@ -276,6 +276,27 @@ struct outcome {
     unsigned hung;
 };
 
+/* Where it is set, all sessions are lost while children are at work, for the parent and for the child: not again before
+ * each thread has ended what it was about, since an operation recovers once from a kind of trouble. */
+static struct counts *losing;
+static _Atomic unsigned bursts[NUM_THREADS]; /* that each thread has ended */
+static _Atomic unsigned bursting;            /* threads that have a place in it */
+
+static void lose_sessions(void)
+{
+    static unsigned before[NUM_THREADS];
+
+    for (unsigned i = 0; i < NUM_THREADS; i++) {
+        if (bursts[i] < before[i] + 2) {
+            return;
+        }
+    }
+    for (unsigned i = 0; i < NUM_THREADS; i++) {
+        before[i] = bursts[i];
+    }
+    losing->losses++;
+}
+
 /* Forks, while threads of the parent do `work`, `count` children that sign. */
 static int fork_amid(struct outcome *out, unsigned count, void *(*work)(void *vkey))
 {
@@ -298,6 +319,9 @@ static int fork_amid(struct outcome *out, unsigned count, void *(*work)(void *vk
             child_begins();
             _exit(verdict(signs(key)));
         }
+        if (losing != NULL) {
+            lose_sessions();
+        }
         status = ended(pid);
         out->good += status == 0;
         out->hung += status == 99;
@@ -319,6 +343,44 @@ static void busy(unsigned count)
 
     ok(ran && outcome.good == count, "%u of %u children sign, whose parent's threads were signing (%u hang)",
        outcome.good, count, outcome.hung);
+}
+
+/* Signs in bursts, with pauses in which sessions that nobody needs are closed. */
+static void *sign_in_bursts(void *vkey)
+{
+    unsigned place = bursting++;
+    unsigned seed = place;
+
+    while (!stop) {
+        for (unsigned i = 0; i < 3; i++) {
+            if (signs(vkey)) {
+                signatures++;
+            } else {
+                failures++;
+                ERR_print_errors_fp(stderr);
+            }
+        }
+        bursts[place]++;
+        usleep((useconds_t)rand_r(&seed) % 3000);
+    }
+    return NULL;
+}
+
+/* The same while sessions are lost, opened and closed all the time; the counters prove it. */
+static void churn(unsigned count)
+{
+    struct outcome outcome = { 0, 0 };
+    struct counts *counts = counts_map(getenv("SIGNET_TEST_COUNTS"));
+    int ran;
+
+    losing = counts;
+    ran = counts != NULL && fork_amid(&outcome, count, sign_in_bursts);
+
+    ok(ran && outcome.good == count, "%u of %u children sign, whose parent's threads were opening sessions (%u hang)",
+       outcome.good, count, outcome.hung);
+    ok(ran && counts->calls[COUNT_OpenSession] > count + NUM_THREADS, "sessions were opened all the time (%u)",
+       counts != NULL ? counts->calls[COUNT_OpenSession] : 0);
+    ok(ran && counts->lost > 0, "and all were lost now and then (%u times)", counts != NULL ? counts->lost : 0);
 }
 
 /* Threads that make keys, BIOs and connections may leave a lock of libcrypto's own behind, in which the child then
@@ -566,10 +628,19 @@ int main(int argc, char **argv)
         void (*tell)(unsigned count);
         unsigned count;
     } stories[] = {
-        { "wrong-pin", wrong_pin, 16 }, { "died", died, 15 },         { "corrected-pin", corrected_pin, 8 },
-        { "busy", busy, 400 },          { "loading", loading, 100 },  { "family", family, 8 },
-        { "prompt", prompt, 4 },        { "cage", cage, 4 },          { "shut-out", shut_out, 4 },
-        { "different", different, 16 }, { "the-same", the_same, 16 }, { "refused-after-fork", refused_after_fork, 4 },
+        { "wrong-pin", wrong_pin, 16 },
+        { "died", died, 15 },
+        { "corrected-pin", corrected_pin, 8 },
+        { "busy", busy, 400 },
+        { "loading", loading, 100 },
+        { "family", family, 8 },
+        { "prompt", prompt, 4 },
+        { "cage", cage, 4 },
+        { "shut-out", shut_out, 4 },
+        { "churn", churn, 40 },
+        { "different", different, 16 },
+        { "the-same", the_same, 16 },
+        { "refused-after-fork", refused_after_fork, 4 },
     };
 
     if (argc < 3) {

@@ -50,6 +50,8 @@ conf
 if [ "${SANITIZER:-none}" = none ]; then
     story busy
     story loading
+    conf "default signet" "pkcs11-module = $counter" "idle-sessions = 1"
+    SIGNET_TEST_COUNTS="$work/counts-churn" story churn ${FORKS:-}
 else
     echo "# not run here: children of a process with busy threads hang in the sanitizer's own allocator now and then"
 fi

@@ -60,7 +60,8 @@ tests_life_soak_SOURCES = tests/life/soak.c tests/tls/pair.c tests/tls/pair.h te
 tests_life_soak_CFLAGS = $(life_cflags) $(P11KIT_CFLAGS)
 tests_life_soak_LDADD = $(life_ldadd)
 
-# The same for as long as one likes:    make check-soak SECONDS=60
+# The same for as long as one likes, and 400 forks amid sessions that come and go:    make check-soak SECONDS=60
 check-soak: all $(check_PROGRAMS) $(check_LTLIBRARIES)
 	$(AM_TESTS_ENVIRONMENT) SOAK_SECONDS='$(SECONDS)' SOAK_CHILDREN=yes $(SHELL) $(top_srcdir)/tests/life/soak.sh
+	$(AM_TESTS_ENVIRONMENT) FORKS=400 $(SHELL) $(top_srcdir)/tests/fork/forks.sh
 .PHONY: check-soak
