@@ -61,7 +61,14 @@ by_our_client() {
 by_our_client_with_uri() {
     key="pkcs11:token=alice;id=$(id_of $1);type=private" by_our_client "$@"
 }
-for client in curl s_client s_client_with_uri our_client our_client_with_uri; do
+# Debian's curl is of OpenSSL until 12, and of GnuTLS later.
+curl=curl
+if ! curl --version 2>/dev/null | grep -q ' OpenSSL/'; then
+    curl=
+    tap_count=$((tap_count + 1))
+    echo "ok $tap_count - curl # SKIP it is not here, or does not use OpenSSL: $(curl --version 2>&1 | head -n 1)"
+fi
+for client in $curl s_client s_client_with_uri our_client our_client_with_uri; do
     case $client in *_with_uri) slots=9c ;; *) slots="9a 9c" ;; esac
     for slot in $slots; do
         card_log_clear alice
@@ -78,7 +85,7 @@ for client in curl s_client s_client_with_uri our_client our_client_with_uri; do
 done
 
 # --- bad days ---
-for client in curl s_client_with_uri; do
+for client in ${curl:-s_client} s_client_with_uri; do
     echo 3 >alice/tries
     card_log_clear alice
     not_ok "$client: a wrong PIN" by_$client 9a 999999
