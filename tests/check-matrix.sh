@@ -72,7 +72,7 @@ build_in() {
 check_in() {
     run_in "$1" 1700 "cd $place/build && make -k check" >>"$roots/$1-check.log" 2>&1
     check_status=$?
-    run_in "$1" 600 "cd $place/build && make -k check TESTS='$(matrix_tests "$1" | xargs)'" >>"$roots/$1-check.log" 2>&1 || check_status=1
+    run_in "$1" 1200 "cd $place/build && make -k check TESTS='$(matrix_tests "$1" | xargs)'" >>"$roots/$1-check.log" 2>&1 || check_status=1
     # Kept beside the root, so that the table can be written when only some releases have run anew.
     grep '^# cell ' "$roots/$1/signet/build/tests/matrix/key-types.log" >"$roots/$1.cells"
     return $check_status

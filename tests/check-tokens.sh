@@ -43,7 +43,7 @@ here() {
 in_root() {
     root=$roots/$1
     log=$roots/$1-tokens.log
-    wanted=$(token_packages "$1")
+    wanted=$(echo $(token_packages "$1")) # on one line
     [ "$(id -u)" -eq 0 ] || { echo "check-tokens: $1 has a root, which needs root"; return 1; }
     mkdir -p "$roots"
     root_make "$1" "$root" || { tail -n 5 "$roots/$1-"*.log; return 1; }
