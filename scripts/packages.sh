@@ -6,7 +6,7 @@ RUN_PACKAGES="openssl softhsm2 opensc p11-kit p11-kit-modules"
 BROWSER_PACKAGES="libnss3-tools"
 # opensc opens libpcsclite1 and does not depend on it; vsmartcard-vpcd is the reader of a card that is a program; a browser
 # without fonts draws empty pages
-TEST_PACKAGES="jq valgrind haproxy libnss3-tools binutils chromium fonts-dejavu-core libpcsclite1 pcscd vsmartcard-vpcd"
+TEST_PACKAGES="curl jq valgrind haproxy libnss3-tools binutils chromium fonts-dejavu-core libpcsclite1 pcscd vsmartcard-vpcd"
 # Not in every release: what later_packages adds to the tests' list.
 LATER_PACKAGES="pkcs11-daemon libpkcs11-proxy0 openssl-provider-fips" # a token behind a network; a parent that is FIPS
 # Real tokens and what stands in for their hardware, for `make check-tokens`.

@@ -43,11 +43,11 @@ export OPENSSL_CONF="$work/openssl.cnf"
 
 # by_NAME SLOT ANSWER: the client gets the server's page, with the card's key SLOT; ANSWER is typed at its prompt
 by_curl() {
-    "$terminal" "${prompt:-pass phrase:}" "$2" timeout 60 curl --silent --show-error --cacert root.pem --key $1.key \
+    "$terminal" "pass phrase:" "$2" timeout 60 curl --silent --show-error --cacert root.pem --key $1.key \
         --cert $1-chain.pem "https://localhost:$port/" </dev/null
 }
 by_s_client() {
-    printf 'GET / HTTP/1.0\r\n\r\n' | "$terminal" "${prompt:-:}" "$2" timeout 60 openssl s_client -ign_eof -quiet \
+    printf 'GET / HTTP/1.0\r\n\r\n' | "$terminal" "PIN):" "$2" timeout 60 openssl s_client -ign_eof -quiet \
         -connect "localhost:$port" -key "${key:-$1.key}" -cert $1.pem -cert_chain intermediate.pem \
         -CAfile root.pem -verify_return_error
 }
@@ -55,13 +55,20 @@ by_s_client_with_uri() {
     key="pkcs11:token=alice;id=$(id_of $1);type=private" by_s_client "$@"
 }
 by_our_client() {
-    "$terminal" "${prompt:-:}" "$2" timeout 60 "$build/mtls-client" --connect "localhost:$port" --name localhost \
+    "$terminal" "PIN):" "$2" timeout 60 "$build/mtls-client" --connect "localhost:$port" --name localhost \
         --key "${key:-$1.key}" --cert $1-chain.pem --ca root.pem --message "GET / HTTP/1.0" </dev/null
 }
 by_our_client_with_uri() {
     key="pkcs11:token=alice;id=$(id_of $1);type=private" by_our_client "$@"
 }
-for client in curl s_client s_client_with_uri our_client our_client_with_uri; do
+# Debian's curl is of OpenSSL until 12, and of GnuTLS later.
+curl=curl
+if ! curl --version 2>/dev/null | grep -q ' OpenSSL/'; then
+    curl=
+    tap_count=$((tap_count + 1))
+    echo "ok $tap_count - curl # SKIP it is not here, or does not use OpenSSL: $(curl --version 2>&1 | head -n 1)"
+fi
+for client in $curl s_client s_client_with_uri our_client our_client_with_uri; do
     case $client in *_with_uri) slots=9c ;; *) slots="9a 9c" ;; esac
     for slot in $slots; do
         card_log_clear alice
@@ -78,7 +85,7 @@ for client in curl s_client s_client_with_uri our_client our_client_with_uri; do
 done
 
 # --- bad days ---
-for client in curl s_client_with_uri; do
+for client in ${curl:-s_client} s_client_with_uri; do
     echo 3 >alice/tries
     card_log_clear alice
     not_ok "$client: a wrong PIN" by_$client 9a 999999
@@ -86,8 +93,8 @@ for client in curl s_client_with_uri; do
     ok "$client: and sent once" card_did alice "verify: wrong, 2 left;"
     echo 3 >alice/tries
     card_log_clear alice
-    for key in "" "^D" "^C"; do
-        not_ok "$client: nothing but ${key:-Enter} at the prompt" by_$client 9a "$key"
+    for typed in "" "^D" "^C"; do
+        not_ok "$client: nothing but ${typed:-Enter} at the prompt" by_$client 9a "$typed"
         says "$client: which asks no second time" 'asked 1 times'
         ok "$client: and costs no try" card_did alice ""
     done
@@ -116,14 +123,14 @@ TEXT
 card_make bob fedcba9876543210
 card_log_clear alice
 not_ok "pulled while the PIN is asked for: no connection" env ON_PROMPT="sh away.sh" SIGNET_CARDS_APART=1 \
-    sh -c '"$0" : 123456 timeout 60 openssl pkey -in 9a.key -noout' "$terminal"
+    sh -c '"$0" "PIN):" 123456 timeout 60 openssl pkey -in 9a.key -noout' "$terminal"
 cp out said
 says "which is told, with what to do" 'Could not read\|plug it in'
 ok "and the PIN goes nowhere" card_did alice ""
 card_in alice $FIRST_READER
 sed -i "s/card_pid=[0-9]*/card_pid=$card_pid/" swap.sh
 not_ok "another card in its place while the PIN is asked for" env ON_PROMPT="sh swap.sh" SIGNET_CARDS_APART=1 \
-    sh -c '"$0" : 123456 timeout 60 openssl pkey -in 9a.key -noout' "$terminal"
+    sh -c '"$0" "PIN):" 123456 timeout 60 openssl pkey -in 9a.key -noout' "$terminal"
 ok "does not get the PIN" card_did bob ""
 card_pids="$card_pids $(cat bob.pid)"
 tap_done
