@@ -132,7 +132,9 @@ static struct tok_result tell(struct tok_lease *lease, const CK_MECHANISM *mecha
         lease->told = lease->wants;
         return tok_good();
     }
-    *out_verdict = verdict_of(rv);
+    /* p11-kit's client and proxy have the function, and say that they are not initialised; if they aren't, C_SignInit
+     * says so, too (tests/tokens/p11-kit-server.sh). */
+    *out_verdict = rv == CKR_CRYPTOKI_NOT_INITIALIZED ? TOK_MESSAGE_NEVER : verdict_of(rv);
     lease->op_open = rv == CKR_OPERATION_ACTIVE;
     return tok_fail_ckr("C_MessageSignInit", rv);
 }
