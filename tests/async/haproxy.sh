@@ -89,7 +89,7 @@ ok "also while each call of the token takes 2 ms" load --load 50 --repeat 2
 "$faults" "$SIGNET_TEST_COUNTS" delay=10000
 ok "or 10 ms" load --load 50
 sync=$(per_second)
-ok "no worker was there" sh -c '! grep -q signet /proc/$1/task/*/comm' - "$server"
+not_ok "no worker was there" grep -q signet /proc/"$server"/task/*/comm
 stop
 "$faults" "$SIGNET_TEST_COUNTS" calm
 
@@ -103,8 +103,12 @@ says "all of them" '"done":640,"failed":0'
 ok "or 10 ms" load --load 64 --repeat 4
 async=$(per_second)
 ok "by workers" grep -q signet-worker /proc/"$server"/task/*/comm
-ok "twice as fast as by waiting, at least: $async connections a second, $sync" \
-    awk -v async="$async" -v sync="$sync" 'BEGIN { exit !(async > 2 * sync) }'
+if [ "${SANITIZER:-none}" = none ]; then
+    ok "twice as fast as by waiting, at least: $async connections a second, $sync" \
+        awk -v async="$async" -v sync="$sync" 'BEGIN { exit !(async > 2 * sync) }'
+else
+    echo "# $async connections a second, $sync by waiting: a sanitizer makes the processor the limit"
+fi
 "$faults" "$SIGNET_TEST_COUNTS" Sign:rv=CKR_GENERAL_ERROR:times=always
 not_ok "a token that fails fails handshakes" load --load 5
 "$faults" "$SIGNET_TEST_COUNTS" calm
@@ -126,5 +130,5 @@ done
 after=$(ls "/proc/$server/fd" | wc -l)
 ok "and descriptors are as many as before ($before, $after)" test "$after" -le "$before"
 stop
-ok "it said nothing of a crash" sh -c '! grep -qi "segm\|abort\|corrupt\|bug" haproxy.out'
+not_ok "it said nothing of a crash" grep -i 'segm\|abort\|corrupt\|bug\|WARNING: ThreadS\|ERROR: AddressS' haproxy.out
 tap_done

@@ -20,7 +20,7 @@ static const char *only; /* the label of the one token that is shown; NULL: all 
 /* State of this process. */
 static pthread_rwlock_t in_module = PTHREAD_RWLOCK_INITIALIZER;
 static pthread_mutex_t places_lock = PTHREAD_MUTEX_INITIALIZER;
-static CK_SESSION_HANDLE places[MOST_SESSIONS]; /* the session that holds a place; 0: none of ours */
+static _Atomic CK_SESSION_HANDLE places[MOST_SESSIONS]; /* the session that holds a place; 0: none of ours */
 static _Atomic unsigned losses_seen;
 static _Atomic unsigned logouts_seen;
 
