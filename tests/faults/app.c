@@ -12,9 +12,13 @@
 
 static EVP_PKEY *public_ec;
 static EVP_PKEY *public_rsa;
+static EVP_PKEY *public_peer;
 static unsigned char cipher[512];
 static size_t cipher_len;
+static unsigned char secret[64];
+static size_t secret_len;
 static char key_file[512];
+static char agree_file[512];
 
 static EVP_PKEY *public_of(const char *folder, const char *name)
 {
@@ -29,22 +33,32 @@ static EVP_PKEY *public_of(const char *folder, const char *name)
     return key;
 }
 
-int app_files(const char *folder)
+static size_t bytes_of(const char *folder, const char *name, unsigned char *out, size_t room)
 {
     char path[512];
     FILE *file;
+    size_t len;
 
-    snprintf(key_file, sizeof(key_file), "%s/rsa.key", folder);
-    public_ec = public_of(folder, "ec.pub");
-    public_rsa = public_of(folder, "rsa.pub");
-    snprintf(path, sizeof(path), "%s/cipher", folder);
+    snprintf(path, sizeof(path), "%s/%s", folder, name);
     file = fopen(path, "rb");
     if (file == NULL) {
         return 0;
     }
-    cipher_len = fread(cipher, 1, sizeof(cipher), file);
+    len = fread(out, 1, room, file);
     fclose(file);
-    return public_ec != NULL && public_rsa != NULL && cipher_len > 0;
+    return len;
+}
+
+int app_files(const char *folder)
+{
+    snprintf(key_file, sizeof(key_file), "%s/rsa.key", folder);
+    snprintf(agree_file, sizeof(agree_file), "%s/agree.key", folder);
+    public_ec = public_of(folder, "ec.pub");
+    public_rsa = public_of(folder, "rsa.pub");
+    public_peer = public_of(folder, "peer.pub");
+    cipher_len = bytes_of(folder, "cipher", cipher, sizeof(cipher));
+    secret_len = bytes_of(folder, "secret", secret, sizeof(secret));
+    return public_ec != NULL && public_rsa != NULL && public_peer != NULL && cipher_len > 0 && secret_len > 0;
 }
 
 EVP_PKEY *app_load(const char *uri)
@@ -106,13 +120,28 @@ static int decrypt(EVP_PKEY *key)
     return good;
 }
 
+static int agree(EVP_PKEY *key)
+{
+    unsigned char found[64];
+    size_t len = sizeof(found);
+    EVP_PKEY_CTX *ctx = EVP_PKEY_CTX_new_from_pkey(NULL, key, NULL);
+    int good = ctx != NULL && EVP_PKEY_derive_init(ctx) == 1 && EVP_PKEY_derive_set_peer(ctx, public_peer) == 1 &&
+               EVP_PKEY_derive(ctx, found, &len) == 1 && len == secret_len && memcmp(found, secret, len) == 0;
+
+    EVP_PKEY_CTX_free(ctx);
+    return good;
+}
+
 static int step_do(struct app *app, enum step step)
 {
     if (step == STEP_LOAD_EC || (step == STEP_SIGN_EC && app->ec == NULL)) {
         EVP_PKEY_free(app->ec);
         app->ec = app_load(EC_URI);
     }
-    if (step == STEP_LOAD_RSA || (step > STEP_LOAD_RSA && app->rsa == NULL)) {
+    if (step == STEP_AGREE && app->agree == NULL) {
+        app->agree = load_by_file(agree_file);
+    }
+    if (step == STEP_LOAD_RSA || ((step == STEP_DECRYPT_RSA || step == STEP_SIGN_RSA) && app->rsa == NULL)) {
         EVP_PKEY_free(app->rsa);
         app->rsa = load_by_file(key_file);
     }
@@ -125,6 +154,8 @@ static int step_do(struct app *app, enum step step)
         return app->rsa != NULL;
     case STEP_DECRYPT_RSA:
         return app->rsa != NULL && decrypt(app->rsa);
+    case STEP_AGREE:
+        return app->agree != NULL && agree(app->agree);
     default:
         return app->rsa != NULL && sign(app->rsa, public_rsa);
     }
@@ -166,8 +197,9 @@ int app_step(struct app *app, enum step step, struct trouble *trouble)
 
 const char *app_step_name(enum step step)
 {
-    static const char *const names[] = { "loading the EC key", "signing with the EC key", "loading the RSA key",
-                                         "decrypting with the RSA key", "signing with the RSA key" };
+    static const char *const names[] = { "loading the EC key",       "signing with the EC key",
+                                         "loading the RSA key",      "decrypting with the RSA key",
+                                         "signing with the RSA key", "agreeing with the EC key for it" };
 
     return names[step];
 }
@@ -176,8 +208,10 @@ void app_end(struct app *app)
 {
     EVP_PKEY_free(app->ec);
     EVP_PKEY_free(app->rsa);
+    EVP_PKEY_free(app->agree);
     app->ec = NULL;
     app->rsa = NULL;
+    app->agree = NULL;
 }
 
 double seconds_now(void)

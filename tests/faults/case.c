@@ -221,7 +221,8 @@ static double waited_for_processor(void)
 /* The token is well again. A failure that lasted, or a hang, may have shut it out for a while. */
 static void judge_healed(struct life *life)
 {
-    static const enum step steps[] = { STEP_SIGN_EC, STEP_DECRYPT_RSA, STEP_SIGN_RSA, STEP_LOAD_EC, STEP_SIGN_EC };
+    static const enum step steps[] = { STEP_SIGN_EC, STEP_DECRYPT_RSA, STEP_SIGN_RSA,
+                                       STEP_AGREE,   STEP_LOAD_EC,     STEP_SIGN_EC };
     double waited = waited_for_processor();
     double until = seconds_now() + (lasts() || now->variant == HANGS_AMONG ? HEALED_WITHIN : 0);
     struct trouble trouble;

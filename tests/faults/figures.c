@@ -87,7 +87,7 @@ static _Atomic int over;
 
 static void *sign_on(void *unused)
 {
-    struct app app = { NULL, NULL };
+    struct app app = { .ec = NULL };
     struct trouble trouble;
 
     (void)unused;
