@@ -271,11 +271,12 @@ static struct tok_result find_once(struct search *search, const struct kind *kin
 }
 
 /* One search of one token, repeated after what can be recovered from; what a failed attempt had found is dropped. */
-static struct tok_result find_on(struct search *search, const struct kind *kind, struct tok_token *token)
+static struct tok_result find_on(struct search *search, const struct kind *kind, struct tok_token *token, bool patient)
 {
     struct tok_attempts attempts;
 
     tok_attempts_begin(&attempts, search->settings, search->deadline_us);
+    attempts.others = !patient;
     for (;;) {
         SCOPED(tok_lease_end) struct tok_lease lease = { .token = NULL };
         size_t before = search->items.count;
@@ -294,18 +295,30 @@ static struct tok_result find_on(struct search *search, const struct kind *kind,
 }
 
 /* With several tokens, one that fails must not hide what another has; its failure is told if nothing is found. */
-static struct tok_result find_kind(struct search *search, const struct kind *kind)
+static void find_on_all(struct search *search, const struct kind *kind, bool patient)
 {
     for (size_t i = 0; i < search->tokens.count; i++) {
-        struct tok_result result = find_on(search, kind, search->tokens.items[i]);
+        struct tok_result result = find_on(search, kind, search->tokens.items[i], patient);
 
-        if (!tok_ok(&result) && search->tokens.count == 1) {
-            return result;
-        }
         if (!tok_ok(&result)) {
             trace(TRACE_FIND, "find: %s", result.message);
             search->trouble = tok_ok(&search->trouble) ? result : search->trouble;
         }
+    }
+}
+
+/* Of several tokens that may have a key, none is waited for unless no other has it. */
+static struct tok_result find_kind(struct search *search, const struct kind *kind)
+{
+    size_t before = search->items.count;
+
+    if (search->tokens.count == 1) {
+        return find_on(search, kind, search->tokens.items[0], true);
+    }
+    find_on_all(search, kind, !search->names_one);
+    if (search->names_one && search->items.count == before && !tok_ok(&search->trouble)) {
+        search->trouble = tok_good();
+        find_on_all(search, kind, true);
     }
     return tok_good();
 }
@@ -396,6 +409,9 @@ struct tok_result tok_find(struct tok_items *out_items, const struct tok_setting
         TOK_TRY(find_kind(&search, &kinds[i]));
         if (kinds[i].bit == TOK_WANT_PRIVATE && search.names_one) {
             TOK_TRY(settle_on_one(&search.items, uri));
+            if (!tok_ok(&search.trouble) && search.items.count > 0) {
+                tok_key_look_again(search.items.items[0].key);
+            }
         }
     }
     if (search.items.count == 0) {

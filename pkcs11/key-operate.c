@@ -417,16 +417,17 @@ static void note(struct run *run, const struct tok_replica *replica, const struc
  * is asked, too. */
 static bool next_round(struct run *run)
 {
+    uint64_t left_us;
+
     run->pause_us = run->pause_us == 0 ? FIRST_PAUSE_US : run->pause_us * 2;
     run->pause_us = run->pause_us < LONGEST_PAUSE_US ? run->pause_us : LONGEST_PAUSE_US;
     key_find_more(run->key, run->deadline_us);
     if (run->is_last || (run->failed & ~run->over) == 0) {
         return false;
     }
-    run->is_last = clock_us() + 2 * run->pause_us >= run->deadline_us;
-    if (!run->is_last) {
-        clock_sleep_us(run->pause_us);
-    }
+    left_us = run->deadline_us > clock_us() ? run->deadline_us - clock_us() : 0;
+    run->is_last = left_us <= 2 * run->pause_us;
+    clock_sleep_us(run->is_last ? left_us / 2 : run->pause_us);
     run->failed = run->over;
     run->now_us = clock_us();
     run->round++;

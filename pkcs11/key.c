@@ -237,6 +237,11 @@ struct tok_result tok_key_join(struct tok_key *key, struct tok_key *other)
     return tok_good();
 }
 
+void tok_key_look_again(struct tok_key *key)
+{
+    atomic_store(&key->looked, 0);
+}
+
 /* --- where is it? ------------------------------------------------------------------------------------------------- */
 
 static const struct tok_uri *key_meant(const struct tok_key *key)

@@ -34,6 +34,9 @@ TOK_RESULT tok_key_found(struct tok_key **out_key, const struct tok_settings *se
 /* tok_key_join: what a search found on another token is the same key, which is on both from now on. Both are just found
  * by one name; `other` is only good for being freed afterwards. */
 TOK_RESULT tok_key_join(struct tok_key *key, struct tok_key *other);
+/* tok_key_look_again: a token failed to tell whether it has the key, too; the next operation takes it for one that may.
+ */
+void tok_key_look_again(struct tok_key *key);
 struct tok_key *tok_key_ref(struct tok_key *key);
 void tok_key_unref(struct tok_key *key);
 void tok_key_end(struct tok_key **key);

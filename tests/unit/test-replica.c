@@ -83,7 +83,7 @@ static void furnish_from_file(const char *text)
     OK(tok_key_new(&key, &settings, uri, &half));
 }
 
-static uint64_t unproved;
+static _Thread_local uint64_t unproved;
 
 static struct tok_result sign(void)
 {
@@ -421,6 +421,38 @@ TEST(a_token_that_came_after_the_key_was_loaded_serves_once_it_was_seen)
     assert_int_equal(who_signs(), 'c');
 }
 
+TEST(a_token_in_trouble_while_the_key_is_loaded_delays_nothing_and_serves_later)
+{
+    uint64_t began;
+
+    furnish_tokens("abc");
+    settings.deadline_us = 60 * SECOND;
+    for (size_t i = 0; i < NUM; i++) {
+        mock_ec_key(mocks[i], CKO_PRIVATE_KEY, "www", 1, point);
+    }
+    mock_fails(mocks[1], MOCK_OpenSession, CKR_TOKEN_NOT_PRESENT, 0, 1000000);
+    mock_fails(mocks[0], MOCK_Login, CKR_DEVICE_MEMORY, 0, 1000000);
+    began = clock_us();
+    OK(find("pkcs11:object=www"));
+    assert_int_equal(who_signs(), 'c');
+    assert_true(clock_us() - began < settings.deadline_us / 2);
+    mocks[0]->failures[MOCK_Login].times = 0;
+    mocks[1]->failures[MOCK_OpenSession].times = 0;
+    pause_ends(&modules[0]->tokens->aside);
+    assert_int_equal(who_signs(), 'a');
+}
+
+TEST(where_all_are_in_trouble_while_the_key_is_loaded_they_are_waited_for)
+{
+    furnish_tokens("abc");
+    for (size_t i = 0; i < NUM; i++) {
+        mock_ec_key(mocks[i], CKO_PRIVATE_KEY, "www", 1, point);
+        mock_fails(mocks[i], MOCK_Login, CKR_DEVICE_MEMORY, 0, 3);
+    }
+    OK(find("pkcs11:object=www"));
+    OK(sign());
+}
+
 TEST(the_pin_of_a_uri_is_for_one_token)
 {
     furnish_tokens("abc");
@@ -626,6 +658,8 @@ int main(void)
         cmocka_unit_test(different_keys_of_one_name_are_no_replicas),
         cmocka_unit_test(replicas_may_have_other_ids_and_a_uri_with_a_token_means_that_one),
         cmocka_unit_test(a_token_that_came_after_the_key_was_loaded_serves_once_it_was_seen),
+        cmocka_unit_test(a_token_in_trouble_while_the_key_is_loaded_delays_nothing_and_serves_later),
+        cmocka_unit_test(where_all_are_in_trouble_while_the_key_is_loaded_they_are_waited_for),
         cmocka_unit_test(the_pin_of_a_uri_is_for_one_token),
         cmocka_unit_test(a_wrong_pin_on_one_is_sent_once_and_the_others_serve),
         cmocka_unit_test(with_load_early_all_are_logged_in_to),
