@@ -5,8 +5,8 @@
 . "$(dirname "$0")/../lib/setup.sh"
 cd "$work" || exit 99
 if ! "$build/tests/cards/on-terminal" - - true >out 2>&1; then
-    echo "1..0 # SKIP $(cat out)" # a chroot without /dev/pts
-    exit 0
+    cat out >&2 # a chroot without /dev/pts
+    exit 99
 fi
 cards_start
 card_make alice 0123456789abcdef
@@ -63,10 +63,10 @@ by_our_client_with_uri() {
 }
 # Debian's curl is of OpenSSL until 12, and of GnuTLS later.
 curl=curl
-if ! curl --version 2>/dev/null | grep -q ' OpenSSL/'; then
+curl --version >out 2>&1 || exit 99
+if ! grep -q ' OpenSSL/' out; then
     curl=
-    tap_count=$((tap_count + 1))
-    echo "ok $tap_count - curl # SKIP it is not here, or does not use OpenSSL: $(curl --version 2>&1 | head -n 1)"
+    echo "# curl has nothing to do with us here: $(head -n 1 out)"
 fi
 for client in $curl s_client s_client_with_uri our_client our_client_with_uri; do
     case $client in *_with_uri) slots=9c ;; *) slots="9a 9c" ;; esac

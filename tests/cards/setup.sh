@@ -11,8 +11,8 @@ if [ -z "${SIGNET_CARDS_APART:-}" ]; then
         exit 0
     fi
     if ! [ -e /etc/reader.conf.d/vpcd ] || ! [ -x /usr/sbin/pcscd ]; then
-        echo "1..0 # SKIP no virtual reader: the packages pcscd and vsmartcard-vpcd are not installed"
-        exit 0
+        echo "no virtual reader: the packages pcscd and vsmartcard-vpcd are not installed" >&2
+        exit 99
     fi
     SIGNET_CARDS_APART=1 exec $apart sh "$0" "$@"
 fi
@@ -41,7 +41,7 @@ cards_start() {
 }
 
 cards_stop() {
-    kill ${card_pids:-} "$pcscd" 2>/dev/null
+    kill ${card_pids:-} ${driver:-} "$pcscd" 2>/dev/null # the driver, too: it would wait for its orders
     wait
     umount /run/pcscd
 }
