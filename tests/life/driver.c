@@ -193,7 +193,10 @@ static void do_fork(const char *name, int children)
         }
     }
     close(answers[0]);
-    while (wait(NULL) > 0) {
+    for (int status; wait(&status) > 0;) {
+        if (WIFSIGNALED(status)) {
+            snprintf(bad, sizeof(bad), "one died of signal %d", WTERMSIG(status));
+        }
     }
     if (signing == children) {
         puts("signed");
