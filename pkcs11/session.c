@@ -2,6 +2,7 @@
 
 #include "base/text.h"
 #include "base/trace.h"
+#include "pkcs11/ckr.h"
 
 #define OPEN_AGAIN_AFTER_US (20 * 1000) /* when other processes hold all sessions of the token */
 #define LIMIT_HOLDS_US (1000 * 1000)    /* a learnt limit: others may have given sessions back since */
@@ -88,6 +89,7 @@ void tok_pool_forget(struct tok_pool *pool)
     pool->num_idle = 0;
     pool->open = 0;
     pool->limit = 0;
+    pool->refused = CKR_OK;
     pool->surplus = 0;
 }
 
@@ -305,6 +307,7 @@ static bool number_is_free(struct tok_token *whose, struct tok_lease *lease)
             lease->logged_in = token->login == TOK_LOGGED_IN;
             place_at(&token->pool, lease->place)->session = lease->session;
             place_at(&token->pool, lease->place)->losses = token->pool.losses;
+            token->pool.refused = CKR_OK;
         }
     }
     return !taken;
@@ -318,6 +321,9 @@ static void session_not_opened(struct tok_token *token, struct tok_lease *lease,
     LOCKED(&token->lock);
     if (place_return(pool, lease)) {
         place_push(pool, &pool->free, lease->place);
+    }
+    if (rv != CKR_SESSION_EXISTS) {
+        pool->refused = rv;
     }
     if (rv == CKR_SESSION_COUNT && lease->epoch == token->epoch && pool->open > 1) {
         pool->limit = pool->open - 1;
@@ -366,10 +372,16 @@ static void window_count(struct tok_pool *pool, unsigned idle_sessions)
 /* Requires the token's lock. Kept apart from the path of those who get a session. */
 __attribute__((noinline)) static struct tok_result too_late(const struct tok_pool *pool)
 {
-    char why[160];
+    char why[240];
     struct text text = TEXT_OVER(why);
 
+    if (pool->refused != CKR_OK) {
+        text_printf(&text, "; C_OpenSession: %s (0x%lx)", tok_ckr(pool->refused)->name, pool->refused);
+    }
     oldest_text(&text, pool);
+    if (pool->open == 0) {
+        return tok_fail(TOK_CODE_DEADLINE, "the token has given no session%s", why);
+    }
     return tok_fail(TOK_CODE_DEADLINE, "all %u sessions of the token have been busy%s", pool->open, why);
 }
 

@@ -45,6 +45,7 @@ struct tok_pool { /* sessions; guarded by the token's lock */
     unsigned open;              /* idle and lent ones of this epoch */
     unsigned limit;             /* learnt from CKR_SESSION_COUNT; 0: none known */
     uint64_t limit_us;          /* when it was learnt */
+    CK_RV refused;              /* what C_OpenSession said last, where it has not worked since */
     unsigned losses;            /* so often a session turned out to be forgotten by the module */
     unsigned turn;              /* leases of this window, */
     unsigned least_idle;        /* and how many sessions none of them needed */

@@ -48,14 +48,14 @@ by_curl() {
 }
 by_s_client() {
     printf 'GET / HTTP/1.0\r\n\r\n' | "$terminal" "PIN):" "$2" timeout 60 openssl s_client -ign_eof -quiet \
-        -connect "localhost:$port" -key "${key:-$1.key}" -cert $1.pem -cert_chain intermediate.pem \
+        -connect "127.0.0.1:$port" -key "${key:-$1.key}" -cert $1.pem -cert_chain intermediate.pem \
         -CAfile root.pem -verify_return_error
 }
 by_s_client_with_uri() {
     key="pkcs11:token=alice;id=$(id_of $1);type=private" by_s_client "$@"
 }
 by_our_client() {
-    "$terminal" "PIN):" "$2" timeout 60 "$build/mtls-client" --connect "localhost:$port" --name localhost \
+    "$terminal" "PIN):" "$2" timeout 60 "$build/mtls-client" --connect "127.0.0.1:$port" --name localhost \
         --key "${key:-$1.key}" --cert $1-chain.pem --ca root.pem --message "GET / HTTP/1.0" </dev/null
 }
 by_our_client_with_uri() {

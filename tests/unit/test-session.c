@@ -201,6 +201,7 @@ TEST(a_learnt_limit_is_tried_again_after_a_while)
     OK(begin(&a, 0, SECOND));
     FAILS(begin(&b, 0, 50000), TOK_CODE_DEADLINE);
     SAYS("the oldest of 1 operations is in no call and began 0.");
+    SAYS("C_OpenSession: CKR_SESSION_COUNT"); /* which a person could do something about */
     assert_int_equal(token->pool.limit, 1);
     mock->max_sessions = 2; /* it gives one back */
     OK(begin(&b, 0, 10 * SECOND));
