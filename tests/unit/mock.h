@@ -84,7 +84,7 @@ struct mock_session {
 
 struct mock {
     pthread_mutex_t lock; /* none is needed by a test while no thread of its own calls */
-    unsigned calls[MOCK_NUM_FUNCTIONS];
+    _Atomic unsigned calls[MOCK_NUM_FUNCTIONS];
     struct mock_failure failures[MOCK_NUM_FUNCTIONS];
     unsigned delay_us[MOCK_NUM_FUNCTIONS];
     _Atomic unsigned hang; /* bits of 1 << enum mock_function: the call does not return while its bit is set */
