@@ -3,4 +3,4 @@
 . "$(dirname "$0")/../lib/setup.sh"
 setup_token
 conf
-"$build/tests/bench/overhead" "$SOFTHSM_MODULE" test "${BENCH_SECONDS:-0.5}"
+"$build/tests/bench/overhead" "$SOFTHSM_MODULE" test "${BENCH_SECONDS:-0.06}"
