@@ -102,6 +102,7 @@ struct operation {
     CK_RV (*run)(struct tok_lease *lease, struct operation *op, CK_ULONG *in_out_len);
     const char *init_name;
     const char *run_name;
+    const char *what; /* for messages */
     bool signs;
     bool by_data; /* a general failure of `run` may be about the data: no recovery, whose time would tell something of
                      them */
@@ -518,76 +519,66 @@ struct tok_result tok_key_locate(struct tok_key *key, const struct tok_pin_promp
     return result;
 }
 
-static struct tok_result operation_run(struct operation *op, struct tok_key *key, const char *what)
+static const struct operation signing = {
+    .init = sign_init,
+    .run = sign_run,
+    .init_name = "C_SignInit",
+    .run_name = "C_Sign",
+    .what = "signing with",
+    .signs = true,
+};
+static const struct operation decrypting = {
+    .init = decrypt_init,
+    .run = decrypt_run,
+    .init_name = "C_DecryptInit",
+    .run_name = "C_Decrypt",
+    .what = "decrypting with",
+    .by_data = true,
+};
+static const struct operation deriving = {
+    .run = derive_run,
+    .run_name = "C_DeriveKey",
+    .what = "deriving with",
+};
+
+static struct tok_result operation_run(const struct operation *kind, struct tok_key *key, const CK_MECHANISM *mechanism,
+                                       const uint8_t *in, size_t in_len, uint8_t *out, size_t *in_out_len,
+                                       uint64_t *out_unproved, uint64_t deadline_us)
 {
-    struct run run = { .op = op, .key = key, .what = what };
+    struct operation op = *kind;
+    struct run run = { .op = &op, .key = key, .what = op.what };
     TOK_SIGPIPE_HELD();
 
+    op.mechanism = mechanism;
+    op.in = in;
+    op.in_len = in_len;
+    op.out = out;
+    op.room = *in_out_len;
+    op.deadline_us = deadline_us;
     run_begin(&run);
-    return run_through(&run);
+    TOK_TRY(run_through(&run));
+    *in_out_len = op.out_len;
+    if (out_unproved != NULL) {
+        *out_unproved = op.unproved;
+    }
+    return tok_good();
 }
 
 struct tok_result tok_key_sign_until(struct tok_key *key, const CK_MECHANISM *mechanism, const uint8_t *in,
                                      size_t in_len, uint8_t *out, size_t *in_out_len, uint64_t *out_unproved,
                                      uint64_t deadline_us)
 {
-    struct operation op = {
-        .init = sign_init,
-        .run = sign_run,
-        .init_name = "C_SignInit",
-        .run_name = "C_Sign",
-        .signs = true,
-        .mechanism = mechanism,
-        .in = in,
-        .in_len = in_len,
-        .out = out,
-        .room = *in_out_len,
-        .deadline_us = deadline_us,
-    };
-
-    TOK_TRY(operation_run(&op, key, "signing with"));
-    *in_out_len = op.out_len;
-    *out_unproved = op.unproved;
-    return tok_good();
+    return operation_run(&signing, key, mechanism, in, in_len, out, in_out_len, out_unproved, deadline_us);
 }
 
 struct tok_result tok_key_decrypt_until(struct tok_key *key, const CK_MECHANISM *mechanism, const uint8_t *in,
                                         size_t in_len, uint8_t *out, size_t *in_out_len, uint64_t deadline_us)
 {
-    struct operation op = {
-        .init = decrypt_init,
-        .run = decrypt_run,
-        .init_name = "C_DecryptInit",
-        .run_name = "C_Decrypt",
-        .by_data = true,
-        .mechanism = mechanism,
-        .in = in,
-        .in_len = in_len,
-        .out = out,
-        .room = *in_out_len,
-        .deadline_us = deadline_us,
-    };
-
-    TOK_TRY(operation_run(&op, key, "decrypting with"));
-    *in_out_len = op.out_len;
-    return tok_good();
+    return operation_run(&decrypting, key, mechanism, in, in_len, out, in_out_len, NULL, deadline_us);
 }
 
 struct tok_result tok_key_derive_until(struct tok_key *key, const CK_MECHANISM *mechanism, const uint8_t *in,
                                        size_t in_len, uint8_t *out, size_t *in_out_len, uint64_t deadline_us)
 {
-    struct operation op = {
-        .run = derive_run,
-        .run_name = "C_DeriveKey",
-        .mechanism = mechanism,
-        .in = in,
-        .in_len = in_len,
-        .out = out,
-        .room = *in_out_len,
-        .deadline_us = deadline_us,
-    };
-
-    TOK_TRY(operation_run(&op, key, "deriving with"));
-    *in_out_len = op.out_len;
-    return tok_good();
+    return operation_run(&deriving, key, mechanism, in, in_len, out, in_out_len, NULL, deadline_us);
 }
