@@ -67,6 +67,21 @@ TEST(each_kind_is_tried_once_and_kinds_do_not_hinder_each_other)
     assert_false(recover(CKR_CRYPTOKI_NOT_INITIALIZED));
 }
 
+/* What failed was of before another thread initialised the module again: doing so once more would undo its work. */
+TEST(a_module_that_another_thread_has_initialised_again_is_tried_as_it_is)
+{
+    struct tok_lease lease = { .is_new = true };
+
+    furnish();
+    lease.epoch = token->epoch;
+    assert_true(recover(CKR_DEVICE_ERROR));
+    tok_token_lost(token, 0);
+    atomic_fetch_add(&token->pool.served, 1); /* that thread's */
+    failure = tok_fail_ckr("C_Sign", CKR_DEVICE_ERROR);
+    assert_true(tok_recover(&attempts, token, &lease, &failure));
+    assert_int_equal(mock->calls[MOCK_Finalize], 0);
+}
+
 TEST(nothing_is_tried_beyond_the_deadline)
 {
     furnish();
@@ -382,6 +397,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(what_is_final_is_not_tried_again),
         cmocka_unit_test(each_kind_is_tried_once_and_kinds_do_not_hinder_each_other),
+        cmocka_unit_test(a_module_that_another_thread_has_initialised_again_is_tried_as_it_is),
         cmocka_unit_test(nothing_is_tried_beyond_the_deadline),
         cmocka_unit_test(waiting_is_repeated_with_growing_pauses_until_the_deadline),
         cmocka_unit_test(a_lost_session_keeps_the_login_and_makes_handles_stale),
