@@ -190,7 +190,9 @@ static EVP_PKEY *public_half(struct prov_ctx *prov, const struct tok_public *hal
     }
     prov_err_forget(prov);
     if (key == NULL) {
-        prov_raise(prov, PROV_R_KEY_TYPE, "the public half that the token shows makes no key that OpenSSL knows");
+        prov_raise(prov, PROV_R_KEY_TYPE,
+                   "no other provider of this application knows the type or curve of the public half that the token "
+                   "shows; the FIPS provider knows fewer than default");
     }
     return key;
 }
