@@ -101,13 +101,10 @@ __attribute__((format(printf, 2, 3))) static void hint(struct inspection *inspec
 
 static struct tok_result inspect_value(struct inspection *inspection, const char *key)
 {
-    enum config_key kind = config_key(key);
     size_t len;
 
-    if (kind == CONFIG_KEY_UNKNOWN) {
+    if (config_key(key) == CONFIG_KEY_UNKNOWN) {
         hint(inspection, "[%s] has an unknown setting '%s'", inspection->section, key);
-    } else if (kind == CONFIG_KEY_IDLE) {
-        hint(inspection, "the setting '%s' in [%s] has no effect in this version", key, inspection->section);
     }
     if (config_token_part(key, &len) != NULL && !config_has_token(&inspection->source, key + 6, len)) {
         return tok_fail(TOK_CODE_BAD_SETTING, "%s in [%s]: '%.*s' is not among the names in the setting tokens", key,
@@ -136,7 +133,7 @@ static struct tok_result inspect_entry(struct inspection *inspection, const CONF
 
     text_printf(&text, "%s%s", prefix, value->name);
     kind = config_key(key);
-    if (nested && (kind == CONFIG_KEY_KNOWN || kind == CONFIG_KEY_IDLE)) {
+    if (nested && kind == CONFIG_KEY_KNOWN) {
         return tok_fail(TOK_CODE_BAD_SETTING,
                         "%s in [%s]: a section of the file bears the name that is its value, so that OpenSSL took "
                         "the section in its place; rename the section (ours end in _sect)",

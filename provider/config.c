@@ -200,7 +200,7 @@ static enum config_key token_key_kind(const char *part)
 {
     for (size_t i = 0; i < num_token_settings; i++) {
         if (strcmp(token_settings[i].name, part) == 0) {
-            return token_settings[i].idle ? CONFIG_KEY_IDLE : CONFIG_KEY_KNOWN;
+            return CONFIG_KEY_KNOWN;
         }
     }
     return strcmp(part, "uri") == 0 ? CONFIG_KEY_KNOWN : CONFIG_KEY_UNKNOWN;
@@ -208,17 +208,13 @@ static enum config_key token_key_kind(const char *part)
 
 enum config_key config_key(const char *key)
 {
-    const struct setting *setting = setting_by_key(key);
     size_t len;
     const char *part = config_token_part(key, &len);
 
-    if (setting != NULL) {
-        return setting->idle ? CONFIG_KEY_IDLE : CONFIG_KEY_KNOWN;
-    }
     if (listed(openssl_keys, key)) {
         return CONFIG_KEY_OPENSSL;
     }
-    if (listed(other_keys, key)) {
+    if (setting_by_key(key) != NULL || listed(other_keys, key)) {
         return CONFIG_KEY_KNOWN;
     }
     return part == NULL ? CONFIG_KEY_UNKNOWN : token_key_kind(part);
@@ -271,8 +267,6 @@ static void print_token_setting(FILE *out, const struct token_setting *setting)
 
 void config_print_man(FILE *out)
 {
-    const char *separator = "";
-
     for (size_t i = 0; i < num_settings; i++) {
         if (settings[i].help != NULL) {
             print_setting(out, &settings[i]);
@@ -280,23 +274,6 @@ void config_print_man(FILE *out)
     }
     fputs(".TP\n.BI token. NAME .uri\nWhich token NAME is: a PKCS#11 URI. Needed for each name in tokens.\n", out);
     for (size_t i = 0; i < num_token_settings; i++) {
-        if (!token_settings[i].idle) {
-            print_token_setting(out, &token_settings[i]);
-        }
+        print_token_setting(out, &token_settings[i]);
     }
-    fputs(".PP\nThese are checked, so that a configuration can be written for later versions, and have no effect in "
-          "this one:\n",
-          out);
-    for (size_t i = 0; i < num_settings; i++) {
-        if (settings[i].idle) {
-            fprintf(out, "%s%s", separator, settings[i].name);
-            separator = ", ";
-        }
-    }
-    for (size_t i = 0; i < num_token_settings; i++) {
-        if (token_settings[i].idle) {
-            fprintf(out, ", token.NAME.%s", token_settings[i].name);
-        }
-    }
-    fputs(".\n", out);
 }

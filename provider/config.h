@@ -44,7 +44,6 @@ void config_override(const char *key, const char *value);
 enum config_key {
     CONFIG_KEY_UNKNOWN,
     CONFIG_KEY_KNOWN,
-    CONFIG_KEY_IDLE,    /* checked, but without effect in this version */
     CONFIG_KEY_OPENSSL, /* OpenSSL's own: "activate" */
 };
 enum config_key config_key(const char *key);

@@ -219,13 +219,6 @@ static const char *set_workers(struct config *config, const char *value)
     return value_count(&config->settings.workers, value, MOST_WORKERS);
 }
 
-/* What later versions give a meaning to. */
-static const char *check_stats(struct config *config, const char *value)
-{
-    (void)config;
-    return text_same_word(value, "off") || value[0] == '/' ? NULL : "it is neither off nor an absolute path";
-}
-
 static const char *set_token_quirks(struct tok_named_token *token, const char *value)
 {
     static const struct value_word words[] = {
@@ -383,7 +376,6 @@ const struct setting settings[] = {
       .help =
           "At most so many threads carry out the operations of ASYNC jobs. They start as jobs have to wait, no more "
           "than a token has sessions, and end when there is nothing to do." },
-    { .name = "stats", .allowed = "off, or the absolute path of a directory", .idle = true, .set = check_stats },
 };
 
 const struct token_setting token_settings[] = {
