@@ -37,6 +37,9 @@ peers_file peers.pem "$rsa"
 SIGNET_TEST_COUNTS=$work/counts-peers openssl dgst -sha256 -sign peers.pem -out sig message >out 2>&1
 says "another provider's key file: a wrong PIN is told" ':signet:[a-z_]*:CKR_PIN_INCORRECT:provider/'
 ok "and tried once" test "$("$build/tests/token/show-counts" counts-peers Login)" = 1
+conf "default signet" "pkcs11-module = $counter" "pin = $work/pin"
+SIGNET_TEST_COUNTS=$work/counts-path fails_with "a path in place of a PIN" 'pin = (not shown): .* value:PIN' openssl pkey -in "$rsa"
+ok "which costs no try, since the module is not even opened" test ! -e counts-path
 conf "default signet" "pin = default_sect"
 fails_with "a value lost to a section of that name" 'a section of the file bears the name' openssl pkey -in "$rsa"
 conf "default signet" "tokens = prod"
