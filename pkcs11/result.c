@@ -17,7 +17,8 @@ static const struct {
     [TOK_CODE_BAD_URI] = { "malformed PKCS#11 URI",
                            "RFC 7512 has the form pkcs11:token=NAME;object=NAME;type=private" },
     [TOK_CODE_BAD_SETTING] = { "bad setting",
-                               "Correct it in the provider's section of openssl.cnf; signet(7) lists all settings" },
+                               "Correct it where it is set (the provider's section of openssl.cnf, the environment, or "
+                               "an option); signet(7) lists all settings" },
     [TOK_CODE_NO_MODULE] = { "no PKCS#11 module",
                              "Set pkcs11-module = /path/to/module.so in the provider's section of openssl.cnf" },
     [TOK_CODE_MODULE_LOAD] = { "the PKCS#11 module can't be loaded",

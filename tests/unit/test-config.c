@@ -21,7 +21,7 @@ static const char *get(void *arg, const char *key)
 
 static struct tok_result read_pairs(struct config *config, const char *const *pairs)
 {
-    const struct config_source source = { get, (void *)pairs };
+    const struct config_source source = { get, (void *)pairs, NULL };
 
     memset(config, 0, sizeof(*config));
     return config_read(config, &source);
@@ -249,7 +249,8 @@ TEST(known_settings_are_told_from_typos)
 {
     static const char *const known[] = { "pin", "init_args", "force_login", "token.prod.uri",
                                          "token.prod.max-sessions" };
-    static const char *const unknown[] = { "pinn", "stats", "token.prod.url", "token", "token.prod", "Pin", "token.prod.uri.x" };
+    static const char *const unknown[] = { "pinn",       "stats", "token.prod.url",  "token",
+                                           "token.prod", "Pin",   "token.prod.uri.x" };
 
     for (size_t i = 0; i < COUNT_OF(known); i++) {
         assert_int_equal(config_key(known[i]), CONFIG_KEY_KNOWN);
@@ -275,6 +276,26 @@ TEST(a_message_has_the_name_that_the_administrator_wrote)
     unsetenv("SIGNET_MAX_SESSIONS");
     assert_int_equal(result.code, TOK_CODE_BAD_SETTING);
     assert_non_null(strstr(result.message, "SIGNET_MAX_SESSIONS = many"));
+}
+
+TEST(a_message_has_the_file_that_the_value_is_from)
+{
+    static const char *const pairs[] = { "deadline", "soon", NULL };
+    static const char *const named[] = { "tokens", "a", NULL };
+    static const char *const none[] = { NULL };
+    struct config_source source = { get, (void *)pairs, "/etc/x.cnf" };
+    struct config config;
+    struct tok_result result = config_read(&config, &source);
+
+    assert_true(strncmp(result.message, "/etc/x.cnf: deadline = soon: ", 29) == 0);
+    source.arg = (void *)named;
+    result = config_read(&config, &source);
+    assert_true(strncmp(result.message, "/etc/x.cnf: tokens has 'a'", 26) == 0);
+    source.arg = (void *)none;
+    setenv("SIGNET_DEADLINE", "soon", 1);
+    result = config_read(&config, &source);
+    unsetenv("SIGNET_DEADLINE");
+    assert_true(strncmp(result.message, "SIGNET_DEADLINE = soon: ", 24) == 0);
 }
 
 TEST(a_named_token_is_told_about_in_the_environment_too)
@@ -398,7 +419,7 @@ TEST(what_openssl_would_lose_or_refuse_in_a_file_is_an_error)
     for (size_t i = 0; i < COUNT_OF(bad); i++) {
         CONF *conf = file_with(bad[i].section);
         char *hint = NULL;
-        struct tok_result result = config_inspect_section(&hint, conf, "signet_sect");
+        struct tok_result result = config_inspect_section(&hint, conf, "/etc/x.cnf", "signet_sect");
 
         assert_int_equal(result.code, TOK_CODE_BAD_SETTING);
         if (strstr(result.message, bad[i].says) == NULL) {
@@ -415,10 +436,14 @@ TEST(an_unknown_setting_in_a_file_is_a_hint)
         const char *section;
         const char *says; /* NULL: nothing */
     } files[] = {
-        { "pinn = 1", "unknown setting 'pinn'" },
-        { "stats = off", "unknown setting 'stats'" },
-        { "foo = other_sect", "unknown setting 'foo'" },
-        { "tokens = a\ntoken.a = a_sect\n[a_sect]\nurl = pkcs11:", "unknown setting 'token.a.url'" },
+        { "pinn = 1", "/etc/x.cnf: [signet_sect] has an unknown setting 'pinn': is 'pin' meant?" },
+        { "PIN = 1", "is 'pin' meant?" },
+        { "laod = early", "is 'load' meant?" },
+        { "max_session = 1", "is 'max-sessions' meant?" },
+        { "stats = off", "unknown setting 'stats': signet(7) lists all" },
+        { "foo = other_sect", "unknown setting 'foo': signet(7) lists all" },
+        { "tokens = a\ntoken.a = a_sect\n[a_sect]\nurl = pkcs11:", "'token.a.url': is 'token.a.uri' meant?" },
+        { "tokens = a\ntoken.a.uri = pkcs11:\ntoken.a.quirk = x", "is 'token.a.quirks' meant?" },
         { "token.a = none_sect", "unknown setting 'token.a'" },
         { "activate = 1\nmodule = /x.so\npin = value:1\ntokens = a\ntoken.a = a_sect\n[a_sect]\nuri = pkcs11:", NULL },
     };
@@ -426,7 +451,7 @@ TEST(an_unknown_setting_in_a_file_is_a_hint)
     for (size_t i = 0; i < COUNT_OF(files); i++) {
         CONF *conf = file_with(files[i].section);
         char *hint = NULL;
-        struct tok_result result = config_inspect_section(&hint, conf, "signet_sect");
+        struct tok_result result = config_inspect_section(&hint, conf, "/etc/x.cnf", "signet_sect");
 
         assert_true(tok_ok(&result));
         if (files[i].says == NULL ? hint != NULL : (hint == NULL || strstr(hint, files[i].says) == NULL)) {
@@ -449,6 +474,7 @@ int main(void)
         cmocka_unit_test(the_configuration_comes_before_the_environment_and_ours_before_others),
         cmocka_unit_test(known_settings_are_told_from_typos),
         cmocka_unit_test(a_message_has_the_name_that_the_administrator_wrote),
+        cmocka_unit_test(a_message_has_the_file_that_the_value_is_from),
         cmocka_unit_test(a_named_token_is_told_about_in_the_environment_too),
         cmocka_unit_test(a_named_tokens_settings_are_checked_and_its_pin_is_not_shown),
         cmocka_unit_test(another_providers_flag_to_log_in_gives_way_to_login),
