@@ -118,14 +118,19 @@ ok "a file in place of a URI" status 1 "$signet" key-file ec.key
 says "is told" "starts with 'pkcs11:'"
 ok "a key that is not there" status 1 "$signet" key-file -o none.key "pkcs11:token=test;object=none"
 ok "makes no file" test ! -e none.key
-for line in "key-file -o x.key pkcs11:token=test;object=none" "key-file --pin 999999 $ec" "list --module /none.so"; do
+for line in "key-file -o x.key pkcs11:token=test;object=none" "key-file --pin 999999 $ec" "list --module /none.so" \
+    "list --module $SOFTHSM_MODULE pkcs11:token=none"; do
     "$signet" $line >/dev/null 2>err
     ok "$line: one line of error, ours" test "$(wc -l <err) $(grep -c '^signet: ' err)" = "1 1"
 done
 
+SOFTHSM2_CONF=$work/none "$signet" list --module "$SOFTHSM_MODULE" >/dev/null 2>err
+ok "list of a module that can't start: one line of error, ours" test "$(wc -l <err) $(grep -c '^signet: .*can.t start' err)" = "1 1"
+
 # --- the rest
 ok "help" "$signet" help
 ok "--help" "$signet" --help
+ok "-h" "$signet" -h
 ok "version" "$signet" version
 says "names it" '^signet [0-9]'
 ok "no subcommand is wrong usage" status 2 "$signet"
