@@ -103,11 +103,33 @@ static bool option_read(struct options *options, int option, char *value)
     }
 }
 
+static bool refuse(const char *what)
+{
+    fprintf(stderr, "mtls-client: %s; --help shows all options\n", what);
+    return false;
+}
+
 static bool complete(const struct options *options)
 {
-    return (options->identity.key == NULL) == (options->identity.chain == NULL) && options->demands.trust != NULL &&
-           options->name != NULL && !(options->tunnel && (options->message != NULL || options->repeat > 1)) &&
-           !(options->load > 0 && (options->tunnel || options->resume || options->repeat > 10000));
+    if (options->identity.key == NULL && options->identity.chain != NULL) {
+        return refuse("--cert needs --key");
+    }
+    if (options->identity.key != NULL && options->identity.chain == NULL) {
+        return refuse("--key needs --cert");
+    }
+    if (options->demands.trust == NULL) {
+        return refuse("--ca is missing");
+    }
+    if (options->name == NULL) {
+        return refuse("--name is missing");
+    }
+    if (options->tunnel && (options->message != NULL || options->repeat > 1)) {
+        return refuse("--tunnel goes with neither --message nor --repeat");
+    }
+    if (options->load > 0 && (options->tunnel || options->resume || options->repeat > 10000)) {
+        return refuse("--load goes with neither --tunnel, --resume nor a --repeat above 10000");
+    }
+    return true;
 }
 
 bool options_read(struct options *options, int argc, char **argv, int *out_status)
@@ -143,8 +165,11 @@ bool options_read(struct options *options, int argc, char **argv, int *out_statu
             return false;
         }
     }
-    if (optind != argc || !complete(options)) {
+    if (optind != argc) {
         usage(stderr);
+        return false;
+    }
+    if (!complete(options)) {
         return false;
     }
     if (options->message == NULL) {

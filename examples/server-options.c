@@ -100,14 +100,23 @@ static bool option_read(struct options *options, int option, char *value)
     }
 }
 
+static bool missing(const char *option)
+{
+    fprintf(stderr, "mtls-server: --%s is missing; --help shows all options\n", option);
+    return false;
+}
+
 static bool complete(const struct options *options)
 {
     for (int i = 0; i < options->num_identities; i++) {
-        if (options->identities[i].key == NULL || options->identities[i].chain == NULL) {
-            return false;
+        if (options->identities[i].key == NULL) {
+            return missing("key");
+        }
+        if (options->identities[i].chain == NULL) {
+            return missing("cert");
         }
     }
-    return options->demands.trust != NULL;
+    return options->demands.trust != NULL || missing("ca");
 }
 
 bool options_read(struct options *options, int argc, char **argv, int *out_status)
@@ -141,9 +150,9 @@ bool options_read(struct options *options, int argc, char **argv, int *out_statu
             return false;
         }
     }
-    if (optind != argc || !complete(options)) {
+    if (optind != argc) {
         usage(stderr);
         return false;
     }
-    return true;
+    return complete(options);
 }

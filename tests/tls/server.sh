@@ -174,10 +174,15 @@ ok "its end" stop TERM
 # --- wrong usage ------------------------------------------------------------------------------------------------------
 
 not_ok "no identity" "$build/mtls-server" --ca root.pem
-says "shows the usage" '^usage: mtls-server'
+says "is told" '^mtls-server: --key is missing'
 not_ok "a key without a certificate" "$build/mtls-client" --key ec.key --ca root.pem --name localhost
+says "is told" '^mtls-client: --key needs --cert'
+not_ok "what does not go together" "$build/mtls-client" --ca root.pem --name localhost --tunnel --message x
+says "is told" '^mtls-client: --tunnel goes with neither --message nor --repeat'
+not_ok "an option that does not exist" "$build/mtls-client" --frob
 says "shows the usage" '^usage: mtls-client'
 not_ok "half an identity for a host" "$build/mtls-server" --key "$ec" --cert ec-chain.pem --sni other.test --ca root.pem
+says "is told" '^mtls-server: --key is missing'
 not_ok "a certificate that is not there" "$build/mtls-server" --key "$ec" --cert none.pem --ca root.pem
 says "is told by its name" 'none.pem'
 not_ok "a root that is not there" "$build/mtls-server" --key "$ec" --cert ec-chain.pem --ca none.pem
