@@ -128,3 +128,9 @@ check-tokens: all $(check_PROGRAMS) $(check_LTLIBRARIES)
 	$(AM_TESTS_ENVIRONMENT) bash $(top_srcdir)/tests/check-tokens.sh $(TOKENS)
 .PHONY: check-tokens
 EXTRA_DIST += tests/check-tokens.sh tests/tokens
+
+# The servers of docs/servers.md, which have to be installed.
+check-servers: all
+	$(AM_TESTS_ENVIRONMENT) timeout -k 5 180 bash $(top_srcdir)/tests/check-servers.sh
+.PHONY: check-servers
+EXTRA_DIST += tests/check-servers.sh
