@@ -43,7 +43,7 @@ struct tok_result tok_breaker_refusal(const struct tok_breaker *breaker, uint64_
  * but for one caller now and then, after pauses that double likewise. No lock. */
 struct tok_aside {
     _Atomic uint64_t until_us; /* 0: it is not */
-    _Atomic uint64_t pause_us; /* the next one */
+    _Atomic uint64_t pause_us; /* the last one; 0: none yet */
 };
 
 static inline bool tok_aside_is(const struct tok_aside *aside)

@@ -2,14 +2,13 @@
 
 #include <string.h>
 
+#include "base/pause.h"
 #include "base/text.h"
 #include "base/trace.h"
 #include "pkcs11/ckr.h"
 #include "pkcs11/login.h"
 #include "pkcs11/quirks.h"
 
-#define FIRST_PAUSE_US (10 * 1000)
-#define LONGEST_PAUSE_US (200 * 1000)
 #define MOMENTS 5       /* 10, 20, 40, 80, 160 ms */
 #define AT_ONCE 3       /* so many losses after another are believed, and recovered from without a pause */
 #define LONG_MOMENTS 10 /* 1.3 s with the pauses that follow */
@@ -163,9 +162,7 @@ void tok_note_failure(struct tok_lease *lease, const struct tok_result *failure)
  * refused. */
 static bool pause(struct tok_attempts *attempts)
 {
-    uint64_t longer_us = attempts->pause_us * 2 < LONGEST_PAUSE_US ? attempts->pause_us * 2 : LONGEST_PAUSE_US;
-
-    attempts->pause_us = longer_us == 0 ? FIRST_PAUSE_US : longer_us;
+    attempts->pause_us = pause_after(attempts->pause_us, &pauses_to_wait);
     if (attempts->others) {
         return false;
     }
