@@ -22,6 +22,7 @@ libtok_la_SOURCES = \
     pkcs11/mech.h pkcs11/mech.c \
     pkcs11/attr.h pkcs11/attr.c \
     pkcs11/object.h pkcs11/object.c \
+    pkcs11/attempts.h pkcs11/attempts.c \
     pkcs11/recover.h pkcs11/recover.c \
     pkcs11/child.h pkcs11/child.c \
     pkcs11/find.h pkcs11/find-tokens.c pkcs11/find.c \
