@@ -5,6 +5,7 @@
 #include "base/pause.h"
 #include "base/text.h"
 #include "base/trace.h"
+#include "pkcs11/pool.h"
 
 #define LOOK_FOR_OVERDUE_US (100 * 1000) /* so often */
 #define GRACE_US (500 * 1000)            /* beyond its deadline: a busy machine is no dead token */

@@ -9,7 +9,7 @@
 #include "base/trace.h"
 #include "pkcs11/ckr.h"
 #include "pkcs11/quirks.h"
-#include "pkcs11/session.h"
+#include "pkcs11/pool.h"
 #include "pkcs11/token.h"
 
 /* Pauses between initialising again: those of a breaker, and shorter ones where it harms nobody. */
