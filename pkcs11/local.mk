@@ -32,4 +32,5 @@ libtok_la_SOURCES = \
     pkcs11/bell.h pkcs11/bell.c \
     pkcs11/request.h pkcs11/request.c \
     pkcs11/lane.h pkcs11/lane.c \
-    pkcs11/worker.h pkcs11/worker.c
+    pkcs11/house.h pkcs11/house.c \
+    pkcs11/worker.h pkcs11/worker.c pkcs11/submit.c
