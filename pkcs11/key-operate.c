@@ -2,13 +2,11 @@
 #include <stdatomic.h>
 #include <string.h>
 
+#include "base/pause.h"
 #include "base/text.h"
 #include "base/trace.h"
 #include "pkcs11/child.h"
 #include "pkcs11/key_parts.h"
-
-#define FIRST_PAUSE_US (10 * 1000)
-#define LONGEST_PAUSE_US (200 * 1000)
 
 /* What one run of an operation has to do with: its replica, its lease, its recoveries. */
 struct attempt {
@@ -420,8 +418,7 @@ static bool next_round(struct run *run)
 {
     uint64_t left_us;
 
-    run->pause_us = run->pause_us == 0 ? FIRST_PAUSE_US : run->pause_us * 2;
-    run->pause_us = run->pause_us < LONGEST_PAUSE_US ? run->pause_us : LONGEST_PAUSE_US;
+    run->pause_us = pause_after(run->pause_us, &pauses_to_wait);
     key_find_more(run->key, run->deadline_us);
     if (run->is_last || (run->failed & ~run->over) == 0) {
         return false;
