@@ -11,4 +11,5 @@ mtls_client_SOURCES = examples/mtls-client.c examples/client-options.c examples/
     examples/events.c examples/events.h $(mtls_shared)
 mtls_client_CFLAGS = $(AM_CFLAGS) $(SSL_CFLAGS) $(JANSSON_CFLAGS)
 mtls_client_LDADD = $(SSL_LIBS) $(CRYPTO_LIBS) $(JANSSON_LIBS)
-EXTRA_DIST += examples/openssl.cnf examples/openssl-tokens.cnf
+EXTRA_DIST += examples/openssl.cnf examples/openssl-tokens.cnf examples/nginx.conf examples/apache.conf examples/haproxy.cfg \
+    examples/stunnel.conf examples/postgresql.conf

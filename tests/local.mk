@@ -90,7 +90,7 @@ shell_tests += tests/tls/handshakes.sh tests/tls/order.sh tests/tls/calls.sh tes
     tests/tls/signed.sh
 shell_tests += tests/tls/refusals.sh tests/tls/browser.sh
 shell_tests += tests/fork/forks.sh tests/fork/nss.sh
-shell_tests += tests/tool/poor.sh tests/tool/soft.sh tests/tool/derive.sh tests/tool/fips.sh tests/tool/nss.sh
+shell_tests += tests/tool/documents.sh tests/tool/poor.sh tests/tool/soft.sh tests/tool/derive.sh tests/tool/fips.sh tests/tool/nss.sh
 shell_tests += tests/token/counter.sh
 TESTS += $(shell_tests)
 if !SANITIZED
@@ -132,3 +132,9 @@ check-tokens: all $(check_PROGRAMS) $(check_LTLIBRARIES)
 	$(AM_TESTS_ENVIRONMENT) bash $(top_srcdir)/tests/check-tokens.sh $(TOKENS)
 .PHONY: check-tokens
 EXTRA_DIST += tests/check-tokens.sh tests/tokens
+
+# The servers of docs/servers.md, which have to be installed.
+check-servers: all
+	$(AM_TESTS_ENVIRONMENT) timeout -k 5 180 bash $(top_srcdir)/tests/check-servers.sh
+.PHONY: check-servers
+EXTRA_DIST += tests/check-servers.sh
