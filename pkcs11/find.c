@@ -1,5 +1,6 @@
 #include "pkcs11/find.h"
 
+#include <ctype.h>
 #include <string.h>
 
 #include "base/text.h"
@@ -283,7 +284,7 @@ static struct tok_result find_on(struct search *search, const struct kind *kind,
         struct tok_result result = find_once(search, kind, token, &lease, &attempts);
 
         if (!tok_ok(&result)) {
-            tok_note_failure(&lease, &result);
+            tok_attempts_note(&attempts, token, &lease, &result);
             tok_items_cut(&search->items, before);
             tok_lease_end(&lease);
         }
@@ -348,21 +349,46 @@ static struct tok_result settle_on_one(struct tok_items *items, const struct tok
     return tok_good();
 }
 
+static void kinds_put(struct text *text, unsigned wanted)
+{
+    for (size_t i = 0; i < COUNT_OF(kinds); i++) {
+        if ((wanted & kinds[i].bit) != 0) {
+            text_printf(text, "%s%s", text->len > 0 ? " or " : "", kinds[i].name);
+        }
+    }
+}
+
+/* `id=02` where `id=%02` was meant. */
+static void id_in_digits(struct text *text, const struct bytes *id)
+{
+    if (id == NULL || id->len == 0 || id->len % 2 != 0 || id->len > 40) {
+        return;
+    }
+    for (size_t i = 0; i < id->len; i++) {
+        if (!isxdigit(id->data[i])) {
+            return;
+        }
+    }
+    text_printf(text, "; id=%.*s is characters, bytes are written id=", (int)id->len, (const char *)id->data);
+    for (size_t i = 0; i < id->len; i += 2) {
+        text_printf(text, "%%%.2s", (const char *)id->data + i);
+    }
+}
+
 static struct tok_result nothing_found(struct search *search, unsigned wanted)
 {
     char kinds_text[64];
+    char digits[160];
     struct text text = TEXT_OVER(kinds_text);
+    struct text hint = TEXT_OVER(digits);
 
     if (!tok_ok(&search->trouble)) {
         return search->trouble;
     }
-    for (size_t i = 0; i < COUNT_OF(kinds); i++) {
-        if ((wanted & kinds[i].bit) != 0) {
-            text_printf(&text, "%s%s", text.len > 0 ? " or " : "", kinds[i].name);
-        }
-    }
-    return tok_fail(TOK_CODE_NO_OBJECT, "token '%s'%s has no %s that matches '%s'", search->tokens.items[0]->label,
-                    search->tokens.count > 1 ? " and others" : "", kinds_text, tok_uri_text(search->uri));
+    kinds_put(&text, wanted);
+    id_in_digits(&hint, tok_uri_id(search->uri));
+    return tok_fail(TOK_CODE_NO_OBJECT, "token '%s'%s has no %s that matches '%s'%s", search->tokens.items[0]->label,
+                    search->tokens.count > 1 ? " and others" : "", kinds_text, tok_uri_text(search->uri), digits);
 }
 
 /* What the URI's own type leaves of what is wanted. */
@@ -370,16 +396,20 @@ static struct tok_result narrow(unsigned *wanted, const struct tok_uri *uri)
 {
     CK_OBJECT_CLASS class;
     unsigned asked = 0;
+    char kinds_text[64];
+    struct text text = TEXT_OVER(kinds_text);
 
     if (!tok_uri_class(uri, &class)) {
         return tok_good();
     }
+    kinds_put(&text, *wanted);
     for (size_t i = 0; i < COUNT_OF(kinds); i++) {
         asked |= kinds[i].class == class ? (unsigned)kinds[i].bit : 0;
     }
     *wanted &= asked;
     if (*wanted == 0) {
-        return tok_fail(TOK_CODE_NO_OBJECT, "'%s' names a type of object that was not asked for", tok_uri_text(uri));
+        return tok_fail(TOK_CODE_NO_OBJECT, "a %s is asked for, and '%s' has another type=", kinds_text,
+                        tok_uri_text(uri));
     }
     return tok_good();
 }

@@ -74,6 +74,11 @@ TEST(what_is_not_there_is_told_with_what_was_looked_for)
     SAYS("private key");
     SAYS("object=mail");
     FAILS(find(&items, "pkcs11:type=cert", TOK_WANT_PRIVATE), TOK_CODE_NO_OBJECT);
+    SAYS("a private key is asked for, and 'pkcs11:type=cert' has another type=");
+    FAILS(find(&items, "pkcs11:token=test;id=01ab", TOK_WANT_PRIVATE), TOK_CODE_NO_OBJECT);
+    SAYS("id=01ab is characters, bytes are written id=%01%ab");
+    FAILS(find(&items, "pkcs11:token=test;id=%01%ab", TOK_WANT_PRIVATE), TOK_CODE_NO_OBJECT);
+    assert_null(strstr(failure.message, "characters"));
     assert_int_equal(items.count, 0);
 }
 

@@ -56,6 +56,8 @@ TEST(a_pin_comes_from_any_source)
     snprintf(setting, sizeof(setting), "file:%s", file_with("pin", "1234\n", 5, 0600));
     assert_true(gives(setting, got, sizeof(got)));
     assert_string_equal(got, "1234");
+    assert_true(gives("value:/a:b", got, sizeof(got)));
+    assert_string_equal(got, "/a:b");
     setenv("TEST_PIN", "55 66", 1);
     assert_true(gives("env:TEST_PIN", got, sizeof(got)));
     assert_string_equal(got, "55 66");
@@ -81,12 +83,21 @@ TEST(a_source_that_is_malformed_is_refused_when_it_is_made)
 {
     static const char *const bad[] = { "file:relative", "file:",           "env:",        "env:A=B",  "fd:",  "fd:x",
                                        "fd:-1",         "credential:../x", "credential:", "exec:cat", "exec:" };
+    static const char *const mistaken[] = { "/etc/signet/pin", "flie:/etc/pin", "file/etc/pin", "File:/etc/pin",
+                                            "evn:PIN" };
 
     for (size_t i = 0; i < COUNT_OF(bad); i++) {
         struct tok_pin_source *source = NULL;
         struct tok_result result = tok_pin_source_new(&source, bad[i], TOK_PIN_FROM_SETTINGS);
 
         assert_int_equal(result.code, TOK_CODE_PIN_SOURCE);
+    }
+    for (size_t i = 0; i < COUNT_OF(mistaken); i++) { /* sent as PINs, they would cost a try */
+        struct tok_pin_source *source = NULL;
+        struct tok_result result = tok_pin_source_new(&source, mistaken[i], TOK_PIN_FROM_SETTINGS);
+
+        assert_int_equal(result.code, TOK_CODE_PIN_SOURCE);
+        assert_non_null(strstr(result.message, "value:PIN"));
     }
 }
 
