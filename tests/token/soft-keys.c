@@ -214,8 +214,11 @@ long soft_value(const struct key *key, int private, unsigned char *out, size_t r
         return EVP_PKEY_is_a(key->pkey, "RSA-PSS") ? give(out, &pss, sizeof(pss)) : -1;
     case SOFT_CKA_PUBLIC_KEY_INFO:
         return soft_is("spki") ? give(out, key->spki, (size_t)key->spki_len) : -1;
-    default:
+    case CKA_VALUE:
+    case CKA_EC_POINT:
         return private || soft_is("spki") ? -1 : public_value(key, out, room, type);
+    default:
+        return soft_is("spki") ? -1 : public_value(key, out, room, type);
     }
 }
 

@@ -141,6 +141,27 @@ static CK_RV soft_GetTokenInfo(CK_SLOT_ID slot, CK_TOKEN_INFO *info)
     return slot == THE_SLOT ? CKR_OK : CKR_SLOT_ID_INVALID;
 }
 
+/* What applications look for before they ask; soft-sign.c decides what is done. */
+static const CK_MECHANISM_TYPE mechanisms[] = {
+    CKM_RSA_PKCS,     CKM_RSA_PKCS_PSS, CKM_RSA_X_509,   CKM_ECDSA,
+    CKM_ECDH1_DERIVE, SOFT_CKM_EDDSA,   SOFT_CKM_ML_DSA, SOFT_CKM_SLH_DSA,
+};
+#define NUM_MECHANISMS (sizeof(mechanisms) / sizeof(mechanisms[0]))
+
+static CK_RV soft_GetMechanismList(CK_SLOT_ID slot, CK_MECHANISM_TYPE *list, CK_ULONG *count)
+{
+    int fits = list == NULL || *count >= NUM_MECHANISMS;
+
+    *count = NUM_MECHANISMS;
+    if (slot != THE_SLOT || !fits) {
+        return fits ? CKR_SLOT_ID_INVALID : CKR_BUFFER_TOO_SMALL;
+    }
+    if (list != NULL) {
+        memcpy(list, mechanisms, sizeof(mechanisms));
+    }
+    return CKR_OK;
+}
+
 int soft_logged_in(void)
 {
     return logged_in;
@@ -377,6 +398,7 @@ static void front_make(void)
     OWN(GetSlotList);
     OWN(GetSlotInfo);
     OWN(GetTokenInfo);
+    OWN(GetMechanismList);
     OWN(OpenSession);
     OWN(GetSessionInfo);
     OWN(CloseSession);
