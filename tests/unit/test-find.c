@@ -244,7 +244,7 @@ TEST(a_pin_is_not_tried_on_several_tokens)
     mock_token(mock, "a");
     mock_ec_key(mock, CKO_PRIVATE_KEY, "www", 1, "\x04xy");
     strcpy(mock_token(mock, "b")->pin, "5678");
-    FAILS(find(&items, "pkcs11:object=www", TOK_WANT_PRIVATE), TOK_CODE_PIN_NEEDED);
+    FAILS(find(&items, "pkcs11:object=www", TOK_WANT_PRIVATE), TOK_CODE_PIN_OWN);
     SAYS("several tokens");
     assert_int_equal(mock->calls[MOCK_Login], 0);
 }

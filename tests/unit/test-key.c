@@ -694,7 +694,7 @@ TEST(a_key_file_that_means_several_tokens_has_no_pin_tried_on_any)
     mock_token(mock, "b");
     OK(tok_uri_parse(&uri, "pkcs11:object=www", TOK_URI_FROM_FILE));
     OK(tok_key_new(&key, &settings, uri, &half));
-    FAILS(sign(), TOK_CODE_PIN_NEEDED);
+    FAILS(sign(), TOK_CODE_PIN_OWN);
     SAYS("'a' has no PIN of its own");
     assert_int_equal(mock->calls[MOCK_Login], 0);
 }
