@@ -292,7 +292,7 @@ static struct tok_result find_on(struct search *search, const struct kind *kind,
         struct tok_result result = find_once(search, kind, token, &lease, &attempts);
 
         if (!tok_ok(&result)) {
-            tok_note_failure(&lease, &result);
+            tok_attempts_note(&attempts, token, &lease, &result);
             tok_items_cut(&search->items, before);
             tok_lease_end(&lease);
         }

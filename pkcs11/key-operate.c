@@ -333,7 +333,7 @@ static struct tok_result run_on(const struct run *run, const struct tok_flight *
             tok_attempts_end(&attempt.attempts, token, &result);
             return result;
         }
-        tok_note_failure(&lease, &result);
+        tok_attempts_note(&attempt.attempts, token, &lease, &result);
         tok_lease_end(&lease);
         if (about_the_data(run->op, &result) || !tok_recover(&attempt.attempts, token, &lease, &result)) {
             tok_attempts_end(&attempt.attempts, token, &result);

@@ -230,6 +230,12 @@ static bool is_inherited(struct tok_module *module, bool *out_by_us)
     return module->inherited;
 }
 
+static struct tok_result refused(const struct tok_module *module, const char *reason)
+{
+    return tok_fail(TOK_CODE_AFTER_FORK, "module '%s' was opened before the fork and can't be used after it: %s",
+                    module->path, reason);
+}
+
 /* The module says that it is initialised. Somebody else in this process did it, or it does not know that it is in the
  * child of a fork, and what it has is a copy of the parent's state; what somebody else made is not finalised there. */
 static struct tok_result start_inherited(struct tok_module *module, CK_RV *in_out_rv)
@@ -253,8 +259,20 @@ static struct tok_result start_inherited(struct tok_module *module, CK_RV *in_ou
         return tok_good();
     }
     *in_out_rv = CKR_FUNCTION_NOT_SUPPORTED; /* not started */
-    return tok_fail(TOK_CODE_AFTER_FORK, "module '%s' was opened before the fork and can't be used after it: %s",
-                    module->path, what == TOK_FORK_FINALIZE ? "another part of the parent initialised it" : reason);
+    return refused(module, what == TOK_FORK_FINALIZE ? "another part of the parent initialised it" : reason);
+}
+
+static struct tok_result start_here(struct tok_module *module, CK_RV *out_rv)
+{
+    const char *reason;
+    bool by_us;
+
+    if (is_inherited(module, &by_us) && tok_quirks_forgets_fork(module, &reason)) {
+        *out_rv = CKR_FUNCTION_NOT_SUPPORTED; /* not started */
+        return refused(module, reason);
+    }
+    *out_rv = initialize(module);
+    return *out_rv == CKR_CRYPTOKI_ALREADY_INITIALIZED ? start_inherited(module, out_rv) : tok_good();
 }
 
 struct tok_result tok_module_start(struct tok_module *module, uint64_t deadline_us)
@@ -274,8 +292,7 @@ struct tok_result tok_module_start(struct tok_module *module, uint64_t deadline_
     if (!start_claim(module, deadline_us, &result)) {
         return result;
     }
-    rv = initialize(module);
-    result = rv == CKR_CRYPTOKI_ALREADY_INITIALIZED ? start_inherited(module, &rv) : tok_good();
+    result = start_here(module, &rv);
     process_watch_exit(); /* after the module's own exit handlers are registered, so that ours runs first */
     start_end(module, rv, deadline_us);
     if (!tok_ok(&result) || rv == CKR_OK || rv == CKR_CRYPTOKI_ALREADY_INITIALIZED) {

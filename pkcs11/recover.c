@@ -10,9 +10,9 @@
 
 #define FIRST_PAUSE_US (10 * 1000)
 #define LONGEST_PAUSE_US (200 * 1000)
-#define MOMENTS 5 /* 10, 20, 40, 80, 160 ms */
-#define MOST_NEW_LOST 3
-#define LONG_MOMENTS 10                  /* 1.3 s with the pauses that follow */
+#define MOMENTS 5       /* 10, 20, 40, 80, 160 ms */
+#define AT_ONCE 3       /* so many losses after another are believed, and recovered from without a pause */
+#define LONG_MOMENTS 10 /* 1.3 s with the pauses that follow */
 #define LOOK_FOR_OVERDUE_US (100 * 1000) /* so often */
 
 #define GRACE_US (500 * 1000) /* beyond its deadline: a busy machine is no dead token */
@@ -20,6 +20,10 @@
 #define BIT(recovery) (1u << (recovery))
 /* After these, what is not found may be there behind a login. */
 #define SOMETHING_LOST (BIT(TOK_NEW_SESSION) | BIT(TOK_FIND_AGAIN) | BIT(TOK_LOOK_AGAIN) | BIT(TOK_SLOT_AGAIN))
+
+/* What is about sessions, a login or the token as a whole: the token can be asked whether it is so. */
+#define LOSSES                                                                                                         \
+    (BIT(TOK_NEW_SESSION) | BIT(TOK_LOG_IN_AGAIN) | BIT(TOK_FIND_AGAIN) | BIT(TOK_SLOT_AGAIN) | BIT(TOK_INITIALIZE))
 
 /* One failure, on its way to another attempt. */
 struct failure {
@@ -410,23 +414,97 @@ static bool (*const recoveries[])(struct failure *failure) = {
     [TOK_REINITIALIZE] = reinitialize, [TOK_WAIT] = wait_longer,          [TOK_MOMENT] = wait_a_moment,
 };
 
-/* Idle sessions may all be lost: each that turns out to be leaves the pool, and the next one, or a new one, is taken. A
- * new one may be lost as well, where other threads' losses follow one another; but not time and again. */
-static bool may_be_tried(const struct failure *failure, enum tok_recovery recovery)
+/* --- another loss ------------------------------------------------------------------------------------------------- */
+
+/* The login that was there is not there, whether or not somebody has met that before us. */
+static bool login_is_lost(const struct tok_lease *lease, CK_STATE state)
 {
-    if (recovery == TOK_WAIT || recovery == TOK_MOMENT) {
-        return true;
-    }
-    if (recovery == TOK_NEW_SESSION && failure->lease->forgotten) {
-        return !failure->lease->is_new || failure->attempts->new_lost < MOST_NEW_LOST;
-    }
-    return (failure->attempts->tried & BIT(recovery)) == 0;
+    struct tok_token *token = lease->token;
+
+    LOCKED(&token->lock);
+    return (state == CKS_RO_PUBLIC_SESSION || state == CKS_RW_PUBLIC_SESSION) &&
+           (token->login == TOK_LOGGED_IN || token->objects != lease->objects);
 }
+
+/* Does the token itself say that session or login are lost, or that it was away? */
+static bool is_confirmed(const struct tok_lease *lease)
+{
+    CK_SESSION_INFO info = { .state = CKS_RO_USER_FUNCTIONS };
+    CK_RV rv = TOK_CALL(lease->functions, C_GetSessionInfo, lease->session, &info);
+
+    switch (tok_ckr(rv)->recovery) {
+    case TOK_NEW_SESSION:
+    case TOK_SLOT_AGAIN:
+    case TOK_INITIALIZE:
+        return true;
+    default:
+        return rv == CKR_OK && login_is_lost(lease, info.state);
+    }
+}
+
+/* Does the token itself say so where it gave no session? */
+static bool is_away(struct tok_token *token, uint64_t deadline_us)
+{
+    bool seen;
+    struct tok_result result = look(token, deadline_us, &seen);
+
+    return tok_ok(&result) && !seen;
+}
+
+/* Another loss after the one that was recovered from is no reason to give up: all recoveries may be tried for it, too.
+ * But a token may also say of one operation that it is not logged in, say, as long as that is asked for. */
+static void note_loss(struct tok_attempts *attempts, struct tok_token *token, const struct tok_lease *lease,
+                      enum tok_recovery recovery)
+{
+    attempts->lost_again = attempts->doubtful_loss = false;
+    if ((attempts->tried & BIT(recovery) & LOSSES) == 0 || clock_us() >= attempts->deadline_us) {
+        return;
+    }
+    if (lease->token == NULL) {
+        attempts->lost_again = recovery == TOK_SLOT_AGAIN && is_away(token, attempts->deadline_us);
+        return;
+    }
+    attempts->lost_again = is_confirmed(lease);
+    LOCKED(&token->lock);
+    attempts->doubtful_loss = token->objects != lease->objects; /* others have met one */
+}
+
+void tok_attempts_note(struct tok_attempts *attempts, struct tok_token *token, struct tok_lease *lease,
+                       const struct tok_result *failure)
+{
+    note_loss(attempts, token, lease, first_recovery(failure));
+    tok_note_failure(lease, failure);
+}
+
+/* --- the choice --------------------------------------------------------------------------------------------------- */
 
 /* What does not take long, and is about what one operation has of the token. */
 static bool is_quick(enum tok_recovery recovery)
 {
     return recovery == TOK_NEW_SESSION || recovery == TOK_LOG_IN_AGAIN || recovery == TOK_FIND_AGAIN;
+}
+
+/* A loss of which only the failed call tells, or others. */
+static bool is_doubtful(const struct failure *failure)
+{
+    return failure->attempts->doubtful_loss || (failure->lease->forgotten && failure->lease->is_new);
+}
+
+/* Idle sessions may all be lost: each that turns out to be leaves the pool, and the next one, or a new one, is taken. A
+ * new one may be lost as well, or the login again, where other threads' losses follow one another; but not time and
+ * again, unless the token confirms it. */
+static bool may_be_tried(const struct failure *failure, enum tok_recovery recovery)
+{
+    const struct tok_attempts *attempts = failure->attempts;
+    const struct tok_lease *lease = failure->lease;
+
+    if (recovery == TOK_WAIT || recovery == TOK_MOMENT || (attempts->tried & BIT(recovery)) == 0) {
+        return true;
+    }
+    if (recovery == TOK_NEW_SESSION && lease->forgotten && !lease->is_new) {
+        return true;
+    }
+    return is_quick(recovery) && is_doubtful(failure) && attempts->losses < AT_ONCE;
 }
 
 /* When that did not help. */
@@ -469,9 +547,13 @@ bool tok_recover(struct tok_attempts *attempts, struct tok_token *token, const s
                  struct tok_result *result)
 {
     struct failure failure = { attempts, token, lease, result };
-    enum tok_recovery recovery = choose(&failure);
+    enum tok_recovery recovery;
 
-    if (recovery == TOK_GIVE_UP) {
+    if (attempts->lost_again) {
+        attempts->tried = 0;
+    }
+    recovery = choose(&failure);
+    if (recovery == TOK_GIVE_UP || (attempts->lost_again && attempts->losses >= AT_ONCE && !pause(attempts))) {
         return false;
     }
     if (clock_us() >= attempts->deadline_us) {
@@ -479,7 +561,7 @@ bool tok_recover(struct tok_attempts *attempts, struct tok_token *token, const s
         return false;
     }
     attempts->tried |= BIT(recovery);
-    attempts->new_lost += lease->forgotten && lease->is_new;
+    attempts->losses += attempts->lost_again || is_doubtful(&failure);
     attempts->note[0] = '\0';
     attempts->want_new = false;
     trace(TRACE_KEY, "key: trying again after %s", result->message);

@@ -1,9 +1,10 @@
 /* What to do after a failure that need not be final: the third column of the CKR table, carried out.
  *
- * Whoever retries keeps a `struct tok_attempts` for one operation: each kind of recovery is tried at most once, waiting
- * excepted, and nothing goes on beyond the deadline. A token that went is waited for; a module whose daemon is gone is
- * initialised again where that is ours to do. A token on which an operation used up its deadline is not asked by others
- * until a probe succeeds (pkcs11/breaker.h). For pkcs11/key.c and pkcs11/find.c. */
+ * Whoever retries keeps a `struct tok_attempts` for one operation: each kind of recovery is tried at most once for a
+ * loss, waiting excepted, and nothing goes on beyond the deadline. What follows is another loss if the token itself
+ * says that session or login are gone, and not only the call that failed. A token that went is waited for; a module
+ * whose daemon is gone is initialised again where that is ours to do. A token on which an operation used up its
+ * deadline is not asked by others until a probe succeeds (pkcs11/breaker.h). For pkcs11/key.c and pkcs11/find.c. */
 #ifndef SIGNET_PKCS11_RECOVER_H
 #define SIGNET_PKCS11_RECOVER_H
 
@@ -21,12 +22,14 @@ struct tok_attempts {
     bool want_new;    /* the next attempt is to take a new session: idle ones turned out to be lost */
 
     /* recover.c's */
-    unsigned tried;    /* bits of enum tok_recovery */
-    unsigned new_lost; /* new sessions that the module forgot at once */
-    unsigned moments;  /* so often waited for what passes */
-    uint64_t pause_us; /* of the last wait */
-    bool probing;      /* while all others are refused */
-    bool out_of_time;  /* gave up because of the deadline */
+    unsigned tried;     /* bits of enum tok_recovery */
+    unsigned losses;    /* that followed one another */
+    unsigned moments;   /* so often waited for what passes */
+    uint64_t pause_us;  /* of the last wait */
+    bool lost_again;    /* session or login, after a recovery: the token itself says so, */
+    bool doubtful_loss; /* or others have met a loss */
+    bool probing;       /* while all others are refused */
+    bool out_of_time;   /* gave up because of the deadline */
     struct tok_token *entered;
     uint64_t served; /* by the token, when this attempt began */
     char note[256];  /* why a module was not initialised again; the last member */
@@ -44,6 +47,9 @@ bool tok_has_answered(const struct tok_result *failure);
 
 /* tok_note_failure marks the lease as spoilt where the failure says so; call it before the lease ends. */
 void tok_note_failure(struct tok_lease *lease, const struct tok_result *failure);
+/* tok_attempts_note is the same for whoever retries. Where that is not the first loss, it asks the token about it. */
+void tok_attempts_note(struct tok_attempts *attempts, struct tok_token *token, struct tok_lease *lease,
+                       const struct tok_result *failure);
 
 /* tok_recover prepares another attempt after `failure`, which happened with `lease`, ended by now, on the token. False
  * if there is nothing to do but report it; its message may have got a reason more. */

@@ -11,15 +11,12 @@ if ! [ -e "$peer" ]; then
     echo "1..1"
     exit 1
 fi
-# With an OpenSSL that Debian has not built it for, no process can hold both.
+# It may be built for another libcrypto than this OpenSSL's (Debian's OpenSSL 4.0 is experimental): then the process holds
+# both, and all the same is demanded.
 crypto_of() {
     ldd "$1" | sed -n 's/.*\(libcrypto\.so\.[0-9]*\) .*/\1/p'
 }
-if [ "$(crypto_of "$peer")" != "$(crypto_of "$build/.libs/signet.so")" ]; then
-    echo "ok 1 - pkcs11-provider is built for another OpenSSL ($(crypto_of "$peer")): no process holds both"
-    echo "1..1"
-    exit 0
-fi
+echo "# pkcs11-provider uses $(crypto_of "$peer"), Signet $(crypto_of "$build/.libs/signet.so")"
 setup_tls
 id=30
 for type in ec rsa ed25519 ed448 rsa-pss; do

@@ -8,7 +8,8 @@
  *                                 some: EdDSA has no message signing; always: keys want a login for each signature;
  *                                 padded: X25519 and ECDH give a secret with a byte more unless its length is asked for
  *     SIGNET_TEST_CALLED=FILE     a letter is appended for each C_SignInit (I), C_Sign (S), C_MessageSignInit (i),
- *                                 C_SignMessage (s), C_MessageSignFinal (f), C_DeriveKey (D), C_DestroyObject (d)
+ *                                 C_SignMessage (s), C_MessageSignFinal (f), C_Decrypt (P), C_DeriveKey (D),
+ *                                 C_DestroyObject (d)
  */
 #include "soft-token.h"
 
@@ -389,6 +390,8 @@ static void front_make(void)
     OWN(DestroyObject);
     OWN(SignInit);
     OWN(Sign);
+    OWN(DecryptInit);
+    OWN(Decrypt);
     OWN(DeriveKey);
     front.base.C_GetFunctionList = get_function_list;
     front.C_GetInterfaceList = get_interface_list;

@@ -1,6 +1,6 @@
 # pkcs11-proxy: a module behind a network. TLS with a pre-shared key is left out here; without it nothing is encrypted.
 title="pkcs11-proxy"
-forks=forks_unopened # it notices forks and yet uses its parent's connection: parent and children get each other's answers, and die
+forks=forks_by_file # it notices forks and yet uses its parent's connection: parent and children would get each other's answers, and die
 types="rsa2048 p256 p384 ed25519"
 releases="trixie sid"
 module=/usr/lib/libpkcs11-proxy.so.0

@@ -189,16 +189,151 @@ TEST(a_session_that_the_module_complained_of_is_not_kept)
     assert_int_equal(module->tokens->pool.num_idle, 0);
 }
 
-TEST(all_sessions_lost_are_survived)
+static void lose_sessions(void)
 {
-    furnish();
-    OK(sign());
+    pthread_mutex_lock(&mock->lock);
     for (unsigned i = 0; i < MOCK_MOST_SESSIONS; i++) {
         mock->sessions[i].open = false;
     }
     mock->open_sessions = 0;
+    pthread_mutex_unlock(&mock->lock);
+}
+
+static void log_out(void)
+{
     mock->tokens[0].logged_in = false;
+}
+
+static void lose_all(void)
+{
+    lose_sessions();
+    log_out();
+}
+
+/* What gets lost, so many times, each time before such a call. */
+static struct {
+    void (*lose)(void);
+    enum mock_function before;
+    unsigned times;
+} loss;
+
+static void lose_now(enum mock_function which)
+{
+    if (which == loss.before && loss.times > 0) {
+        loss.times--;
+        loss.lose();
+    }
+}
+
+static void begin_losing(void (*lose)(void), enum mock_function before, unsigned times)
+{
+    loss.lose = lose;
+    loss.before = before;
+    loss.times = times;
+    mock->on_call = lose_now;
+}
+
+TEST(all_sessions_lost_are_survived)
+{
+    furnish();
     OK(sign());
+    lose_all();
+    OK(sign());
+}
+
+static const enum mock_function of_a_recovery[] = { MOCK_Login, MOCK_FindObjectsInit,  MOCK_FindObjects, MOCK_SignInit,
+                                                    MOCK_Sign,  MOCK_GetAttributeValue };
+
+TEST(whatever_gets_lost_again_and_again_in_one_operation_is_survived)
+{
+    static void (*const losses[])(void) = { lose_sessions, log_out, lose_all };
+
+    for (size_t i = 0; i < COUNT_OF(losses); i++) {
+        for (size_t j = 0; j < COUNT_OF(of_a_recovery); j++) {
+            furnish();
+            OK(sign());
+            lose_all();
+            begin_losing(losses[i], of_a_recovery[j], 6);
+            OK(sign());
+            assert_true(loss.times == 0 || (losses[i] == log_out && loss.times == 5)); /* no login is needed there */
+            assert_int_equal(mock->tokens[0].wrong_pins, 0);
+        }
+    }
+}
+
+/* It is away for some looks at it, and what was open is lost. */
+static _Atomic unsigned looks_until_back;
+
+static void go_away(enum mock_function which)
+{
+    if (which == MOCK_GetSlotList && looks_until_back > 0 && --looks_until_back == 0) {
+        mock->tokens[0].present = true;
+    }
+    if (which == loss.before && loss.times > 0) {
+        loss.times--;
+        lose_all();
+        mock->tokens[0].present = false;
+        looks_until_back = 3;
+    }
+}
+
+TEST(a_token_that_goes_again_and_again_in_one_operation_is_waited_for)
+{
+    static const enum mock_function before[] = { MOCK_OpenSession, MOCK_Login, MOCK_FindObjects, MOCK_Sign };
+
+    for (size_t i = 0; i < COUNT_OF(before); i++) {
+        furnish();
+        OK(sign());
+        lose_all();
+        begin_losing(NULL, before[i], 4);
+        mock->on_call = go_away;
+        OK(sign());
+        assert_int_equal(loss.times, 0);
+    }
+}
+
+TEST(a_pin_that_is_refused_amid_losses_ends_them)
+{
+    furnish();
+    OK(sign());
+    lose_all();
+    begin_losing(lose_all, MOCK_SignInit, 1000);
+    mock_fails(mock, MOCK_Login, CKR_PIN_INCORRECT, 2, 1);
+    mock->calls[MOCK_Login] = 0;
+    FAILS_CKR(sign(), CKR_PIN_INCORRECT);
+    assert_int_equal(mock->calls[MOCK_Login], 3);
+}
+
+TEST(losses_without_end_are_told_at_the_deadline)
+{
+    uint64_t began;
+
+    furnish();
+    OK(sign());
+    settings.deadline_us = SECOND / 2;
+    begin_losing(lose_all, MOCK_SignInit, 100000);
+    mock->calls[MOCK_Login] = 0;
+    began = clock_us();
+    FAILS_CKR(sign(), CKR_SESSION_HANDLE_INVALID);
+    assert_true(clock_us() - began < 20 * SECOND);
+    assert_true(mock->calls[MOCK_Login] <= 12); /* with growing pauses */
+    loss.times = 0;
+    OK(sign()); /* and at once: the token has answered */
+}
+
+TEST(what_the_token_says_is_lost_and_is_not_lost_is_given_up)
+{
+    static const CK_RV lies[] = { CKR_SESSION_HANDLE_INVALID, CKR_USER_NOT_LOGGED_IN, CKR_KEY_HANDLE_INVALID };
+
+    for (size_t i = 0; i < COUNT_OF(lies); i++) {
+        furnish();
+        OK(sign());
+        mock_fails(mock, MOCK_Sign, lies[i], 0, 1000);
+        mock->calls[MOCK_Login] = mock->calls[MOCK_SignInit] = 0;
+        FAILS_CKR(sign(), lies[i]);
+        assert_true(mock->calls[MOCK_SignInit] <= 5);
+        assert_true(mock->calls[MOCK_Login] <= 4);
+    }
 }
 
 TEST(a_logout_by_somebody_else_is_survived)
@@ -851,17 +986,7 @@ static void *sign_often(void *arg)
     return NULL;
 }
 
-static void lose_sessions(void)
-{
-    pthread_mutex_lock(&mock->lock);
-    for (unsigned i = 0; i < MOCK_MOST_SESSIONS; i++) {
-        mock->sessions[i].open = false;
-    }
-    mock->open_sessions = 0;
-    pthread_mutex_unlock(&mock->lock);
-}
-
-/* Waits until whatever was under way is over: an operation recovers from one loss, not from two. */
+/* Waits until whatever was under way is over. */
 static void wait_for_all(void)
 {
     for (size_t i = 0; i < NUM_THREADS; i++) {
@@ -928,6 +1053,32 @@ TEST(eight_threads_sign_while_all_sessions_get_lost_and_their_numbers_are_given_
     assert_int_equal(atomic_load(&failed_signatures), 0);
 }
 
+TEST(eight_threads_sign_while_sessions_and_login_get_lost_faster_than_they_recover)
+{
+    pthread_t threads[NUM_THREADS];
+
+    furnish();
+    settings.deadline_us = 30 * SECOND;
+    mock->delay_us[MOCK_Login] = mock->delay_us[MOCK_SignInit] = mock->delay_us[MOCK_Sign] = 300;
+    atomic_store(&failed_signatures, 0);
+    atomic_store(&enough, false);
+    for (size_t i = 0; i < NUM_THREADS; i++) {
+        atomic_store(&signatures[i], 0);
+        assert_int_equal(pthread_create(&threads[i], NULL, sign_often, &signatures[i]), 0);
+    }
+    for (unsigned i = 0; i < 500; i++) {
+        clock_sleep_us(i % 10 == 0 ? 10000 : 500);
+        lose_all();
+    }
+    wait_for_all();
+    atomic_store(&enough, true);
+    for (size_t i = 0; i < NUM_THREADS; i++) {
+        assert_int_equal(pthread_join(threads[i], NULL), 0);
+    }
+    assert_int_equal(atomic_load(&failed_signatures), 0);
+    assert_int_equal(mock->tokens[0].wrong_pins, 0);
+}
+
 TEST(eight_threads_sign_while_the_daemon_goes_and_comes)
 {
     pthread_t threads[NUM_THREADS];
@@ -985,6 +1136,11 @@ int main(void)
         cmocka_unit_test(a_failed_call_that_leaves_its_operation_open_spoils_no_later_one),
         cmocka_unit_test(a_session_that_the_module_complained_of_is_not_kept),
         cmocka_unit_test(all_sessions_lost_are_survived),
+        cmocka_unit_test(whatever_gets_lost_again_and_again_in_one_operation_is_survived),
+        cmocka_unit_test(a_token_that_goes_again_and_again_in_one_operation_is_waited_for),
+        cmocka_unit_test(a_pin_that_is_refused_amid_losses_ends_them),
+        cmocka_unit_test(losses_without_end_are_told_at_the_deadline),
+        cmocka_unit_test(what_the_token_says_is_lost_and_is_not_lost_is_given_up),
         cmocka_unit_test(a_logout_by_somebody_else_is_survived),
         cmocka_unit_test(handles_that_all_changed_are_found_again),
         cmocka_unit_test(a_token_plugged_in_elsewhere_is_found_again),
@@ -1023,6 +1179,7 @@ int main(void)
         cmocka_unit_test(a_failed_decryption_is_not_tried_again_where_that_would_tell_something),
         cmocka_unit_test(eight_threads_sign_with_one_session_while_it_is_lost_again_and_again),
         cmocka_unit_test(eight_threads_sign_while_all_sessions_get_lost_and_their_numbers_are_given_out_again),
+        cmocka_unit_test(eight_threads_sign_while_sessions_and_login_get_lost_faster_than_they_recover),
         cmocka_unit_test(eight_threads_sign_while_the_daemon_goes_and_comes),
         cmocka_unit_test(the_last_reference_frees_the_key),
     };

@@ -1,6 +1,7 @@
 #include "mock-use.h"
 
 #include "pkcs11/ckr.h"
+#include "pkcs11/login.h"
 #include "pkcs11/recover.h"
 
 static struct mock *mock;
@@ -80,6 +81,64 @@ TEST(a_module_that_another_thread_has_initialised_again_is_tried_as_it_is)
     failure = tok_fail_ckr("C_Sign", CKR_DEVICE_ERROR);
     assert_true(tok_recover(&attempts, token, &lease, &failure));
     assert_int_equal(mock->calls[MOCK_Finalize], 0);
+}
+
+/* Another failure of the kind, with a lease during which `meanwhile` happened. */
+static bool recover_again(CK_RV rv, void (*meanwhile)(void))
+{
+    struct tok_lease lease = { .token = NULL };
+
+    OK(tok_lease_begin(&lease, token, 0, attempts.deadline_us));
+    token->login = TOK_LOGGED_IN;
+    lease.objects = token->objects;
+    mock->tokens[0].logged_in = true;
+    meanwhile();
+    failure = tok_fail_ckr("C_Sign", rv);
+    tok_attempts_note(&attempts, token, &lease, &failure);
+    tok_lease_end(&lease);
+    return tok_recover(&attempts, token, &lease, &failure);
+}
+
+static void nothing(void)
+{
+}
+
+static void login_goes(void)
+{
+    mock->tokens[0].logged_in = false;
+}
+
+static void another_thread_meets_it(void)
+{
+    login_goes();
+    tok_login_lost(token);
+}
+
+static void another_thread_logs_in_again(void)
+{
+    another_thread_meets_it();
+    mock->tokens[0].logged_in = true;
+    token->login = TOK_LOGGED_IN;
+}
+
+TEST(a_loss_after_another_is_recovered_from_if_the_token_confirms_it)
+{
+    furnish();
+    assert_true(recover(CKR_USER_NOT_LOGGED_IN));
+    for (int i = 0; i < 10; i++) {
+        assert_true(recover_again(CKR_USER_NOT_LOGGED_IN, i % 2 == 0 ? login_goes : another_thread_meets_it));
+    }
+    assert_false(recover_again(CKR_USER_NOT_LOGGED_IN, nothing));
+}
+
+TEST(a_loss_that_others_have_mended_since_is_believed_a_few_times)
+{
+    furnish();
+    assert_true(recover(CKR_USER_NOT_LOGGED_IN));
+    for (int i = 0; i < 3; i++) {
+        assert_true(recover_again(CKR_USER_NOT_LOGGED_IN, another_thread_logs_in_again));
+    }
+    assert_false(recover_again(CKR_USER_NOT_LOGGED_IN, another_thread_logs_in_again));
 }
 
 TEST(nothing_is_tried_beyond_the_deadline)
@@ -398,6 +457,8 @@ int main(void)
         cmocka_unit_test(what_is_final_is_not_tried_again),
         cmocka_unit_test(each_kind_is_tried_once_and_kinds_do_not_hinder_each_other),
         cmocka_unit_test(a_module_that_another_thread_has_initialised_again_is_tried_as_it_is),
+        cmocka_unit_test(a_loss_after_another_is_recovered_from_if_the_token_confirms_it),
+        cmocka_unit_test(a_loss_that_others_have_mended_since_is_believed_a_few_times),
         cmocka_unit_test(nothing_is_tried_beyond_the_deadline),
         cmocka_unit_test(waiting_is_repeated_with_growing_pauses_until_the_deadline),
         cmocka_unit_test(a_lost_session_keeps_the_login_and_makes_handles_stale),
