@@ -7,8 +7,8 @@
 
 static _Atomic unsigned failed_signatures;
 static _Atomic unsigned signatures[NUM_THREADS];
-
 static _Atomic bool enough;
+static pthread_t threads[NUM_THREADS];
 
 static void *sign_often(void *arg)
 {
@@ -29,6 +29,16 @@ static void *sign_often(void *arg)
     return NULL;
 }
 
+static void all_begin(void)
+{
+    atomic_store(&failed_signatures, 0);
+    atomic_store(&enough, false);
+    for (size_t i = 0; i < NUM_THREADS; i++) {
+        atomic_store(&signatures[i], 0);
+        assert_int_equal(pthread_create(&threads[i], NULL, sign_often, &signatures[i]), 0);
+    }
+}
+
 /* Waits until whatever was under way is over. */
 static void wait_for_all(void)
 {
@@ -41,30 +51,28 @@ static void wait_for_all(void)
     }
 }
 
-TEST(eight_threads_sign_with_one_session_while_it_is_lost_again_and_again)
+static void all_end_well(void)
 {
-    pthread_t threads[NUM_THREADS];
-
-    furnish();
-    settings.deadline_us = 30 * SECOND;
-    mock->max_sessions = 1;
-    mock->delay_us[MOCK_Sign] = 100;
-    atomic_store(&failed_signatures, 0);
-    atomic_store(&enough, false);
-    for (size_t i = 0; i < NUM_THREADS; i++) {
-        atomic_store(&signatures[i], 0);
-        assert_int_equal(pthread_create(&threads[i], NULL, sign_often, &signatures[i]), 0);
-    }
-    for (unsigned i = 0; i < 10; i++) {
-        wait_for_all();
-        lose_sessions();
-    }
     wait_for_all();
     atomic_store(&enough, true);
     for (size_t i = 0; i < NUM_THREADS; i++) {
         assert_int_equal(pthread_join(threads[i], NULL), 0);
     }
     assert_int_equal(atomic_load(&failed_signatures), 0);
+}
+
+TEST(eight_threads_sign_with_one_session_while_it_is_lost_again_and_again)
+{
+    furnish();
+    settings.deadline_us = 30 * SECOND;
+    mock->max_sessions = 1;
+    mock->delay_us[MOCK_Sign] = 100;
+    all_begin();
+    for (unsigned i = 0; i < 10; i++) {
+        wait_for_all();
+        lose_sessions();
+    }
+    all_end_well();
     assert_true(mock->calls[MOCK_OpenSession] > 10); /* each loss was noticed */
     assert_true(mock->most_sessions <= 1);
 }
@@ -72,69 +80,38 @@ TEST(eight_threads_sign_with_one_session_while_it_is_lost_again_and_again)
 /* Numbers are used again at once, so that closing or lending a stale one would hit another thread. */
 TEST(eight_threads_sign_while_all_sessions_get_lost_and_their_numbers_are_given_out_again)
 {
-    pthread_t threads[NUM_THREADS];
-
     furnish();
     settings.deadline_us = 30 * SECOND;
     mock->reuses_handles = true;
     mock->delay_us[MOCK_Sign] = 500;
-    atomic_store(&failed_signatures, 0);
-    atomic_store(&enough, false);
-    for (size_t i = 0; i < NUM_THREADS; i++) {
-        atomic_store(&signatures[i], 0);
-        assert_int_equal(pthread_create(&threads[i], NULL, sign_often, &signatures[i]), 0);
-    }
+    all_begin();
     for (int i = 0; i < 10; i++) {
         wait_for_all();
         lose_sessions();
     }
-    wait_for_all();
-    atomic_store(&enough, true);
-    for (size_t i = 0; i < NUM_THREADS; i++) {
-        assert_int_equal(pthread_join(threads[i], NULL), 0);
-    }
-    assert_int_equal(atomic_load(&failed_signatures), 0);
+    all_end_well();
 }
 
 TEST(eight_threads_sign_while_sessions_and_login_get_lost_faster_than_they_recover)
 {
-    pthread_t threads[NUM_THREADS];
-
     furnish();
     settings.deadline_us = 30 * SECOND;
     mock->delay_us[MOCK_Login] = mock->delay_us[MOCK_SignInit] = mock->delay_us[MOCK_Sign] = 300;
-    atomic_store(&failed_signatures, 0);
-    atomic_store(&enough, false);
-    for (size_t i = 0; i < NUM_THREADS; i++) {
-        atomic_store(&signatures[i], 0);
-        assert_int_equal(pthread_create(&threads[i], NULL, sign_often, &signatures[i]), 0);
-    }
+    all_begin();
     for (unsigned i = 0; i < 500; i++) {
         clock_sleep_us(i % 10 == 0 ? 10000 : 500);
         lose_all();
     }
-    wait_for_all();
-    atomic_store(&enough, true);
-    for (size_t i = 0; i < NUM_THREADS; i++) {
-        assert_int_equal(pthread_join(threads[i], NULL), 0);
-    }
-    assert_int_equal(atomic_load(&failed_signatures), 0);
+    all_end_well();
     assert_int_equal(mock->tokens[0].wrong_pins, 0);
 }
 
 TEST(eight_threads_sign_while_the_daemon_goes_and_comes)
 {
-    pthread_t threads[NUM_THREADS];
-
     furnish();
     settings.deadline_us = 30 * SECOND;
     mock->delay_us[MOCK_Sign] = 1000;
-    atomic_store(&failed_signatures, 0);
-    atomic_store(&enough, false);
-    for (size_t i = 0; i < NUM_THREADS; i++) {
-        atomic_store(&signatures[i], 0);
-        assert_int_equal(pthread_create(&threads[i], NULL, sign_often, &signatures[i]), 0);
-    }
+    all_begin();
     for (int i = 0; i < 3; i++) {
         clock_sleep_us(30000);
         mock->down = true;
@@ -142,11 +119,7 @@ TEST(eight_threads_sign_while_the_daemon_goes_and_comes)
         mock->down = false;
         wait_for_all();
     }
-    atomic_store(&enough, true);
-    for (size_t i = 0; i < NUM_THREADS; i++) {
-        assert_int_equal(pthread_join(threads[i], NULL), 0);
-    }
-    assert_int_equal(atomic_load(&failed_signatures), 0);
+    all_end_well();
     assert_true(mock->calls[MOCK_Finalize] >= 1);
 }
 
