@@ -285,6 +285,18 @@ static bool start_again(const struct tok_module_list *modules, uint64_t pause_us
     return any;
 }
 
+/* A module may go on listing the slots that it had when it was last asked how many they are (PKCS#11 v2.40, 5.5,
+ * C_GetSlotList). OpenSC does: a reader that came since, or that pcscd did not know for a moment, comes with that
+ * question. */
+static void count_slots(const struct tok_module_list *modules, uint64_t deadline_us)
+{
+    for (size_t i = 0; i < modules->count; i++) {
+        if (modules->items[i]->state == TOK_MODULE_READY) {
+            (void)tok_module_has_slots(modules->items[i], deadline_us);
+        }
+    }
+}
+
 /* The token is in no slot, or in one that could not tell. */
 static bool is_not_seen(const struct tok_result *result)
 {
@@ -302,16 +314,18 @@ struct tok_result tok_find_tokens(struct tok_token_list *out_list, const struct 
     struct tok_result result;
 
     TOK_TRY(modules_for(&modules, settings, uri, deadline_us));
-    for (;;) {
+    result = tokens_collect(&list, &modules, settings, uri, deadline_us);
+    if (is_not_seen(&result)) {
+        count_slots(&modules, deadline_us);
         result = tokens_collect(&list, &modules, settings, uri, deadline_us);
-        if (tok_ok(&result)) {
-            break;
-        }
+    }
+    while (!tok_ok(&result)) {
         if (!is_not_seen(&result) || settings->never_reinit || clock_us() + pause_us >= give_up_us ||
             !start_again(&modules, pause_us, deadline_us)) {
             return result;
         }
         pause_us = pause_after(pause_us, &pauses_to_start_again);
+        result = tokens_collect(&list, &modules, settings, uri, deadline_us);
     }
     *out_list = STEAL(list);
     return tok_good();

@@ -19,6 +19,7 @@ libtok_la_SOURCES = \
     pkcs11/session.h pkcs11/session.c \
     pkcs11/pool.h pkcs11/pool.c \
     pkcs11/message.h pkcs11/message.c \
+    pkcs11/derive.h pkcs11/derive.c \
     pkcs11/call.h pkcs11/call.c \
     pkcs11/mech.h pkcs11/mech.c \
     pkcs11/attr.h pkcs11/attr.c \

@@ -1,7 +1,9 @@
 #include "pkcs11/module.h"
 
 #include <dlfcn.h>
+#include <errno.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "base/fork.h"
 #include "base/pause.h"
@@ -57,6 +59,16 @@ static const struct tok_functions_3 *messages_of(tok_get_interface *get)
     return NULL;
 }
 
+/* Of a library for another machine, dlopen says that there is no such file. */
+static struct tok_result not_loaded(const char *path, const char *why)
+{
+    bool foreign = access(path, F_OK) == 0 && strncmp(why, path, strlen(path)) == 0 &&
+                   strstr(why + strlen(path), strerror(ENOENT)) != NULL;
+
+    return tok_fail(TOK_CODE_MODULE_LOAD, "module '%s' can't be loaded: %s%s", path, why,
+                    foreign ? " (the file is there, so it is for another architecture)" : "");
+}
+
 /* Never RTLD_DEEPBIND: in a program that brings its own malloc, the module would allocate with one and free with the
  * other. RTLD_NODELETE, because vendors' libraries leave threads and exit handlers behind. */
 static struct tok_result load(struct tok_module *module, const char *path)
@@ -65,7 +77,7 @@ static struct tok_result load(struct tok_module *module, const char *path)
     void *symbol;
 
     if (library == NULL) {
-        return tok_fail(TOK_CODE_MODULE_LOAD, "module '%s' can't be loaded: %s", path, dlerror());
+        return not_loaded(path, dlerror());
     }
     symbol = dlsym(library, "C_GetFunctionList");
     if (symbol == NULL) {

@@ -99,8 +99,26 @@ static bool has_control(const struct uri_attribute *attribute)
     return false;
 }
 
-static struct tok_result value_check(const struct uri_attribute *attribute, const char *name)
+/* `token=a&object=b` would make all of it the token's name. NULL if no attribute seems to stand inside the value. */
+static const char *swallowed(const struct uri_attribute *attribute, const char *const *names)
 {
+    for (const char *at = attribute->value; at < attribute->value + attribute->value_len; at++) {
+        for (size_t i = 0; *at == '&' && names[i] != NULL; i++) {
+            size_t len = strlen(names[i]);
+
+            if (at + 1 + len < attribute->value + attribute->value_len && strncmp(at + 1, names[i], len) == 0 &&
+                at[1 + len] == '=') {
+                return names[i];
+            }
+        }
+    }
+    return NULL;
+}
+
+static struct tok_result value_check(const struct uri_attribute *attribute, const char *name, const char *const *names)
+{
+    const char *inside;
+
     if (attribute->value == NULL) {
         return tok_fail(TOK_CODE_BAD_URI, "'%s' has no value in the PKCS#11 URI", name);
     }
@@ -112,6 +130,13 @@ static struct tok_result value_check(const struct uri_attribute *attribute, cons
                         "'pin-value' stands inside '%s': it belongs behind the one '?' of a PKCS#11 URI, "
                         "parted from others by '&'",
                         name);
+    }
+    inside = swallowed(attribute, names);
+    if (inside != NULL) {
+        return tok_fail(TOK_CODE_BAD_URI,
+                        "'%s' stands inside '%s': ';' parts attributes before the '?' of a PKCS#11 URI (a '&' in a "
+                        "name is written %%26)",
+                        inside, name);
     }
     return tok_good();
 }
@@ -129,7 +154,7 @@ struct tok_result uri_attribute_check(const struct uri_attribute *attribute, con
             return tok_fail(TOK_CODE_BAD_URI, "'%s' stands twice in the PKCS#11 URI", names[i]);
         }
         *seen |= 1u << i;
-        return value_check(attribute, names[i]);
+        return value_check(attribute, names[i], names);
     }
     names_list(&text, names);
     return tok_fail(TOK_CODE_BAD_URI, "unknown attribute '%.*s' in the PKCS#11 URI; there are: %s",

@@ -1,76 +1,30 @@
 /* SLH-DSA on a token: the token is given the whole message. PKCS#11 v3.2 §6.68, FIPS 205. No TLS: it has no scheme. */
-#include <openssl/core_names.h>
-#include <openssl/params.h>
+#include "provider/alg_bytes.h"
 
-#include "provider/variant.h"
-
-#define SINCE_3_5 0x305
-
-/* Without parameters the token hedges and there is no context, which is what X.509 and CMS want. */
-static bool slhdsa_choice(struct prov_choice *out, const struct prov_scheme *scheme, unsigned way)
-{
-    (void)scheme;
-    *out = (struct prov_choice){ .type = CKM_SLH_DSA, .message = true };
-    return way == 0;
-}
-
-#define OCTETS(name) OSSL_PARAM_octet_string(name, NULL, 0)
-
-static const OSSL_PARAM slhdsa_key_params[] = {
-    OCTETS(OSSL_PKEY_PARAM_PUB_KEY),
-    OCTETS(OSSL_PKEY_PARAM_PRIV_KEY),
-    OSSL_PARAM_END,
-};
+static const OSSL_PARAM slhdsa_key_params[] = { PROV_BYTES_KEY_PARAMS, OSSL_PARAM_END };
 
 static const OSSL_PARAM slhdsa_readable[] = {
-    PROV_TOKEN_PARAMS,
-    OSSL_PARAM_int(OSSL_PKEY_PARAM_BITS, NULL),
-    OSSL_PARAM_int(OSSL_PKEY_PARAM_SECURITY_BITS, NULL),
+    PROV_BYTES_READABLE,
     OSSL_PARAM_int("security-category", NULL),
-    OSSL_PARAM_int(OSSL_PKEY_PARAM_MAX_SIZE, NULL),
-    OSSL_PARAM_utf8_string(OSSL_PKEY_PARAM_MANDATORY_DIGEST, NULL, 0),
-    OCTETS(OSSL_PKEY_PARAM_PUB_KEY),
-    OCTETS(OSSL_PKEY_PARAM_PRIV_KEY),
     OSSL_PARAM_END,
 };
 
-static const OSSL_PARAM slhdsa_generation[] = {
-    OCTETS("seed"),
-    OSSL_PARAM_utf8_string(OSSL_PKEY_PARAM_PROPERTIES, NULL, 0),
-    OSSL_PARAM_END,
-};
-
-static const OSSL_PARAM slhdsa_none[] = { OSSL_PARAM_END };
-
+/* Without parameters the token hedges and there is no context, which is what X.509 and CMS want. */
 static const struct prov_family slhdsa = {
     .operation = "SIGNET-SLH-DSA",
-    .private_param = OSSL_PKEY_PARAM_PRIV_KEY,
-    .public_param = OSSL_PKEY_PARAM_PUB_KEY,
-    .private_tells_public = true,
     .key_params = slhdsa_key_params,
     .readable = slhdsa_readable,
-    .writable = slhdsa_none,
-    .generation = slhdsa_generation,
-    .public_key = prov_bytes_public_key,
-    .describe = prov_bytes_describe,
-    .choice = slhdsa_choice,
+    .generation = prov_bytes_seeded,
+    .mechanism = CKM_SLH_DSA,
     .prepare = prov_bytes_prepare,
-    .shape = prov_bytes_shape,
+    PROV_BYTES_FAMILY,
 };
 
 /* CKP_SLH_DSA_… are numbers of PKCS#11 v3.2 that older headers lack; the length of a public key tells no set, since
  * four share it. */
 #define ROW(id, name, lower, arc, bytes, number)                                                                       \
-    const struct prov_variant prov_slh_dsa_##id##_variant = {                                                          \
-        .type = "SLH-DSA-" name,                                                                                       \
-        .names = PROV_NAMES_SLH_DSA(name, lower, arc),                                                                 \
-        .description = "SLH-DSA-" name " keys on a token, and software keys by delegation",                            \
-        .key_type = CKK_SLH_DSA,                                                                                       \
-        .family = &slhdsa,                                                                                             \
-        .public_len = (bytes),                                                                                         \
-        .set = (number),                                                                                               \
-        .since = SINCE_3_5,                                                                                            \
-    };
+    PROV_BYTES_ROW(slh_dsa_##id, "SLH-DSA-" name, PROV_NAMES_SLH_DSA(name, lower, arc), CKK_SLH_DSA, slhdsa, bytes,    \
+                   number, PROV_SINCE_3_5)
 
 ROW(sha2_128s, "SHA2-128s", "sha2-128s", "20", 32, 1)
 ROW(sha2_128f, "SHA2-128f", "sha2-128f", "21", 32, 3)

@@ -129,11 +129,24 @@ static _Atomic uint8_t *way_of(struct prov_key *key, const struct prov_scheme *s
     return &key->ways[scheme->padding == RSA_PKCS1_PSS_PADDING ? 1 : 0];
 }
 
-/* Choice `way` of the family, if key, token and data have what it takes, as far as is known. */
+/* Choice `way` of the family; false past the last. */
+static bool choice_of(struct prov_choice *out, const struct prov_key *key, const struct prov_scheme *scheme,
+                      unsigned way)
+{
+    const struct prov_family *family = key->variant->family;
+
+    if (family->choice != NULL) {
+        return family->choice(out, scheme, way);
+    }
+    *out = (struct prov_choice){ .type = family->mechanism, .message = true };
+    return way == 0;
+}
+
+/* The same, if key, token and data have what it takes, as far as is known. */
 static bool choice_get(struct prov_choice *out, struct prov_key *key, const struct prov_scheme *scheme, unsigned way,
                        bool message)
 {
-    return key->variant->family->choice(out, scheme, way) && (!out->message || message) &&
+    return choice_of(out, key, scheme, way) && (!out->message || message) &&
            (!tok_key_is_limited(key->token) || tok_key_offers(key->token, out->type) != TOK_NOT_OFFERED);
 }
 
@@ -141,7 +154,7 @@ static bool is_way(const struct prov_key *key, const struct prov_scheme *scheme,
 {
     struct prov_choice choice;
 
-    return key->variant->family->choice(&choice, scheme, way);
+    return choice_of(&choice, key, scheme, way);
 }
 
 bool prov_sign_can(struct prov_key *key, const struct prov_scheme *scheme, bool message)
@@ -191,7 +204,7 @@ static struct tok_result no_way(const struct signing *signing)
     struct text text = TEXT_OVER(names);
     struct prov_choice choice;
 
-    for (unsigned way = 0; signing->key->variant->family->choice(&choice, signing->scheme, way); way++) {
+    for (unsigned way = 0; choice_of(&choice, signing->key, signing->scheme, way); way++) {
         text_printf(&text, "%s%s", way > 0 ? ", " : "", tok_mech_name(choice.type));
     }
     return tok_fail(TOK_CODE_UNSUPPORTED, "key '%s' and its token offer none of %s%s", tok_key_uri(signing->key->token),

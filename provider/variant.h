@@ -88,7 +88,9 @@ struct prov_family {
     EVP_PKEY *(*settle)(const struct prov_ctx *prov, const struct tok_public *half, EVP_PKEY *key);
     /* describe does the reverse, filling what identifies the key on a token: of a key file's public half. */
     bool (*describe)(struct tok_public *out_half, EVP_PKEY *key);
-    /* choice is the way-th choice of mechanism for a scheme, best first; false past the last. */
+    /* choice is the way-th choice of mechanism for a scheme, best first; false past the last. NULL: `mechanism` is the
+     * only one, and its token is given the message. */
+    CK_MECHANISM_TYPE mechanism;
     bool (*choice)(struct prov_choice *out, const struct prov_scheme *scheme, unsigned way);
     /* prepare fills the mechanism and its input for a choice. TOK_CODE_UNSUPPORTED says why not. */
     TOK_RESULT(*prepare)
@@ -173,14 +175,6 @@ PROV_VARIANTS(PROV_VARIANT_KNOWN)
 
 /* prov_variant_is_known tells whether the OpenSSL at hand has the type. */
 bool prov_variant_is_known(const struct prov_variant *variant);
-
-/* Functions of families whose public halves and signatures are strings of bytes, and what the token is given is the
- * message. */
-EVP_PKEY *prov_bytes_public_key(const struct prov_ctx *prov, const struct tok_public *half);
-bool prov_bytes_describe(struct tok_public *out_half, EVP_PKEY *key);
-struct tok_result prov_bytes_prepare(struct prov_mechanism *out, const struct prov_scheme *scheme,
-                                     const struct prov_choice *choice, const struct prov_data *data);
-bool prov_bytes_shape(uint8_t *sig, size_t *len, size_t room);
 
 /* All rows; NULL-terminated. */
 extern const struct prov_variant *const prov_variants[];

@@ -1,7 +1,8 @@
 #!/bin/bash
 # Every type of key on every token that a Debian release has, through the same tasks: what OpenSSL does with a software key
 # of the type is done with the token's key, and what it refuses is refused. Part of `make check-matrix`, as some tokens
-# need root and a daemon. Each pair of type and token is a line "# cell", of which docs/key-types.md's table is made.
+# need root and a daemon. Each pair of type and token is a line "# cell", of which docs/key-types.md's table is made. What
+# no packaged token has is tried on the tests' own, soft-token.
 . "$(dirname "$0")/opencryptoki.sh"
 ock_enter "$0" "$@"
 . "$(dirname "$0")/../lib/setup.sh"
@@ -53,6 +54,23 @@ opencryptoki() {
         use_token openCryptoki ocksoft "$OCK_MODULE"
 }
 
+# The tests' own token (tests/token/soft-token.c), whose keys are files.
+soft() {
+    mkdir "$work/keys" && export SIGNET_TEST_KEYS="$work/keys" &&
+        use_token soft-token soft "$build/tests/token/.libs/soft-token.so"
+}
+
+# make_key TYPE "GENPKEY OPTIONS" TOKEN-TYPE [MECHANISM...]
+make_key() {
+    if [ "$token_name" = soft-token ]; then
+        OPENSSL_CONF=/dev/null openssl genpkey $2 -out "keys/$1.pem"
+    else
+        made=$1
+        shift 2
+        env -u OPENSSL_CONF "$build/tests/token/make-key" "$SOFTHSM_MODULE" "$token_label" "$PIN" "$made" $id "$@"
+    fi
+}
+
 # --- tasks: each with $key and $cert (a name: $cert.crt), for a software key and for the token's ----------------------
 
 sign() {
@@ -70,6 +88,13 @@ certify() {
 cms() {
     openssl cms -sign -binary -nodetach -md sha512 -in message -signer $cert.crt -inkey "$key" -outform DER -out cms.der &&
         openssl cms -verify -binary -inform DER -in cms.der -CAfile $cert.crt -out cms.out && cmp cms.out message
+}
+# The secret is the one that the other side, a software key, gets; and what is encrypted for the certificate is opened.
+agree() {
+    openssl pkeyutl -derive -inkey "$key" -peerkey peer.pub -out secret &&
+        openssl pkeyutl -derive -inkey peer.key -peerkey $pub -out theirs && test -s secret && cmp secret theirs &&
+        openssl cms -encrypt -binary -aes-256-cbc -in message -outform DER -out cms.der $cert.crt &&
+        openssl cms -decrypt -binary -inform DER -in cms.der -recip $cert.crt -inkey "$key" -out cms.out && cmp cms.out message
 }
 tls12() {
     cp $cert.crt root.pem && mutual "" "$key" $cert "$key" $cert 1.2
@@ -101,12 +126,15 @@ cell() {
     echo "# cell $release|$token_name|$type|$1"
 }
 
-# software TYPE OPTIONS: whether OpenSSL has such keys: soft.key and its certificate
+# software TYPE OPTIONS: whether OpenSSL has such keys: soft.key and its certificate, and peer.key
 software() {
     key=soft.key
     cert=soft
-    OPENSSL_CONF=/dev/null openssl genpkey $2 -out soft.key >/dev/null 2>&1 &&
-        openssl pkey -in soft.key -pubout -out soft.pub && certify >/dev/null 2>&1
+    for end in soft peer; do
+        OPENSSL_CONF=/dev/null openssl genpkey $2 -out $end.key >/dev/null 2>&1 &&
+            openssl pkey -in $end.key -pubout -out $end.pub || return 1
+    done
+    certify >/dev/null 2>&1
 }
 
 # row TYPE "GENPKEY OPTIONS" "DIGEST" TOKEN-TYPE [MECHANISM...]
@@ -118,7 +146,8 @@ row() {
     id=$((id + 1))
     cell=
     uri="pkcs11:token=$(echo "$token_label" | sed 's/ /%20/g');object=$type;type=private"
-    if ! env -u OPENSSL_CONF "$build/tests/token/make-key" "$SOFTHSM_MODULE" "$token_label" "$PIN" $type $id "$@" 2>make.err; then
+    [ "$token_name" != soft-token ] || ! [ -e "served-$type" ] || return 0
+    if ! make_key $type "$options" "$@" 2>make.err; then
         not_ok "$token_name, $type: the token makes no such keys ($(cat make.err))" openssl pkey -in "$uri" -noout
         cell "no"
         return
@@ -135,6 +164,7 @@ row() {
     task request "a request"
     task certify "a certificate"
     task cms "cms signs" CMS
+    task agree "a secret is agreed on, and a cms opened by one" ECDH
     task tls12 "a mutual handshake of TLS 1.2" 1.2
     task tls13 "a mutual handshake of TLS 1.3" 1.3
     ok "$token_name, $type: the key file is written" openssl pkey -in "$uri" -out $type.key
@@ -142,6 +172,7 @@ row() {
     task sign "the key file signs"
     ok "$token_name, $type: the certificate's key is the token's" same_key
     cell "${cell:- signs}"
+    : >"served-$type"
 }
 
 # Whether the certificate's key is the token's, as a server asks before it takes both.
@@ -153,19 +184,22 @@ same_key() {
 rows() {
     row RSA "-algorithm RSA -pkeyopt rsa_keygen_bits:2048" sha256 rsa
     row RSA-PSS "-algorithm RSA-PSS -pkeyopt rsa_keygen_bits:2048" sha256 $RSA_PSS
-    row P-224 "-algorithm EC -pkeyopt ec_paramgen_curve:P-224" sha256 06052b81040021
-    row P-256 "-algorithm EC -pkeyopt ec_paramgen_curve:P-256" sha256 06082a8648ce3d030107
-    row P-384 "-algorithm EC -pkeyopt ec_paramgen_curve:P-384" sha384 06052b81040022
-    row P-521 "-algorithm EC -pkeyopt ec_paramgen_curve:P-521" sha512 06052b81040023
-    row secp256k1 "-algorithm EC -pkeyopt ec_paramgen_curve:secp256k1" sha256 06052b8104000a
-    row brainpoolP256r1 "-algorithm EC -pkeyopt ec_paramgen_curve:brainpoolP256r1" sha256 06092b2403030208010107
-    row brainpoolP384r1 "-algorithm EC -pkeyopt ec_paramgen_curve:brainpoolP384r1" sha384 06092b240303020801010b
-    row brainpoolP512r1 "-algorithm EC -pkeyopt ec_paramgen_curve:brainpoolP512r1" sha512 06092b240303020801010d
+    row P-224 "-algorithm EC -pkeyopt ec_paramgen_curve:P-224" sha256 dh:06052b81040021
+    row P-256 "-algorithm EC -pkeyopt ec_paramgen_curve:P-256" sha256 dh:06082a8648ce3d030107
+    row P-384 "-algorithm EC -pkeyopt ec_paramgen_curve:P-384" sha384 dh:06052b81040022
+    row P-521 "-algorithm EC -pkeyopt ec_paramgen_curve:P-521" sha512 dh:06052b81040023
+    row secp256k1 "-algorithm EC -pkeyopt ec_paramgen_curve:secp256k1" sha256 dh:06052b8104000a
+    row brainpoolP256r1 "-algorithm EC -pkeyopt ec_paramgen_curve:brainpoolP256r1" sha256 dh:06092b2403030208010107
+    row brainpoolP384r1 "-algorithm EC -pkeyopt ec_paramgen_curve:brainpoolP384r1" sha384 dh:06092b240303020801010b
+    row brainpoolP512r1 "-algorithm EC -pkeyopt ec_paramgen_curve:brainpoolP512r1" sha512 dh:06092b240303020801010d
     row Ed25519 "-algorithm ED25519" "" $ED25519
     row Ed448 "-algorithm ED448" "" $ED448
     row ML-DSA-44 "-algorithm ML-DSA-44" "" mldsa:44
     row ML-DSA-65 "-algorithm ML-DSA-65" "" mldsa:65
     row ML-DSA-87 "-algorithm ML-DSA-87" "" mldsa:87
+    row SLH-DSA-SHA2-128s "-algorithm SLH-DSA-SHA2-128s" "" slhdsa:sha2-128s
+    row SLH-DSA-SHA2-128f "-algorithm SLH-DSA-SHA2-128f" "" slhdsa:sha2-128f
+    row SLH-DSA-SHAKE-256f "-algorithm SLH-DSA-SHAKE-256f" "" slhdsa:shake-256f
 }
 
 # between SERVER-TOKEN CLIENT-TOKEN TYPE VERSION: each end has a token of its own, with its own configuration
@@ -195,6 +229,7 @@ if [ "$(codename)" != bookworm ]; then
     if opencryptoki >out 2>&1; then rows; else tap_line 1 "openCryptoki: a token is made"; fi
     between NSS openCryptoki P-256 1.2
 fi
+if soft >out 2>&1; then rows; else tap_line 1 "soft-token: a token is made"; fi
 # ML-DSA where both have it: openCryptoki from 3.26 on, NSS from 3.131 on, OpenSSL from 3.5 on
 if [ -s NSS-ML-DSA-65.crt ] && [ -s openCryptoki-ML-DSA-65.crt ]; then
     between NSS openCryptoki ML-DSA-65 1.3

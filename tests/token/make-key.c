@@ -2,11 +2,12 @@
  *
  *     make-key MODULE TOKEN PIN LABEL ID TYPE [MECHANISM...]
  *
- * ID is a number of two hexadecimal digits. TYPE is rsa, mldsa:44, mldsa:65, mldsa:87, or a curve's DER (CKA_EC_PARAMS)
- * in hexadecimal digits, with `ed:` or `x:` before it for Edwards and Montgomery curves. Each MECHANISM, a number, is
- * one that the private key allows. */
+ * ID is a number of two hexadecimal digits. TYPE is one of those below, or a curve's DER (CKA_EC_PARAMS) in hexadecimal
+ * digits, with `ed:` or `x:` before it for Edwards and Montgomery curves, and `dh:` for keys that sign and derive. Each
+ * MECHANISM, a number, is one that the private key allows. */
 #include <dlfcn.h>
 #include <p11-kit/pkcs11.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -72,33 +73,65 @@ static CK_ULONG from_hex(CK_BYTE *out, const char *text)
     return len;
 }
 
-/* Fills what says the type; the mechanism that makes such keys. */
-static CK_MECHANISM_TYPE type_put(CK_ATTRIBUTE *template, CK_ULONG *count, const char *type)
+#define ML_DSA_KEY_PAIR_GEN 0x1cUL
+#define SLH_DSA_KEY_PAIR_GEN 0x2dUL
+#define EDWARDS_KEY_PAIR_GEN 0x1055UL
+#define MONTGOMERY_KEY_PAIR_GEN 0x1056UL
+
+static const struct kind {
+    const char *prefix;
+    CK_MECHANISM_TYPE makes;
+    CK_ULONG set; /* CKA_PARAMETER_SET; 0: none */
+    bool exchange_only;
+    bool derives;
+} kinds[] = {
+    { "rsa", CKM_RSA_PKCS_KEY_PAIR_GEN, 0, false, false },
+    { "mldsa:44", ML_DSA_KEY_PAIR_GEN, 1, false, false },
+    { "mldsa:65", ML_DSA_KEY_PAIR_GEN, 2, false, false },
+    { "mldsa:87", ML_DSA_KEY_PAIR_GEN, 3, false, false },
+    { "slhdsa:sha2-128s", SLH_DSA_KEY_PAIR_GEN, 1, false, false },
+    { "slhdsa:sha2-128f", SLH_DSA_KEY_PAIR_GEN, 3, false, false },
+    { "slhdsa:shake-256f", SLH_DSA_KEY_PAIR_GEN, 12, false, false },
+    { "ed:", EDWARDS_KEY_PAIR_GEN, 0, false, false },
+    { "x:", MONTGOMERY_KEY_PAIR_GEN, 0, true, true },
+    { "dh:", CKM_EC_KEY_PAIR_GEN, 0, false, true },
+    { "", CKM_EC_KEY_PAIR_GEN, 0, false, false },
+};
+
+static const struct kind *kind_of(const char *type)
+{
+    const struct kind *kind = kinds;
+
+    while (strncmp(type, kind->prefix, strlen(kind->prefix)) != 0) {
+        kind++;
+    }
+    return kind;
+}
+
+/* Fills what says the type. */
+static void type_put(CK_ATTRIBUTE *template, CK_ULONG *count, const struct kind *kind, const char *type)
 {
     static CK_BYTE curve[64];
     static CK_ULONG bits = 2048;
     static CK_BYTE exponent[] = { 1, 0, 1 }; /* NSS and others have no value of their own */
     static CK_ULONG set;
-    const char *hex = strchr(type, ':') == NULL ? type : strchr(type, ':') + 1;
 
-    if (strcmp(type, "rsa") == 0) {
+    if (kind->makes == CKM_RSA_PKCS_KEY_PAIR_GEN) {
         template[(*count)++] = (CK_ATTRIBUTE){ CKA_MODULUS_BITS, &bits, sizeof(bits) };
         template[(*count)++] = (CK_ATTRIBUTE){ CKA_PUBLIC_EXPONENT, exponent, sizeof(exponent) };
-        return CKM_RSA_PKCS_KEY_PAIR_GEN;
-    }
-    if (strncmp(type, "mldsa:", 6) == 0) {
-        set = type[6] == '4' ? 1 : type[6] == '6' ? 2 : 3;
+    } else if (kind->set != 0) {
+        set = kind->set;
         template[(*count)++] = (CK_ATTRIBUTE){ 0x61dUL, &set, sizeof(set) }; /* CKA_PARAMETER_SET */
-        return 0x1cUL;                                                       /* CKM_ML_DSA_KEY_PAIR_GEN */
+    } else {
+        template[(*count)++] = (CK_ATTRIBUTE){ CKA_EC_PARAMS, curve, from_hex(curve, type + strlen(kind->prefix)) };
     }
-    template[(*count)++] = (CK_ATTRIBUTE){ CKA_EC_PARAMS, curve, from_hex(curve, hex) };
-    return type[0] == 'x' ? 0x1056UL : hex == type ? CKM_EC_KEY_PAIR_GEN : 0x1055UL;
 }
 
 int main(int argc, char **argv)
 {
     CK_ATTRIBUTE public_half[8];
     CK_ATTRIBUTE private_half[10];
+    const struct kind *kind;
     CK_ULONG num_public = 0;
     CK_ULONG num_private = 0;
     CK_MECHANISM_TYPE allowed[MOST];
@@ -114,6 +147,7 @@ int main(int argc, char **argv)
         fprintf(stderr, "usage: make-key MODULE TOKEN PIN LABEL ID TYPE [MECHANISM...]\n");
         return 2;
     }
+    kind = kind_of(argv[6]);
     module_open(argv[1]);
     session = session_on(argv[2], argv[3]);
     for (int i = 7; i < argc; i++) {
@@ -128,12 +162,18 @@ int main(int argc, char **argv)
     private_half[num_private++] = (CK_ATTRIBUTE){ CKA_PRIVATE, &yes, 1 };
     private_half[num_private++] = (CK_ATTRIBUTE){ CKA_SENSITIVE, &yes, 1 };
     private_half[num_private++] = (CK_ATTRIBUTE){ CKA_EXTRACTABLE, &no, 1 };
-    private_half[num_private++] = (CK_ATTRIBUTE){ argv[6][0] == 'x' ? CKA_DERIVE : CKA_SIGN, &yes, 1 };
+    if (!kind->exchange_only) {
+        private_half[num_private++] = (CK_ATTRIBUTE){ CKA_SIGN, &yes, 1 };
+    }
+    if (kind->derives) {
+        private_half[num_private++] = (CK_ATTRIBUTE){ CKA_DERIVE, &yes, 1 };
+    }
     if (num_allowed > 0) {
         private_half[num_private++] =
             (CK_ATTRIBUTE){ CKA_ALLOWED_MECHANISMS, allowed, num_allowed * (CK_ULONG)sizeof(*allowed) };
     }
-    mechanism.mechanism = type_put(public_half, &num_public, argv[6]);
+    type_put(public_half, &num_public, kind, argv[6]);
+    mechanism.mechanism = kind->makes;
     check(functions->C_GenerateKeyPair(session, &mechanism, public_half, num_public, private_half, num_private,
                                        &made[1], &made[0]),
           "C_GenerateKeyPair");
