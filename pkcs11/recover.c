@@ -270,8 +270,10 @@ static bool read_again(struct failure *failure)
     struct tok_attempts *attempts = failure->attempts;
     struct tok_module *module = failure->token->module;
     struct tok_result result;
+    bool at_once = attempts->probing &&
+                   attempts->moments == 0; /* a probe does not wait, and is to find it nevertheless */
 
-    if (attempts->moments++ >= LONG_MOMENTS || !tok_attempts_pause(attempts)) {
+    if (attempts->moments++ >= LONG_MOMENTS || (!at_once && !tok_attempts_pause(attempts))) {
         return false;
     }
     if (!attempts->never_reinit) {
