@@ -31,7 +31,7 @@ for key in "$rsa" rsa.key; do
     fails_with "a setting that makes no sense ($key)" 'deadline = soon: it is no number' openssl dgst -sha256 -sign "$key" -out sig message
 done
 cp "$SOFTHSM_MODULE" foreign.so
-printf '\026\000' | dd of=foreign.so bs=1 seek=18 conv=notrunc 2>/dev/null # its machine: S/390
+printf '\026\000' | LD_PRELOAD= dd of=foreign.so bs=1 seek=18 conv=notrunc 2>/dev/null # its machine: S/390
 conf "default signet" "pkcs11-module = $work/foreign.so"
 fails_with "a module of another architecture" 'the file is there, so it is for another architecture' openssl pkey -in "$rsa"
 conf
