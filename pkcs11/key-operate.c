@@ -78,8 +78,8 @@ static struct tok_result key_begin(struct attempt *attempt, const CK_MECHANISM *
     struct tok_attempts *attempts = &attempt->attempts;
     struct tok_lease *lease = attempt->lease;
 
+    TOK_TRY(tok_attempts_enter(attempts, attempt->replica->token)); /* before the module is asked anything */
     TOK_TRY(tok_token_start(attempt->replica->token, attempts->deadline_us));
-    TOK_TRY(tok_attempts_enter(attempts, attempt->replica->token));
     lease->began_us = attempts->began_us;
     lease->idle_sessions = attempt->key->settings->idle_sessions;
     lease->want_new = attempts->want_new;

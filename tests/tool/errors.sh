@@ -111,4 +111,11 @@ rm -f sig
 fails_with "an EC key that was replaced" 'does not fit the public key' openssl dgst -sha256 -sign ec.key -out sig message
 fails_with "an RSA key that was replaced" 'none is the one that was loaded' openssl dgst -sha256 -sign rsa.key -out sig message
 ok "and no signature gets out" test ! -s sig
+
+# Where an application keeps errors to itself, the trace has them.
+conf "default signet" "trace = stderr:error"
+not_ok "an error in the trace" openssl pkey -in "pkcs11:token=test;object=none;type=private" -noout
+says "is what the queue has" "^signet\[.*error: .*: token 'test' has no private key that matches 'pkcs11:token=test;object=none"
+ok "without an error" openssl pkey -in "pkcs11:token=test;object=ec;type=private" -noout
+never_says "nothing is said" '^signet\['
 tap_done

@@ -58,6 +58,84 @@ TEST(a_probe_that_finds_nothing_does_not_wait)
     refused(TOK_CODE_UNAVAILABLE); /* and the next one comes later */
 }
 
+static void *signs_once(void *arg)
+{
+    struct tok_result *result = arg;
+    uint8_t out[64];
+    size_t len = sizeof(out);
+    uint64_t mark;
+
+    *result = tok_key_sign(key, &mechanism, (const uint8_t *)"d", 1, out, &len, &mark);
+    return NULL;
+}
+
+/* What of the module's functions was called by eight threads that sign at one moment. */
+static unsigned calls_of_eight(struct tok_result results[8])
+{
+    unsigned before = mock_all_calls(mock);
+    pthread_t threads[8];
+
+    for (size_t i = 0; i < COUNT_OF(threads); i++) {
+        assert_int_equal(pthread_create(&threads[i], NULL, signs_once, &results[i]), 0);
+    }
+    for (size_t i = 0; i < COUNT_OF(threads); i++) {
+        assert_int_equal(pthread_join(threads[i], NULL), 0);
+    }
+    return mock_all_calls(mock) - before;
+}
+
+static unsigned num_refused(const struct tok_result results[8])
+{
+    unsigned count = 0;
+
+    for (size_t i = 0; i < 8; i++) {
+        count += results[i].code == TOK_CODE_UNAVAILABLE;
+    }
+    return count;
+}
+
+TEST(of_many_at_one_moment_one_probes_and_the_others_make_no_call)
+{
+    struct tok_result results[8];
+
+    furnish();
+    OK(sign());
+    settings.deadline_us = 200000;
+    mock_fails(mock, MOCK_SignInit, CKR_DEVICE_MEMORY, 0, 100000);
+    FAILS_CKR(sign(), CKR_DEVICE_MEMORY);
+    mock->delay_us[MOCK_SignInit] = 50000; /* while the probe is inside */
+    assert_int_equal(calls_of_eight(results), 0);
+    assert_int_equal(num_refused(results), 8);
+    module->tokens->breaker.probe_us = 0;
+    assert_int_equal(calls_of_eight(results), 1);
+    assert_int_equal(num_refused(results), 7);
+    assert_int_equal(calls_of_eight(results), 0); /* not at once again */
+}
+
+TEST(a_daemon_that_is_away_is_looked_for_by_the_probe_alone)
+{
+    struct tok_result results[8];
+
+    furnish();
+    OK(sign());
+    settings.deadline_us = 300000;
+    module->again_us = 1; /* it was not started just now */
+    mock->down = true;
+    FAILS_CKR(sign(), CKR_DEVICE_ERROR);
+    assert_true(mock->calls[MOCK_Finalize] > 0);
+    assert_int_equal(calls_of_eight(results), 0);
+    assert_int_equal(num_refused(results), 8);
+    module->tokens->breaker.probe_us = 0;
+    assert_true(calls_of_eight(results) > 0);
+    assert_int_equal(num_refused(results), 7);
+    mock->down = false;
+    module->tokens->breaker.probe_us = 0;
+    module->again_us = 1; /* a second later */
+    OK(sign());
+    assert_int_equal(calls_of_eight(results) % 2, 0);
+    assert_int_equal(num_refused(results), 0);
+}
+
 TEST(a_token_that_refuses_has_answered)
 {
     furnish();
@@ -70,17 +148,6 @@ TEST(a_token_that_refuses_has_answered)
     module->tokens->breaker.probe_us = 0;
     FAILS_CKR(sign(), CKR_KEY_FUNCTION_NOT_PERMITTED);
     OK(sign());
-}
-
-static void *signs_once(void *arg)
-{
-    struct tok_result *result = arg;
-    uint8_t out[64];
-    size_t len = sizeof(out);
-    uint64_t mark;
-
-    *result = tok_key_sign(key, &mechanism, (const uint8_t *)"d", 1, out, &len, &mark);
-    return NULL;
 }
 
 /* A thread that signs and hangs in this function. */
@@ -242,6 +309,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_token_that_is_away_is_waited_for_once_and_then_refused_at_once_until_it_is_back),
         cmocka_unit_test(a_probe_that_finds_nothing_does_not_wait),
+        cmocka_unit_test(of_many_at_one_moment_one_probes_and_the_others_make_no_call),
+        cmocka_unit_test(a_daemon_that_is_away_is_looked_for_by_the_probe_alone),
         cmocka_unit_test(a_token_that_refuses_has_answered),
         cmocka_unit_test(a_signature_that_hangs_keeps_its_own_thread_one_probe_and_nobody_else),
         cmocka_unit_test(a_login_that_hangs_is_named_to_those_who_wait_and_later_ones_are_refused_at_once),
