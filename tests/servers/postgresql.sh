@@ -36,7 +36,7 @@ question() {
         -c "select client_dn || ', ' || version from pg_stat_ssl where pid = pg_backend_pid()"
 }
 questions() {
-    seq "$1" | OPENSSL_CONF="$work/client.cnf" xargs -P 4 -I N timeout 60 psql -At -o asked.N \
+    seq "$1" | OPENSSL_CONF="$work/client.cnf" xargs -P 4 -I {} timeout 60 psql -At -o asked.{} \
         "host=localhost port=$port user=localhost dbname=postgres sslmode=verify-full sslrootcert=$work/root.pem sslcert=$work/ec-soft-chain.pem sslkey=$work/ec-soft.key" \
         -c "select 'hello'" && [ "$(cat asked.* | grep -c hello)" -eq "$1" ] && rm asked.*
 }

@@ -54,7 +54,7 @@ visit() {
 
 # visits N: so many, four at a time, all served
 visits() {
-    seq "$1" | OPENSSL_CONF="$work/client.cnf" xargs -P 4 -I N timeout 30 curl -sS -o visited.N --cacert root.pem --cert ec-soft-chain.pem \
+    seq "$1" | OPENSSL_CONF="$work/client.cnf" xargs -P 4 -I {} timeout 30 curl -sS -o visited.{} --cacert root.pem --cert ec-soft-chain.pem \
         --key ec-soft.key --connect-to "localhost:443:127.0.0.1:$port" https://localhost/hello &&
         [ "$(cat visited.* | grep -c hello)" -eq "$1" ] && rm visited.*
 }

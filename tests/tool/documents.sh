@@ -61,6 +61,11 @@ for document in $documents; do
 done
 none "every link leads to a file" "$work/missing"
 : >"$work/missing"
+for page in docs/*.md; do
+    grep -qF "]($page)" README.md || echo "$page" >>"$work/missing"
+done
+none "README leads to every page of docs/" "$work/missing"
+: >"$work/missing"
 for file in $(grep -ohE '`(base|pkcs11|provider|src|tests|scripts|examples|docs|man)/[a-zA-Z0-9_./-]+`' $documents | tr -d '`' | sort -u); do
     [ -e "$file" ] || [ -e "$file.c" ] || [ -e "$file.h" ] || [ -e "$build/${file%/*}/.libs/${file##*/}" ] || echo "$file" >>"$work/missing"
 done
