@@ -1,6 +1,7 @@
 /* The first half of pkcs11/find.h: which tokens, of which modules, a URI may mean. */
 #include <string.h>
 
+#include "base/pause.h"
 #include "base/text.h"
 #include "base/trace.h"
 #include "pkcs11/find.h"
@@ -10,8 +11,7 @@
 
 /* How long a token is waited for that a module may have overlooked (pkcs11/quirks.h), and the pauses between. */
 #define OVERLOOKED_US (1000 * 1000)
-#define FIRST_PAUSE_US (10 * 1000)
-#define LONGEST_PAUSE_US (80 * 1000)
+static const struct pauses pauses_to_start_again = { 10 * 1000, 80 * 1000 };
 
 void tok_token_list_end(struct tok_token_list *list)
 {
@@ -310,7 +310,7 @@ struct tok_result tok_find_tokens(struct tok_token_list *out_list, const struct 
     SCOPED(tok_token_list_end) struct tok_token_list list = { .items = NULL };
     SCOPED(tok_module_list_end) struct tok_module_list modules = { .items = NULL };
     uint64_t give_up_us = clock_us() + OVERLOOKED_US < deadline_us ? clock_us() + OVERLOOKED_US : deadline_us;
-    uint64_t pause_us = FIRST_PAUSE_US;
+    uint64_t pause_us = pause_after(0, &pauses_to_start_again);
     struct tok_result result;
 
     TOK_TRY(modules_for(&modules, settings, uri, deadline_us));
@@ -324,7 +324,7 @@ struct tok_result tok_find_tokens(struct tok_token_list *out_list, const struct 
             !start_again(&modules, pause_us, deadline_us)) {
             return result;
         }
-        pause_us = pause_us * 2 < LONGEST_PAUSE_US ? pause_us * 2 : LONGEST_PAUSE_US;
+        pause_us = pause_after(pause_us, &pauses_to_start_again);
         result = tokens_collect(&list, &modules, settings, uri, deadline_us);
     }
     *out_list = STEAL(list);

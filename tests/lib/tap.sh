@@ -40,7 +40,8 @@ never_says() {
 }
 
 # run_tap TITLE PROGRAM [ARGUMENT...]: the lines of a program that prints TAP become lines of this test, with "TITLE: " before
-# their sentences unless it is empty. A program that ended before its plan has failed, whatever its lines say.
+# their sentences unless it is empty. A program that ended before its plan, or badly after it, has failed, whatever its
+# lines say.
 run_tap() {
     tap_title=${1:+$1: }
     shift
@@ -54,7 +55,11 @@ run_tap() {
     tap_count=$((tap_count + tap_lines))
     tap_failed=$((tap_failed + tap_bad))
     [ "$tap_bad" -eq 0 ] || awk '{ print "# " $0 }' "$work/out"
-    grep -q "^1\.\.$tap_lines\$" "$work/tap" || tap_line 1 "${tap_title}the program ended early, with status $tap_status"
+    if ! grep -q "^1\.\.$tap_lines\$" "$work/tap"; then
+        tap_line 1 "${tap_title}the program ended early, with status $tap_status"
+    elif [ "$tap_status" -ne 0 ] && [ "$tap_bad" -eq 0 ]; then
+        tap_line 1 "${tap_title}after its last line the program ended with status $tap_status"
+    fi
 }
 
 # tap_end: for a trap on EXIT. A script that ends before tap_done has failed, and has a plan for what it said until then.
