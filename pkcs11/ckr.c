@@ -70,7 +70,9 @@ static const struct tok_ckr rows[] = {
     ROW(CKR_DATA_LEN_RANGE, TOK_GIVE_UP, "The data are too long for this key"),
     { CKR_DEVICE_ERROR, "CKR_DEVICE_ERROR", LOOK_AT_TOKEN, TOK_LOOK_AGAIN, TOK_REINITIALIZE },
     ROW(CKR_DEVICE_MEMORY, TOK_WAIT, "The token is out of memory: other processes may hold sessions on it"),
-    ROW(CKR_DEVICE_REMOVED, TOK_SLOT_AGAIN, "The token was removed: plug it in again"),
+    /* then: of a token that is listed (OpenSC 0.26 of a card that is back) */
+    { CKR_DEVICE_REMOVED, "CKR_DEVICE_REMOVED", "The token was removed: plug it in again", TOK_SLOT_AGAIN,
+      TOK_REINITIALIZE },
     ROW(CKR_ENCRYPTED_DATA_INVALID, TOK_GIVE_UP, ""),
     ROW(CKR_ENCRYPTED_DATA_LEN_RANGE, TOK_GIVE_UP, ""),
     ROW(CKR_AEAD_DECRYPT_FAILED, TOK_GIVE_UP, ""),

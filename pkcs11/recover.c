@@ -58,15 +58,6 @@ static void handles_are_stale(struct tok_token *token)
     token->objects++;
 }
 
-static bool new_session(struct failure *failure)
-{
-    failure->attempts->want_new = true;
-    if (failure->lease->forgotten) {
-        handles_are_stale(failure->token);
-    }
-    return true;
-}
-
 /* HOST_MEMORY is the one value that means something else on most tokens. */
 static bool log_in_again(struct failure *failure)
 {
@@ -211,6 +202,20 @@ static bool look_again(struct failure *failure)
     return come_back(failure);
 }
 
+/* One that is lost as soon as it is opened, and the next one, too: OpenSC 0.27 closes all sessions on a card that was
+ * pulled and is back until it is asked for its slots. */
+static bool new_session(struct failure *failure)
+{
+    if (failure->lease->forgotten && failure->lease->is_new && failure->attempts->losses > 1) {
+        return look_again(failure);
+    }
+    failure->attempts->want_new = true;
+    if (failure->lease->forgotten) {
+        handles_are_stale(failure->token);
+    }
+    return true;
+}
+
 static bool slot_again(struct failure *failure)
 {
     tok_token_lost(failure->token, failure->lease->epoch);
@@ -242,6 +247,15 @@ static bool is_renewed(const struct failure *failure)
     return failure->lease->epoch != 0 && failure->lease->epoch != token->epoch;
 }
 
+/* Is the token in no slot? */
+static bool is_away(struct tok_token *token, uint64_t deadline_us)
+{
+    bool seen;
+    struct tok_result result = look(token, deadline_us, &seen);
+
+    return tok_ok(&result) && !seen;
+}
+
 /* Only for what concerns everybody: while others are served, the trouble is this operation's own. */
 static bool reinitialize(struct failure *failure)
 {
@@ -249,7 +263,8 @@ static bool reinitialize(struct failure *failure)
     struct tok_module *module = failure->token->module;
     struct tok_result result;
 
-    if (is_renewed(failure)) {
+    if (is_renewed(failure) ||
+        (tok_first_recovery(failure->result) == TOK_SLOT_AGAIN && is_away(failure->token, attempts->deadline_us))) {
         return come_back(failure);
     }
     if (tok_others_are_served(attempts, failure->token) || (attempts->others && tok_module_in_use(module))) {
@@ -328,15 +343,6 @@ static bool is_confirmed(const struct tok_lease *lease)
     default:
         return rv == CKR_OK && login_is_lost(lease, info.state);
     }
-}
-
-/* Does the token itself say so where it gave no session? */
-static bool is_away(struct tok_token *token, uint64_t deadline_us)
-{
-    bool seen;
-    struct tok_result result = look(token, deadline_us, &seen);
-
-    return tok_ok(&result) && !seen;
 }
 
 /* Another loss after the one that was recovered from is no reason to give up: all recoveries may be tried for it, too.

@@ -100,4 +100,34 @@ card_in alice $FIRST_READER
 signs_again "with both in their readers the right one signs" auth
 ok "and the other one gets no PIN" card_did bob ""
 driver_end "the process ends with its own status"
+
+# --- a change of which OpenSC loses sight ---
+# It spends the news of a card that was pulled and is back on C_GetSessionInfo, which Signet asks after a second loss. 0.26 goes on
+# with the connection that is gone, and each C_Login is CKR_DEVICE_REMOVED; 0.27 loses each session until it is asked for its slots.
+export SIGNET_TEST_MODULE="$OPENSC_MODULE" SIGNET_TEST_COUNTS="$work/counts"
+card_conf "pkcs11-module = $counter" "deadline = 30" "pin = file:$work/pin"
+faults="$build/tests/token/set-faults"
+# calls FUNCTION: how many
+calls() {
+    "$build/tests/token/show-counts" counts "$1"
+}
+driver_start env
+expect "loaded by another process" done load auth "pkcs11:token=alice;id=%01;type=private"
+echo 50 >alice/delay
+tell load other "pkcs11:token=alice;id=%01;type=private"
+tell begin other
+expect "it signs, in two sessions" signed sign auth
+tell end other
+rm alice/delay
+opened=$(calls OpenSession)
+"$faults" counts "SignInit:rv=CKR_SESSION_HANDLE_INVALID:times=2 OpenSession:hang=forever"
+tell begin auth
+while [ "$(calls OpenSession)" = "$opened" ]; do sleep 0.1; done
+card_out
+card_in alice $FIRST_READER
+"$faults" counts "OpenSession:hang=1"
+expect "a card that is pulled and back between two losses signs" signed end auth
+ok "it was asked for its sessions between" test "$(calls GetSessionInfo)" -gt 0
+expect "and goes on signing" signed sign auth
+driver_end "this process, too"
 tap_done

@@ -384,6 +384,18 @@ TEST(nor_one_whose_setting_forbids_it)
     SAYS("reinit = never");
 }
 
+TEST(a_module_that_loses_each_new_session_is_asked_for_its_slots)
+{
+    unsigned before;
+
+    furnish();
+    before = mock->calls[MOCK_GetSlotList];
+    assert_true(recover(CKR_SESSION_HANDLE_INVALID));
+    assert_int_equal(mock->calls[MOCK_GetSlotList], before);
+    assert_true(recover(CKR_SESSION_HANDLE_INVALID));
+    assert_int_equal(mock->calls[MOCK_GetSlotList], before + 1);
+}
+
 TEST(a_device_error_that_stays_has_the_module_initialised_again)
 {
     furnish();
@@ -422,6 +434,29 @@ TEST(who_is_late_shuts_a_token_out_unless_it_served_others_meanwhile)
 {
     assert_true(shuts_out(0));
     assert_false(shuts_out(1));
+}
+
+TEST(so_does_a_token_that_is_said_to_be_removed_though_it_is_listed)
+{
+    furnish();
+    assert_true(recover(CKR_DEVICE_REMOVED));
+    assert_int_equal(mock->calls[MOCK_Finalize], 0);
+    module->again_us = 0;
+    assert_true(recover(CKR_DEVICE_REMOVED));
+    assert_int_equal(mock->calls[MOCK_Finalize], 1);
+    assert_false(recover(CKR_DEVICE_REMOVED));
+}
+
+TEST(but_one_that_is_not_listed_is_waited_for)
+{
+    furnish();
+    assert_true(recover(CKR_DEVICE_REMOVED));
+    mock->tokens[0].present = false;
+    attempts.deadline_us = clock_us() + 300000;
+    module->again_us = 0;
+    assert_false(recover(CKR_DEVICE_REMOVED));
+    assert_int_equal(mock->calls[MOCK_Finalize], 0);
+    SAYS("the token is not there any more");
 }
 
 TEST(so_does_a_general_error_of_a_module_that_never_connects_again)
@@ -521,9 +556,12 @@ int main(void)
         cmocka_unit_test(one_that_can_not_be_initialised_at_all_is_the_reason_that_people_are_told),
         cmocka_unit_test(a_module_that_another_initialised_is_not_finalised),
         cmocka_unit_test(nor_one_whose_setting_forbids_it),
+        cmocka_unit_test(a_module_that_loses_each_new_session_is_asked_for_its_slots),
         cmocka_unit_test(a_device_error_that_stays_has_the_module_initialised_again),
         cmocka_unit_test(and_whom_the_token_served_before_the_first_try_does_not_hinder_that),
         cmocka_unit_test(who_is_late_shuts_a_token_out_unless_it_served_others_meanwhile),
+        cmocka_unit_test(so_does_a_token_that_is_said_to_be_removed_though_it_is_listed),
+        cmocka_unit_test(but_one_that_is_not_listed_is_waited_for),
         cmocka_unit_test(so_does_a_general_error_of_a_module_that_never_connects_again),
         cmocka_unit_test(and_of_no_other),
         cmocka_unit_test(but_not_while_others_are_served),
