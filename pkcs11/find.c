@@ -153,6 +153,14 @@ static struct tok_result usable(const struct search *search, const struct tok_pr
     return tok_good();
 }
 
+/* The first trouble is told; but that a token was left out for want of a PIN is none where another one failed. */
+static void trouble_note(struct search *search, const struct tok_result *result)
+{
+    if (tok_ok(&search->trouble) || (search->trouble.code == TOK_CODE_PIN_OWN && result->code != TOK_CODE_PIN_OWN)) {
+        search->trouble = *result;
+    }
+}
+
 /* A key that can't be used is an error where it was asked for by name; a listing goes on without it. */
 static struct tok_result private_add(struct search *search, struct tok_lease *lease, struct tok_private *found)
 {
@@ -161,7 +169,7 @@ static struct tok_result private_add(struct search *search, struct tok_lease *le
 
     if (!tok_ok(&result)) {
         trace(TRACE_FIND, "find: %s", result.message);
-        search->trouble = tok_ok(&search->trouble) ? result : search->trouble;
+        trouble_note(search, &result);
         return search->names_one ? result : tok_good();
     }
     TOK_TRY(tok_key_found(&item.key, search->settings, search->uri, lease, found, search->tokens.count == 1));
@@ -303,7 +311,7 @@ static void find_on_all(struct search *search, const struct kind *kind, bool pat
 
         if (!tok_ok(&result)) {
             trace(TRACE_FIND, "find: %s", result.message);
-            search->trouble = tok_ok(&search->trouble) ? result : search->trouble;
+            trouble_note(search, &result);
         }
     }
 }
@@ -318,8 +326,13 @@ static struct tok_result find_kind(struct search *search, const struct kind *kin
     }
     find_on_all(search, kind, !search->names_one);
     if (search->names_one && search->items.count == before && !tok_ok(&search->trouble)) {
+        struct tok_result first = search->trouble;
+
         search->trouble = tok_good();
         find_on_all(search, kind, true);
+        if (search->trouble.code == TOK_CODE_PIN_REFUSED) { /* by the first look */
+            search->trouble = first;
+        }
     }
     return tok_good();
 }

@@ -2,13 +2,12 @@
 #include <stdatomic.h>
 #include <string.h>
 
+#include "base/pause.h"
 #include "base/text.h"
 #include "base/trace.h"
 #include "pkcs11/child.h"
+#include "pkcs11/derive.h"
 #include "pkcs11/key_parts.h"
-
-#define FIRST_PAUSE_US (10 * 1000)
-#define LONGEST_PAUSE_US (200 * 1000)
 
 /* What one run of an operation has to do with: its replica, its lease, its recoveries. */
 struct attempt {
@@ -79,8 +78,8 @@ static struct tok_result key_begin(struct attempt *attempt, const CK_MECHANISM *
     struct tok_attempts *attempts = &attempt->attempts;
     struct tok_lease *lease = attempt->lease;
 
+    TOK_TRY(tok_attempts_enter(attempts, attempt->replica->token)); /* before the module is asked anything */
     TOK_TRY(tok_token_start(attempt->replica->token, attempts->deadline_us));
-    TOK_TRY(tok_attempts_enter(attempts, attempt->replica->token));
     lease->began_us = attempts->began_us;
     lease->idle_sessions = attempt->key->settings->idle_sessions;
     lease->want_new = attempts->want_new;
@@ -139,38 +138,10 @@ static CK_RV decrypt_run(struct tok_lease *lease, struct operation *op, CK_ULONG
                     in_out_len);
 }
 
-/* A derived secret is an object of the session, which is read and destroyed at once: no key of the token, but what
- * OpenSSL has of any key agreement, as it has a decrypted premaster secret. Where it can't be destroyed the session is
- * closed, which does. */
 static CK_RV derive_run(struct tok_lease *lease, struct operation *op, CK_ULONG *in_out_len)
 {
-    CK_ECDH1_DERIVE_PARAMS params = { CKD_NULL, 0, NULL, (CK_ULONG)op->in_len, (CK_BYTE *)op->in };
-    CK_MECHANISM mechanism = { op->mechanism->mechanism, &params, sizeof(params) };
-    CK_OBJECT_CLASS class = CKO_SECRET_KEY;
-    CK_KEY_TYPE type = CKK_GENERIC_SECRET;
-    CK_BBOOL yes = CK_TRUE;
-    CK_BBOOL no = CK_FALSE;
-    CK_ATTRIBUTE template[] = {
-        { CKA_CLASS, &class, sizeof(class) },   { CKA_KEY_TYPE, &type, sizeof(type) },
-        { CKA_TOKEN, &no, sizeof(no) },         { CKA_SENSITIVE, &no, sizeof(no) },
-        { CKA_EXTRACTABLE, &yes, sizeof(yes) }, { CKA_VALUE_LEN, in_out_len, sizeof(*in_out_len) },
-    };
-    CK_ATTRIBUTE value = { CKA_VALUE, op->out, *in_out_len };
-    CK_OBJECT_HANDLE secret;
-    CK_RV rv = TOK_CALL(lease->functions, C_DeriveKey, lease->session, &mechanism, op->handle, template,
-                        COUNT_OF(template), &secret);
-
-    op->run_name = "C_DeriveKey";
-    if (rv != CKR_OK) {
-        return rv;
-    }
-    op->run_name = "C_GetAttributeValue";
-    rv = TOK_CALL(lease->functions, C_GetAttributeValue, lease->session, secret, &value, 1);
-    if (TOK_CALL(lease->functions, C_DestroyObject, lease->session, secret) != CKR_OK) {
-        lease->spoilt = true;
-    }
-    *in_out_len = value.ulValueLen;
-    return rv;
+    return tok_derive(lease, op->mechanism->mechanism, op->handle, op->in, op->in_len, op->out, in_out_len,
+                      &op->run_name);
 }
 
 /* What to do in two calls from here on. */
@@ -420,8 +391,7 @@ static bool next_round(struct run *run)
 {
     uint64_t left_us;
 
-    run->pause_us = run->pause_us == 0 ? FIRST_PAUSE_US : run->pause_us * 2;
-    run->pause_us = run->pause_us < LONGEST_PAUSE_US ? run->pause_us : LONGEST_PAUSE_US;
+    run->pause_us = pause_after(run->pause_us, &pauses_to_wait);
     key_find_more(run->key, run->deadline_us);
     if (run->is_last || (run->failed & ~run->over) == 0) {
         return false;

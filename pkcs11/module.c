@@ -6,16 +6,15 @@
 #include <unistd.h>
 
 #include "base/fork.h"
+#include "base/pause.h"
 #include "base/text.h"
 #include "base/trace.h"
 #include "pkcs11/ckr.h"
 #include "pkcs11/quirks.h"
-#include "pkcs11/session.h"
+#include "pkcs11/pool.h"
 #include "pkcs11/token.h"
 
 /* Pauses between initialising again: those of a breaker, and shorter ones where it harms nobody. */
-#define AGAIN_FIRST_US (UINT64_C(1) * 1000 * 1000)
-#define AGAIN_LONGEST_US (UINT64_C(30) * 1000 * 1000)
 #define AGAIN_HARMLESS_US (UINT64_C(200) * 1000)
 /* A C_Initialize that fails at the deadline is to blame for it if it took as long as this. */
 #define TOO_LONG_US (UINT64_C(100) * 1000)
@@ -338,10 +337,7 @@ static struct tok_result may_finalize(struct tok_module *module, bool harmless)
     if (now < module->again_us) {
         return tok_fail(TOK_CODE_UNAVAILABLE, "module '%s' was initialised again just now", module->path);
     }
-    module->again_pause = module->again_pause * 2 < AGAIN_LONGEST_US ? module->again_pause * 2 : AGAIN_LONGEST_US;
-    if (harmless || module->again_pause < AGAIN_FIRST_US) {
-        module->again_pause = harmless ? AGAIN_HARMLESS_US : AGAIN_FIRST_US;
-    }
+    module->again_pause = harmless ? AGAIN_HARMLESS_US : pause_after(module->again_pause, &pauses_to_probe);
     module->again_us = now + module->again_pause;
     return tok_good();
 }

@@ -61,6 +61,9 @@ static const struct {
                               "Name the key by a key file (`signet key-file`), which leaves the module to the child; "
                               "if "
                               "its vendor says what it bears, set token.NAME.quirks = fork=share or fork=finalize" },
+    [TOK_CODE_PIN_OWN] = { "a PIN of the token's own is needed", "Name one token in the URI (token= or serial=), or "
+                                                                 "give each its own PIN: its name in tokens, "
+                                                                 "token.NAME.uri and token.NAME.pin" },
     [TOK_CODE_JOB_IS_GONE] = { "an asynchronous job can't go on", "" },
 };
 

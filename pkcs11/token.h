@@ -73,6 +73,7 @@ struct tok_token {
     _Atomic uint64_t stuck_at;  /* what the pool had served when it was last seen to serve, */
     _Atomic uint64_t stuck_us;  /* and when that was */
     _Atomic bool no_messages;   /* C_MessageSignInit is not worth while (pkcs11/message.h) */
+    _Atomic bool wraps_points;  /* the other side's, in key agreement, as an OCTET STRING (pkcs11/derive.c) */
 
     struct lock lock;   /* guards what follows */
     CK_TOKEN_INFO info; /* identity is constant, flags are as of the last look */

@@ -6,7 +6,7 @@
 #include <openssl/evp.h>
 #include <string.h>
 
-#include "provider/asymcipher.h"
+#include "provider/decryption.h"
 #include "provider/software.h"
 
 const struct prov_variant *const prov_variants[] = {
@@ -196,7 +196,7 @@ struct prov_key *prov_key_on_token(struct prov_ctx *prov, struct tok_key *token,
     }
     key->token = token;
     if (key->variant->family->asym_cipher != NULL) {
-        prov_asym_cipher_ready(prov);
+        prov_decryption_ready(prov);
     }
     return key;
 }

@@ -250,7 +250,7 @@ static void list_token(struct listing *listing, struct tok_token *token)
     list_kind(listing, &settings, uri, TOK_WANT_CERTIFICATE);
     list_kind(listing, &settings, uri, TOK_WANT_PUBLIC);
     if (settings.login != listing->settings->login && (info.flags & CKF_LOGIN_REQUIRED) != 0) {
-        result = tok_fail(TOK_CODE_PIN_NEEDED, "several tokens match, so that no PIN is tried on '%s'", token->label);
+        result = tok_fail(TOK_CODE_PIN_OWN, "several tokens match, so that no PIN is tried on '%s'", token->label);
         private_hidden(listing, &result,
                        "several tokens match, so that no PIN is tried; name the token in a URI, or set token.NAME.pin");
     }

@@ -1,4 +1,4 @@
-/* Handshakes whose signatures are made while the thread does other things.
+/* Handshakes, and key agreement, whose operations on the token are done while the thread does other things.
  *
  *     jobs FOLDER [exit|free|hang|waits|one|late]
  *
@@ -8,7 +8,9 @@
 #include <openssl/async.h>
 #include <openssl/evp.h>
 #include <openssl/pem.h>
+#include <openssl/x509.h>
 #include <p11-kit/pkcs11.h>
+#include <poll.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/wait.h>
@@ -200,6 +202,103 @@ static void blocked_jobs(void)
     ok(flight_clock_us() - began >= 50000, "its thread waits for the token");
     calm();
     EVP_PKEY_free(what.key);
+    ASYNC_WAIT_CTX_free(context);
+}
+
+struct agreement {
+    EVP_PKEY *key;
+    EVP_PKEY *peer;
+    unsigned char secret[64];
+    size_t len;
+};
+
+/* The length of the secret; 0: there is none. */
+static size_t secret_of(EVP_PKEY *key, EVP_PKEY *peer, unsigned char *out, size_t room)
+{
+    EVP_PKEY_CTX *context = EVP_PKEY_CTX_new_from_pkey(NULL, key, NULL);
+    bool good = context != NULL && EVP_PKEY_derive_init(context) == 1 && EVP_PKEY_derive_set_peer(context, peer) == 1 &&
+                EVP_PKEY_derive(context, out, &room) == 1;
+
+    EVP_PKEY_CTX_free(context);
+    return good ? room : 0;
+}
+
+static int agree_in_job(void *vjob)
+{
+    struct agreement *job = *(struct agreement *const *)vjob;
+
+    job->len = secret_of(job->key, job->peer, job->secret, sizeof(job->secret));
+    return job->len > 0;
+}
+
+static int agreement_start(struct agreement *what, ASYNC_JOB **job, ASYNC_WAIT_CTX *context, int *out_good)
+{
+    return ASYNC_start_job(job, context, out_good, agree_in_job, &what, sizeof(what));
+}
+
+/* The public half, as whoever has the certificate has it: a software key. */
+static EVP_PKEY *public_half(EVP_PKEY *key)
+{
+    unsigned char *der = NULL;
+    int len = i2d_PUBKEY(key, &der);
+    const unsigned char *at = der;
+    EVP_PKEY *half = len > 0 ? d2i_PUBKEY(NULL, &at, len) : NULL;
+
+    OPENSSL_free(der);
+    return half;
+}
+
+static bool wait_for_job(ASYNC_WAIT_CTX *context)
+{
+    OSSL_ASYNC_FD fd;
+    size_t num = 1;
+    struct pollfd wait = { .events = POLLIN };
+
+    if (ASYNC_WAIT_CTX_get_all_fds(context, NULL, &num) != 1 || num != 1 ||
+        ASYNC_WAIT_CTX_get_all_fds(context, &fd, &num) != 1) {
+        return false;
+    }
+    wait.fd = fd;
+    return poll(&wait, 1, 30000) == 1;
+}
+
+static void secrets_are_agreed_on(void)
+{
+    char path[256];
+    unsigned char theirs[64];
+    struct agreement what = { .peer = EVP_EC_gen("P-256") };
+    struct agreement abandoned;
+    ASYNC_WAIT_CTX *context = ASYNC_WAIT_CTX_new();
+    ASYNC_WAIT_CTX *short_lived = ASYNC_WAIT_CTX_new();
+    ASYNC_JOB *job = NULL;
+    ASYNC_JOB *lost = NULL;
+    EVP_PKEY *half;
+    int good = 0;
+
+    snprintf(path, sizeof(path), "%s/agree.key", folder);
+    what.key = key_by_name(path);
+    half = public_half(what.key);
+    abandoned = what;
+    obey("DeriveKey:hang=forever");
+    ok(agreement_start(&what, &job, context, &good) == ASYNC_PAUSE, "a key agreement pauses while a worker derives");
+    ok(agreement_start(&abandoned, &lost, short_lived, &good) == ASYNC_PAUSE, "and another one");
+    ASYNC_WAIT_CTX_free(short_lived);
+    calm();
+    ok(wait_for_job(context) && agreement_start(&what, &job, context, &good) == ASYNC_FINISH && good == 1,
+       "it ends well, though the other one was given up");
+    ok(what.len > 0 && secret_of(what.peer, half, theirs, sizeof(theirs)) == what.len &&
+           memcmp(theirs, what.secret, what.len) == 0,
+       "the secret is the one that the other side gets");
+    obey("DeriveKey:rv=CKR_KEY_FUNCTION_NOT_PERMITTED:times=always");
+    what.len = 0;
+    good = 1;
+    while (agreement_start(&what, &job, context, &good) == ASYNC_PAUSE && wait_for_job(context)) {
+    }
+    ok(good == 0 && what.len == 0, "a token that refuses fails the agreement");
+    calm();
+    EVP_PKEY_free(half);
+    EVP_PKEY_free(what.key);
+    EVP_PKEY_free(what.peer);
     ASYNC_WAIT_CTX_free(context);
 }
 
@@ -467,6 +566,7 @@ int main(int argc, char **argv)
     spurious_resumes();
     callbacks();
     blocked_jobs();
+    secrets_are_agreed_on();
     many_in_flight();
     failures_are_told();
     forks();

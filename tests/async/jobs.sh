@@ -1,8 +1,10 @@
 #!/bin/sh
-# Handshakes in ASYNC jobs.
+# Handshakes, and key agreement, in ASYNC jobs.
 . "$(dirname "$0")/../lib/setup.sh"
 . "$(dirname "$0")/../tls/setup.sh"
 setup_tls
+token_tool test "$PIN" --keypairgen --key-type EC:prime256v1 --label agree --id 33 --sensitive --usage-derive >/dev/null 2>&1 || exit 99
+openssl pkey -in "pkcs11:token=test;object=agree;type=private" -out "$work/agree.key" || exit 99
 conf "default signet" "pkcs11-module = $counter" "deadline = 30"
 export SIGNET_TEST_COUNTS="$work/counts"
 run_tap "" timeout 300 "$build/tests/async/jobs" "$work"

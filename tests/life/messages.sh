@@ -127,6 +127,23 @@ fresh old
 expect "a key signs" signed sign ec 2
 called "a module of 2.40 is not asked" ISIS
 driver_end "the process ends with its own status"
+# p11-kit's client and proxy answer the first of these for a module that has no such functions.
+for refusal in CRYPTOKI_NOT_INITIALIZED FUNCTION_NOT_SUPPORTED; do
+    fresh ""
+    strike MessageSignInit:rv=CKR_$refusal:times=always
+    expect "C_MessageSignInit answers $refusal: a key signs" signed sign ec 3
+    expect "and another" signed sign rsa 2
+    called "by two calls each" ISISISISIS
+    ok "and one call is lost, once" test "$("$build/tests/token/show-counts" counts MessageSignInit)" = 1
+    driver_end "the process ends with its own status"
+done
+fresh ""
+strike MessageSignInit:rv=CKR_CRYPTOKI_NOT_INITIALIZED SignInit:rv=CKR_CRYPTOKI_NOT_INITIALIZED
+expect "a module that is not initialised, as it says of two calls, too: a key signs" signed sign ec
+: >called
+expect "and again" signed sign ec
+called "with one call" s
+driver_end "the process ends with its own status"
 fresh always
 expect "a key that wants a login for each signature signs" signed sign ec 2
 called "by two calls, between which there is the login" ISIS

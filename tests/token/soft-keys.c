@@ -286,12 +286,24 @@ int soft_decrypt(const struct key *key, unsigned char *out, size_t *len, const C
     return good;
 }
 
+/* The point is taken in one form alone: as it is, or as an OCTET STRING of DER. */
 static EVP_PKEY *peer_of(const struct key *key, const CK_ECDH1_DERIVE_PARAMS *params)
 {
+    const unsigned char *point = params->pPublicData;
+    long len = (long)params->ulPublicDataLen;
+    ASN1_OCTET_STRING *octets = soft_is("octets") ? d2i_ASN1_OCTET_STRING(NULL, &point, len) : NULL;
     EVP_PKEY *peer = EVP_PKEY_new();
+    int good = peer != NULL && EVP_PKEY_copy_parameters(peer, key->pkey) > 0;
 
-    if (peer == NULL || EVP_PKEY_copy_parameters(peer, key->pkey) <= 0 ||
-        EVP_PKEY_set1_encoded_public_key(peer, params->pPublicData, params->ulPublicDataLen) <= 0) {
+    if (octets != NULL) {
+        good = good && point == params->pPublicData + len;
+        point = ASN1_STRING_get0_data(octets);
+        len = ASN1_STRING_length(octets);
+    }
+    good = good && (octets != NULL) == soft_is("octets") &&
+           EVP_PKEY_set1_encoded_public_key(peer, point, (size_t)len) > 0;
+    ASN1_OCTET_STRING_free(octets);
+    if (!good) {
         EVP_PKEY_free(peer);
         return NULL;
     }

@@ -6,7 +6,8 @@
  *                                 unsupported: message signing is in the list of functions, and that is all;
  *                                 late: C_MessageSignInit succeeds, and C_SignMessage is not supported;
  *                                 some: EdDSA has no message signing; always: keys want a login for each signature;
- *                                 padded: X25519 and ECDH give a secret with a byte more unless its length is asked for
+ *                                 padded: X25519 and ECDH give a secret with a byte more unless its length is asked
+ *                                 for; octets: ECDH takes points in an OCTET STRING, and no others
  *     SIGNET_TEST_CALLED=FILE     a letter is appended for each C_SignInit (I), C_Sign (S), C_MessageSignInit (i),
  *                                 C_SignMessage (s), C_MessageSignFinal (f), C_Decrypt (P), C_DeriveKey (D),
  *                                 C_DestroyObject (d)

@@ -34,6 +34,7 @@ says "and that is said" 'several tokens match, so that no PIN is tried'
 says "public keys are listed all the same" "public key   EC secp384r1, 'elsewhere', id 01"
 ok "without complaints" test ! -s err
 ok "asked for private keys, not seeing them is a failure" status 1 "$signet" list 'pkcs11:type=private'
+says "with the way to have them" "several tokens match, so that no PIN is tried on .*token.NAME.pin"
 tries "a token by its name: its PIN is tried once" 1 "$signet" list 'pkcs11:token=test'
 says "private keys are listed with size, label and id" "private key  RSA 2048, 'rsa', id 02"
 says "and the URI that names them" 'token=test;id=%02;object=rsa;type=private'

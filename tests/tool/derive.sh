@@ -61,6 +61,19 @@ for words in "" padded old; do
     ok "${words:-another token}: one secret" agreed "$uri" dh.pub peer
     ok "${words:-another token}: which is destroyed there" test "$(cat called)" = Dd
 done
+
+# The other side's point in an OCTET STRING, as PKCS#11 before 2.40 could be read; that of P-521 has a longer header.
+soft wide-peer secp521r1
+openssl genpkey -algorithm EC -pkeyopt ec_paramgen_curve:P-521 -out keys/wide.pem 2>/dev/null || exit 99
+openssl pkey -in keys/wide.pem -pubout -out wide.pub || exit 99
+export SIGNET_TEST_SOFT=octets
+conf "default signet" "pkcs11-module = $build/tests/token/.libs/soft-token.so"
+for key in dh:peer wide:wide-peer; do
+    : >called
+    name=${key%:*}
+    ok "a token that wants points in an OCTET STRING, $name: one secret" agreed "pkcs11:token=soft;object=$name;type=private" $name.pub ${key#*:}
+    ok "at the second try" test "$(cat called)" = DDd
+done
 unset SIGNET_TEST_SOFT
 conf "default signet" "pkcs11-module = $counter" "deadline = 5"
 export SIGNET_TEST_MODULE="$build/tests/token/.libs/soft-token.so"

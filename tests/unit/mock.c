@@ -6,6 +6,7 @@
 #include <unistd.h>
 
 #define EXPORTED __attribute__((visibility("default")))
+#define SECRET 999999 /* its handle */
 
 EXPORTED struct mock mock = { .lock = PTHREAD_MUTEX_INITIALIZER, .first_handle = 1, .manufacturer = "Mock" };
 EXPORTED CK_RV C_GetFunctionList(CK_FUNCTION_LIST **list);
@@ -170,7 +171,9 @@ static CK_RV mock_GetSlotList(CK_BBOOL present, CK_SLOT_ID *slots, CK_ULONG *cou
         slots[0] = 99;
     }
     for (unsigned i = 0; i < mock.num_tokens; i++) {
-        if (mock.tokens[i].present && mock.link != MOCK_NO_LINK) {
+        mock.tokens[i].counted = mock.tokens[i].present && (slots == NULL || mock.tokens[i].counted);
+        if (mock.tokens[i].present && mock.link != MOCK_NO_LINK &&
+            (mock.tokens[i].counted || !mock.lists_what_was_counted)) {
             if (slots != NULL && *count < room) {
                 slots[*count] = mock.tokens[i].slot;
             }
@@ -432,6 +435,11 @@ static CK_RV mock_GetAttributeValue(CK_SESSION_HANDLE session_handle, CK_OBJECT_
 
     ENTER(MOCK_GetAttributeValue);
     session = session_of(session_handle);
+    if (handle == SECRET && mock.secret != NULL && count == 1 && list->ulValueLen >= mock.secret->ulValueLen) {
+        list->ulValueLen = mock.secret->ulValueLen;
+        memcpy(list->pValue, mock.secret->pValue, list->ulValueLen);
+        return leave(CKR_OK);
+    }
     object = session != NULL ? object_of(session, handle) : NULL;
     if (object == NULL) {
         return leave(session == NULL ? CKR_SESSION_HANDLE_INVALID : CKR_OBJECT_HANDLE_INVALID);
@@ -532,6 +540,41 @@ static CK_RV mock_Decrypt(CK_SESSION_HANDLE session, CK_BYTE *in, CK_ULONG in_le
     (void)in;
     (void)in_len;
     return operation_run(MOCK_Decrypt, MOCK_DECRYPTING, session, out, out_len);
+}
+
+static CK_RV mock_DeriveKey(CK_SESSION_HANDLE handle, CK_MECHANISM *mechanism, CK_OBJECT_HANDLE key,
+                            CK_ATTRIBUTE *template, CK_ULONG count, CK_OBJECT_HANDLE *out)
+{
+    const CK_ECDH1_DERIVE_PARAMS *params = mechanism->pParameter;
+    CK_ULONG len = params->ulPublicDataLen;
+    bool wrapped = len > 2 && params->pPublicData[0] == 4 && params->pPublicData[1] == len - 2;
+    const struct mock_session *session;
+    const struct mock_object *object;
+
+    (void)template;
+    (void)count;
+    ENTER(MOCK_DeriveKey);
+    session = session_of(handle);
+    object = session != NULL ? object_of(session, key) : NULL;
+    if (object == NULL) {
+        return leave(session == NULL ? CKR_SESSION_HANDLE_INVALID : CKR_KEY_HANDLE_INVALID);
+    }
+    if (mock.points == (wrapped ? MOCK_BARE_POINTS : MOCK_WRAPPED_POINTS)) {
+        return leave(mock.points_refused);
+    }
+    mock.secret = attr_of(object, CKA_LABEL);
+    *out = SECRET;
+    return leave(CKR_OK);
+}
+
+static CK_RV mock_DestroyObject(CK_SESSION_HANDLE session, CK_OBJECT_HANDLE object)
+{
+    ENTER(MOCK_DestroyObject);
+    if (session_of(session) == NULL || object != SECRET || mock.secret == NULL) {
+        return leave(CKR_OBJECT_HANDLE_INVALID);
+    }
+    mock.secret = NULL;
+    return leave(CKR_OK);
 }
 
 /* What Signet has no business to call stays NULL, so that a call ends the test. */

@@ -31,7 +31,9 @@
     X(SignInit)                                                                                                        \
     X(Sign)                                                                                                            \
     X(DecryptInit)                                                                                                     \
-    X(Decrypt)
+    X(Decrypt)                                                                                                         \
+    X(DeriveKey)                                                                                                       \
+    X(DestroyObject)
 
 enum mock_function {
 #define MOCK_NUMBER(name) MOCK_##name,
@@ -56,6 +58,7 @@ struct mock_token {
     CK_TOKEN_INFO info;
     CK_SLOT_ID slot;
     _Atomic bool present;
+    bool counted; /* when the slots were last counted, it was there */
     bool logged_in;
     char pin[32];
     unsigned wrong_pins; /* how many were sent */
@@ -112,7 +115,14 @@ struct mock {
     bool reuses_handles;    /* of sessions that are gone */
     unsigned found_at_once; /* by C_FindObjects; 0: as many as are asked for */
 
+    bool lists_what_was_counted; /* slots that came are listed once somebody asked how many there are */
+
     CK_ULONG num_mechanisms; /* CKM_ECDSA and the numbers after it */
+
+    /* Key agreement: a secret is the label of the key, and one at a time. */
+    enum { MOCK_POINTS_OF_ANY_FORM, MOCK_BARE_POINTS, MOCK_WRAPPED_POINTS } points; /* what it takes, ... */
+    CK_RV points_refused;                                                           /* ... and answers to others */
+    const CK_ATTRIBUTE *secret;                                                     /* NULL: none */
 
     /* how it gives attributes */
     bool all_or_nothing;         /* one unknown attribute spoils the list */

@@ -173,6 +173,7 @@ TEST(who_must_act_is_told_what_to_write_where)
     } advice[] = {
         { TOK_CODE_PIN_NEEDED, "pin = file:/path" },
         { TOK_CODE_PIN_NEEDED, "pin-source=file:/path" },
+        { TOK_CODE_PIN_OWN, "token.NAME.pin" },
         { TOK_CODE_NO_MODULE, "pkcs11-module = " },
         { TOK_CODE_MODULE_LOAD, "pkcs11-module" },
         { TOK_CODE_NO_TOKEN, "signet list" },
