@@ -1,7 +1,7 @@
 /* The matrix of handshakes, for the provider setup that OPENSSL_CONF makes: key type x version x groups x client
  * authentication x how the keys are named.     handshakes FOLDER good|no-token
  *
- * FOLDER has TYPE-uri.name, TYPE.key (key file), TYPE-soft.key, their chains and root.pem (tests/tls/handshakes.sh).
+ * FOLDER has TYPE.key (key file), TYPE-soft.key, their chains and root.pem (tests/tls/handshakes.sh).
  * With "no-token" keys on a token must be refused with an error, and software keys work all the same. */
 #include <openssl/pem.h>
 #include <stdlib.h>
@@ -12,47 +12,55 @@
 
 static const char *folder;
 
-static const char *const types[] = { "ec", "rsa", "ed25519", "ed448", "rsa-pss" };
 static const struct {
     int version;
     const char *name;
 } versions[] = { { TLS1_2_VERSION, "1.2" }, { TLS1_3_VERSION, "1.3" } };
 static const char *const groups[] = { "", "P-256", "X25519:P-256", "P-384:P-256" };
 
-/* How a key is named, and whose certificate goes with it. */
+static const struct type {
+    const char *name;
+    const char *token;
+    size_t first_version;
+} types[] = {
+    { "ec", "test", 0 },    { "rsa", "test", 0 },     { "ed25519", "test", 0 },
+    { "ed448", "test", 0 }, { "rsa-pss", "test", 0 }, { "ML-DSA-65", "soft", 1 },
+};
+
+/* How a key is named. */
 static const struct form {
     const char *name;
-    const char *key; /* with the type for %s, below the folder unless it is a URI */
-    const char *chain;
+    int uri;
+    const char *suffix;
     int on_token;
 } forms[] = {
-    { "uri", "pkcs11:token=test;object=%s;type=private", "%s-chain.pem", 1 },
-    { "key file", "%s.key", "%s-chain.pem", 1 },
-    { "software", "%s-soft.key", "%s-soft-chain.pem", 0 },
+    { "uri", 1, "", 1 },
+    { "key file", 0, "", 1 },
+    { "software", 0, "-soft", 0 },
 };
 
 #define COUNT(array) (sizeof(array) / sizeof((array)[0]))
 
-/* The pattern's hole is filled with the type; what is no URI is a file in the folder. */
-static const char *name_of(char *out, size_t size, const char *pattern, const char *type)
+/* The last type is OpenSSL's from 3.5 on. */
+static size_t num_types(void)
 {
-    const char *hole = strstr(pattern, "%s");
-    int uri = strncmp(pattern, "pkcs11:", 7) == 0;
-
-    snprintf(out, size, "%s%s%.*s%s%s", uri ? "" : folder, uri ? "" : "/", (int)(hole - pattern), pattern, type,
-             hole + 2);
-    return out;
+    return COUNT(types) - (OpenSSL_version_num() < 0x30500000UL);
 }
 
-static SSL_CTX *end_with(const struct form *form, const char *type, int version)
+static SSL_CTX *end_with(const struct form *form, const struct type *type, int version)
 {
     char key[300];
     char chain[300];
     char root[300];
 
+    if (form->uri) {
+        snprintf(key, sizeof(key), "pkcs11:token=%s;object=%s;type=private", type->token, type->name);
+    } else {
+        snprintf(key, sizeof(key), "%s/%s%s.key", folder, type->name, form->suffix);
+    }
+    snprintf(chain, sizeof(chain), "%s/%s%s-chain.pem", folder, type->name, form->suffix);
     snprintf(root, sizeof(root), "%s/root.pem", folder);
-    return context_with(name_of(key, sizeof(key), form->key, type), name_of(chain, sizeof(chain), form->chain, type),
-                        root, version);
+    return context_with(key, chain, root, version);
 }
 
 static int one(SSL_CTX *server, SSL_CTX *client, const char *group, int authenticate)
@@ -65,7 +73,8 @@ static int one(SSL_CTX *server, SSL_CTX *client, const char *group, int authenti
     return shake(server, client);
 }
 
-static int run_row(const struct form *form, const char *type, size_t version, const char *group, int authenticate)
+static int run_row(const struct form *form, const struct type *type, size_t version, const char *group,
+                   int authenticate)
 {
     SSL_CTX *server = end_with(form, type, versions[version].version);
     SSL_CTX *client = end_with(form, type, versions[version].version);
@@ -73,41 +82,30 @@ static int run_row(const struct form *form, const char *type, size_t version, co
 
     SSL_CTX_free(server);
     SSL_CTX_free(client);
-    return ok(good, "TLS %s, %s, %s, groups %s, client authentication %s", versions[version].name, type, form->name,
-              group[0] != '\0' ? group : "default", authenticate ? "yes" : "no");
+    return ok(good, "TLS %s, %s, %s, groups %s, client authentication %s", versions[version].name, type->name,
+              form->name, group[0] != '\0' ? group : "default", authenticate ? "yes" : "no");
 }
 
 static void run_form(const struct form *form, int *passed)
 {
-    for (size_t type = 0; type < COUNT(types); type++) {
-        for (size_t version = 0; version < COUNT(versions); version++) {
+    for (const struct type *type = types; type < types + num_types(); type++) {
+        for (size_t version = type->first_version; version < COUNT(versions); version++) {
             for (size_t group = 0; group < COUNT(groups); group++) {
-                *passed += run_row(form, types[type], version, groups[group], 0);
-                *passed += run_row(form, types[type], version, groups[group], 1);
+                *passed += run_row(form, type, version, groups[group], 0);
+                *passed += run_row(form, type, version, groups[group], 1);
             }
         }
     }
 }
 
-/* ML-DSA, where OpenSSL has it: in TLS 1.3 alone, and no token of Debian 12 or 13 has it. */
-static void run_mldsa(int *passed)
-{
-    for (size_t form = 0; OpenSSL_version_num() >= 0x30500000UL && form < COUNT(forms); form++) {
-        for (size_t group = 0; !forms[form].on_token && group < COUNT(groups); group++) {
-            *passed += run_row(&forms[form], "mldsa", 1, groups[group], 0);
-            *passed += run_row(&forms[form], "mldsa", 1, groups[group], 1);
-        }
-    }
-}
-
 /* A token key that may not be used fails where it is loaded or where it signs, and there is an error to read. */
-static void run_refused(const struct form *form, const char *type)
+static void run_refused(const struct form *form, const struct type *type)
 {
     SSL_CTX *server = end_with(form, type, TLS1_3_VERSION);
     SSL_CTX *client = end_with(form, type, TLS1_3_VERSION);
     int good = server != NULL && client != NULL && one(server, client, "", 1);
 
-    ok(!good && ERR_peek_error() != 0, "%s, %s: refused, with an error", type, form->name);
+    ok(!good && ERR_peek_error() != 0, "%s, %s: refused, with an error", type->name, form->name);
     SSL_CTX_free(server);
     SSL_CTX_free(client);
 }
@@ -123,14 +121,13 @@ int main(int argc, char **argv)
     folder = argv[1];
     no_token = strcmp(argv[2], "no-token") == 0;
     for (size_t form = 0; form < COUNT(forms); form++) {
-        for (size_t type = 0; no_token && forms[form].on_token && type < COUNT(types); type++) {
-            run_refused(&forms[form], types[type]);
+        for (size_t type = 0; no_token && forms[form].on_token && type < num_types(); type++) {
+            run_refused(&forms[form], &types[type]);
         }
         if (!no_token || !forms[form].on_token) {
             run_form(&forms[form], &passed);
         }
     }
-    run_mldsa(&passed);
     printf("# %d handshakes\n", passed);
     return tap_done();
 }

@@ -33,7 +33,7 @@ setup_tls() {
     soft_identity rsa-pss -algorithm RSA-PSS
     soft_identity ed448 -algorithm ED448
     # handshakes.c asks OpenSSL for it, too
-    has_pqc && soft_identity mldsa -algorithm ML-DSA-65
+    has_pqc && soft_identity ML-DSA-65 -algorithm ML-DSA-65
     return 0
 }
 

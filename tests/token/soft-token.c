@@ -1,5 +1,6 @@
-/* A token of PKCS#11 3.2 that libcrypto plays, for what no packaged token has: SLH-DSA, X25519 and X448, signing of
- * messages. Its keys are the files NAME.pem of a folder; label and CKA_ID are NAME. Any PIN but "wrong" is right.
+/* A token of PKCS#11 3.2 that libcrypto plays, in a library context of its own: for what no packaged token has (SLH-DSA,
+ * X25519 and X448, signing of messages), and for applications whose context serves no token. Its keys are the files
+ * NAME.pem of a folder; label and CKA_ID are NAME. Any PIN but "wrong" is right.
  *
  *     SIGNET_TEST_KEYS=FOLDER
  *     SIGNET_TEST_SOFT=WORD,...   old: 2.40 alone; spki: keys show CKA_PUBLIC_KEY_INFO, and public keys nothing else;
