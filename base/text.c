@@ -1,9 +1,12 @@
 #include "base/text.h"
 
+#include <ctype.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <string.h>
 #include <strings.h>
+
+#include "base/scoped.h"
 
 struct text text_over(char *buffer, size_t size)
 {
@@ -96,6 +99,34 @@ void text_put_hex(struct text *text, const void *data, size_t len)
 bool text_same_word(const char *a, const char *b)
 {
     return strcasecmp(a, b) == 0;
+}
+
+/* Levenshtein's, of which only the row above is kept. */
+size_t text_distance(const char *a, const char *b)
+{
+    size_t row[64];
+    size_t len = strlen(b);
+
+    if (strlen(a) >= COUNT_OF(row) || len >= COUNT_OF(row)) {
+        return SIZE_MAX;
+    }
+    for (size_t j = 0; j <= len; j++) {
+        row[j] = j;
+    }
+    for (size_t i = 1; a[i - 1] != '\0'; i++) {
+        size_t diagonal = row[0];
+
+        row[0] = i;
+        for (size_t j = 1; j <= len; j++) {
+            size_t above = row[j];
+            size_t changed = diagonal + (tolower((unsigned char)a[i - 1]) != tolower((unsigned char)b[j - 1]));
+            size_t longer = 1 + (above < row[j - 1] ? above : row[j - 1]);
+
+            row[j] = changed < longer ? changed : longer;
+            diagonal = above;
+        }
+    }
+    return row[len];
 }
 
 char *text_next_item(char **rest)

@@ -29,6 +29,9 @@ void text_put_hex(struct text *text, const void *data, size_t len);
 
 /* text_same_word compares two ASCII words without regard to case. */
 bool text_same_word(const char *a, const char *b);
+/* text_distance counts the letters to change, add or leave out that make one word of the other, without regard to case;
+ * words of 64 letters and more are SIZE_MAX apart. */
+size_t text_distance(const char *a, const char *b);
 /* text_next_item walks a comma-separated list: returns the next item without the white space around it and moves
  * `*rest` behind it; NULL at the end. Writes into the list. Empty items are returned as "". */
 char *text_next_item(char **rest);

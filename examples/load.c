@@ -237,7 +237,7 @@ bool load_run(const struct options *options, const struct report *report, SSL_CT
 {
     struct addrinfo wanted = { .ai_socktype = SOCK_STREAM };
     struct load load = { .options = options, .ctx = ctx, .epoll = epoll_create1(EPOLL_CLOEXEC) };
-    int error = getaddrinfo(options->host, options->port, &wanted, &load.where);
+    int error = getaddrinfo(options->where.host, options->where.port, &wanted, &load.where);
     bool good = error == 0 && load.epoll >= 0;
 
     events_more_files();
@@ -247,7 +247,7 @@ bool load_run(const struct options *options, const struct report *report, SSL_CT
     load.len = snprintf(load.line, sizeof(load.line), "%s\n", options->message);
     load.started = load.shown = events_clock();
     if (!good || load.places == NULL || load.took_ms == NULL || load.len >= (int)sizeof(load.line)) {
-        fprintf(stderr, WHO ": %s:%s: %s\n", options->host, options->port,
+        fprintf(stderr, WHO ": %s:%s: %s\n", options->where.host, options->where.port,
                 error != 0 ? gai_strerror(error) : "no memory or no event loop");
         good = false;
     } else {

@@ -182,7 +182,7 @@ static bool handshake(struct client *client, SSL *ssl, int fd)
 
     if (!flow_begin(ssl, client->report, client->done + 1) || !SSL_set_fd(ssl, fd) ||
         !expect_server(ssl, options->name) ||
-        (options->alpn != NULL && SSL_set_alpn_protos(ssl, options->alpn, options->alpn_len) != 0)) {
+        (options->alpn.names != NULL && SSL_set_alpn_protos(ssl, options->alpn.names, options->alpn.len) != 0)) {
         print_errors(WHO, "no connection can be made");
         return false;
     }
@@ -200,7 +200,7 @@ static bool handshake(struct client *client, SSL *ssl, int fd)
 /* One connection, from TCP to goodbye. */
 static bool connection(struct client *client)
 {
-    int fd = connect_to(client->options->host, client->options->port);
+    int fd = connect_to(client->options->where.host, client->options->where.port);
     SSL *ssl = fd < 0 ? NULL : SSL_new(client->ctx);
     bool good = ssl != NULL && handshake(client, ssl, fd);
 
@@ -300,6 +300,6 @@ int main(int argc, char **argv)
     report.to_stderr = options.tunnel; /* stdout is the server's */
     report_begin(&report);
     status = run(&client);
-    free(options.alpn);
+    free(options.alpn.names);
     return status;
 }

@@ -100,7 +100,7 @@ static int on_alpn(SSL *ssl, const unsigned char **out, unsigned char *out_len, 
     const struct options *options = arg;
 
     (void)ssl;
-    return SSL_select_next_proto((unsigned char **)out, out_len, options->alpn, options->alpn_len, wanted,
+    return SSL_select_next_proto((unsigned char **)out, out_len, options->alpn.names, options->alpn.len, wanted,
                                  wanted_len) == OPENSSL_NPN_NEGOTIATED
                ? SSL_TLSEXT_ERR_OK
                : SSL_TLSEXT_ERR_ALERT_FATAL;
@@ -118,7 +118,7 @@ static SSL_CTX *context_of(const struct options *options, const struct identity 
         SSL_CTX_set_session_id_context(ctx, (const unsigned char *)WHO, sizeof(WHO) - 1);
         SSL_CTX_set_tlsext_servername_callback(ctx, on_server_name);
         SSL_CTX_set_tlsext_servername_arg(ctx, (void *)options);
-        if (options->alpn != NULL) {
+        if (options->alpn.names != NULL) {
             SSL_CTX_set_alpn_select_cb(ctx, on_alpn, (void *)options);
         }
     }
@@ -503,11 +503,11 @@ static int run(struct server *server)
     bool good;
 
     server->ctx = contexts_load(server->options);
-    if (server->ctx == NULL || (listener = listen_on(server->options->host, server->options->port)) < 0) {
+    if (server->ctx == NULL || (listener = listen_on(server->options->where.host, server->options->where.port)) < 0) {
         SSL_CTX_free(server->ctx);
         return 1;
     }
-    announce(server->report, listener, server->options->host);
+    announce(server->report, listener, server->options->where.host);
     if (server->options->async) {
         return run_async(server, listener, signals);
     }
@@ -543,6 +543,6 @@ int main(int argc, char **argv)
     report.quiet = options.quiet;
     report_begin(&report);
     status = run(&server);
-    free(options.alpn);
+    free(options.alpn.names);
     return status;
 }

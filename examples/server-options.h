@@ -5,6 +5,7 @@
 #include <stdbool.h>
 
 #include "common.h"
+#include "options.h"
 
 #define MOST_IDENTITIES 16
 
@@ -12,17 +13,15 @@ struct options {
     struct identity identities[MOST_IDENTITIES]; /* one of them without a host */
     int num_identities;
     struct demands demands;
-    char *host; /* where to listen */
-    char *port;
-    unsigned connections; /* then end; 0: never */
-    unsigned char *alpn;  /* what we speak (RFC 7301 §3.1); owned */
-    unsigned alpn_len;
-    bool async; /* an event loop in place of threads */
+    struct address where;  /* where to listen */
+    unsigned connections;  /* then end; 0: never */
+    struct protocols alpn; /* what we speak; owned */
+    bool async;            /* an event loop in place of threads */
     bool json;
     bool quiet;
 };
 
-/* options_read fills the options; false with an exit status after a usage text or an error was printed. */
+/* options_read fills the options; false with an exit status after the usage text, or an error, was printed. */
 bool options_read(struct options *options, int argc, char **argv, int *out_status);
 
 #endif

@@ -1,9 +1,8 @@
 #include "pkcs11/breaker.h"
 
+#include "base/pause.h"
 #include "base/text.h"
 
-#define FIRST_PAUSE_US (UINT64_C(1) * 1000 * 1000)
-#define LONGEST_PAUSE_US (UINT64_C(30) * 1000 * 1000)
 #define HUNG_PROBE_US (UINT64_C(120) * 1000 * 1000)
 
 void tok_breaker_trip(struct tok_breaker *breaker, uint64_t now_us, uint64_t since_us, bool at_once, const char *why)
@@ -16,8 +15,8 @@ void tok_breaker_trip(struct tok_breaker *breaker, uint64_t now_us, uint64_t sin
     text = TEXT_OVER(breaker->why);
     breaker->probing = false;
     breaker->since_us = since_us;
-    breaker->pause_us = FIRST_PAUSE_US;
-    breaker->probe_us = at_once ? now_us : now_us + FIRST_PAUSE_US;
+    breaker->pause_us = pause_after(0, &pauses_to_probe);
+    breaker->probe_us = at_once ? now_us : now_us + breaker->pause_us;
     text_put(&text, why);
     atomic_store(&breaker->open, true);
 }
@@ -38,7 +37,7 @@ void tok_breaker_probed(struct tok_breaker *breaker, uint64_t now_us)
 {
     breaker->probing = false;
     breaker->probe_us = now_us + breaker->pause_us;
-    breaker->pause_us = breaker->pause_us * 2 < LONGEST_PAUSE_US ? breaker->pause_us * 2 : LONGEST_PAUSE_US;
+    breaker->pause_us = pause_after(breaker->pause_us, &pauses_to_probe);
 }
 
 void tok_breaker_close(struct tok_breaker *breaker)
@@ -66,11 +65,10 @@ struct tok_result tok_breaker_refusal(const struct tok_breaker *breaker, uint64_
 
 static uint64_t aside_pause(struct tok_aside *aside)
 {
-    uint64_t pause_us = atomic_load(&aside->pause_us);
-    uint64_t next_us = pause_us * 2 < LONGEST_PAUSE_US ? pause_us * 2 : LONGEST_PAUSE_US;
+    uint64_t pause_us = pause_after(atomic_load(&aside->pause_us), &pauses_to_probe);
 
-    atomic_store(&aside->pause_us, pause_us == 0 ? 2 * FIRST_PAUSE_US : next_us);
-    return pause_us == 0 ? FIRST_PAUSE_US : pause_us;
+    atomic_store(&aside->pause_us, pause_us);
+    return pause_us;
 }
 
 /* Many may fail at once; the first one sets it aside, and a later pause begins with a claim. */
@@ -86,7 +84,7 @@ bool tok_aside_claim(struct tok_aside *aside, uint64_t now_us)
     uint64_t until_us = atomic_load_explicit(&aside->until_us, memory_order_relaxed);
 
     if (until_us == 0 || now_us < until_us ||
-        !atomic_compare_exchange_strong(&aside->until_us, &until_us, now_us + FIRST_PAUSE_US)) {
+        !atomic_compare_exchange_strong(&aside->until_us, &until_us, now_us + pauses_to_probe.first_us)) {
         return false;
     }
     atomic_store(&aside->until_us, now_us + aside_pause(aside));

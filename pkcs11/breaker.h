@@ -3,7 +3,8 @@
  * It opens when an operation used up its deadline, or when a call is overdue and nothing was served since it began.
  * While it is open, operations fail at once with an error that says since when and when the next probe is. A probe is
  * an ordinary operation, one at a time; the pauses between them double from 1 s to 30 s. Any success closes it. The
- * state is guarded by the lock of its owner (pkcs11/token.h); `open` may be read without. For recover.c and token.h. */
+ * state is guarded by the lock of its owner (pkcs11/token.h); `open` may be read without. For attempts.c and token.h.
+ */
 #ifndef SIGNET_PKCS11_BREAKER_H
 #define SIGNET_PKCS11_BREAKER_H
 
@@ -43,7 +44,7 @@ struct tok_result tok_breaker_refusal(const struct tok_breaker *breaker, uint64_
  * but for one caller now and then, after pauses that double likewise. No lock. */
 struct tok_aside {
     _Atomic uint64_t until_us; /* 0: it is not */
-    _Atomic uint64_t pause_us; /* the next one */
+    _Atomic uint64_t pause_us; /* the last one; 0: none yet */
 };
 
 static inline bool tok_aside_is(const struct tok_aside *aside)

@@ -73,8 +73,8 @@ static struct tok_result reach_once(struct tok_lease *lease, const struct reach 
     struct tok_token *token = reach->token;
     uint64_t deadline_us = attempts->deadline_us;
 
-    TOK_TRY(tok_token_start(token, deadline_us));
     TOK_TRY(tok_attempts_enter(attempts, token));
+    TOK_TRY(tok_token_start(token, deadline_us));
     lease->began_us = attempts->began_us;
     lease->idle_sessions = reach->settings->idle_sessions;
     lease->want_new = attempts->want_new;

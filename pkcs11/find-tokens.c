@@ -1,6 +1,7 @@
 /* The first half of pkcs11/find.h: which tokens, of which modules, a URI may mean. */
 #include <string.h>
 
+#include "base/pause.h"
 #include "base/text.h"
 #include "base/trace.h"
 #include "pkcs11/find.h"
@@ -10,8 +11,7 @@
 
 /* How long a token is waited for that a module may have overlooked (pkcs11/quirks.h), and the pauses between. */
 #define OVERLOOKED_US (1000 * 1000)
-#define FIRST_PAUSE_US (10 * 1000)
-#define LONGEST_PAUSE_US (80 * 1000)
+static const struct pauses pauses_to_start_again = { 10 * 1000, 80 * 1000 };
 
 void tok_token_list_end(struct tok_token_list *list)
 {
@@ -285,6 +285,18 @@ static bool start_again(const struct tok_module_list *modules, uint64_t pause_us
     return any;
 }
 
+/* A module may go on listing the slots that it had when it was last asked how many they are (PKCS#11 v2.40, 5.5,
+ * C_GetSlotList). OpenSC does: a reader that came since, or that pcscd did not know for a moment, comes with that
+ * question. */
+static void count_slots(const struct tok_module_list *modules, uint64_t deadline_us)
+{
+    for (size_t i = 0; i < modules->count; i++) {
+        if (modules->items[i]->state == TOK_MODULE_READY) {
+            (void)tok_module_has_slots(modules->items[i], deadline_us);
+        }
+    }
+}
+
 /* The token is in no slot, or in one that could not tell. */
 static bool is_not_seen(const struct tok_result *result)
 {
@@ -298,20 +310,22 @@ struct tok_result tok_find_tokens(struct tok_token_list *out_list, const struct 
     SCOPED(tok_token_list_end) struct tok_token_list list = { .items = NULL };
     SCOPED(tok_module_list_end) struct tok_module_list modules = { .items = NULL };
     uint64_t give_up_us = clock_us() + OVERLOOKED_US < deadline_us ? clock_us() + OVERLOOKED_US : deadline_us;
-    uint64_t pause_us = FIRST_PAUSE_US;
+    uint64_t pause_us = pause_after(0, &pauses_to_start_again);
     struct tok_result result;
 
     TOK_TRY(modules_for(&modules, settings, uri, deadline_us));
-    for (;;) {
+    result = tokens_collect(&list, &modules, settings, uri, deadline_us);
+    if (is_not_seen(&result)) {
+        count_slots(&modules, deadline_us);
         result = tokens_collect(&list, &modules, settings, uri, deadline_us);
-        if (tok_ok(&result)) {
-            break;
-        }
+    }
+    while (!tok_ok(&result)) {
         if (!is_not_seen(&result) || settings->never_reinit || clock_us() + pause_us >= give_up_us ||
             !start_again(&modules, pause_us, deadline_us)) {
             return result;
         }
-        pause_us = pause_us * 2 < LONGEST_PAUSE_US ? pause_us * 2 : LONGEST_PAUSE_US;
+        pause_us = pause_after(pause_us, &pauses_to_start_again);
+        result = tokens_collect(&list, &modules, settings, uri, deadline_us);
     }
     *out_list = STEAL(list);
     return tok_good();

@@ -1,5 +1,6 @@
 #include "pkcs11/find.h"
 
+#include <ctype.h>
 #include <string.h>
 
 #include "base/text.h"
@@ -152,6 +153,14 @@ static struct tok_result usable(const struct search *search, const struct tok_pr
     return tok_good();
 }
 
+/* The first trouble is told; but that a token was left out for want of a PIN is none where another one failed. */
+static void trouble_note(struct search *search, const struct tok_result *result)
+{
+    if (tok_ok(&search->trouble) || (search->trouble.code == TOK_CODE_PIN_OWN && result->code != TOK_CODE_PIN_OWN)) {
+        search->trouble = *result;
+    }
+}
+
 /* A key that can't be used is an error where it was asked for by name; a listing goes on without it. */
 static struct tok_result private_add(struct search *search, struct tok_lease *lease, struct tok_private *found)
 {
@@ -160,7 +169,7 @@ static struct tok_result private_add(struct search *search, struct tok_lease *le
 
     if (!tok_ok(&result)) {
         trace(TRACE_FIND, "find: %s", result.message);
-        search->trouble = tok_ok(&search->trouble) ? result : search->trouble;
+        trouble_note(search, &result);
         return search->names_one ? result : tok_good();
     }
     TOK_TRY(tok_key_found(&item.key, search->settings, search->uri, lease, found, search->tokens.count == 1));
@@ -283,7 +292,7 @@ static struct tok_result find_on(struct search *search, const struct kind *kind,
         struct tok_result result = find_once(search, kind, token, &lease, &attempts);
 
         if (!tok_ok(&result)) {
-            tok_note_failure(&lease, &result);
+            tok_attempts_note(&attempts, token, &lease, &result);
             tok_items_cut(&search->items, before);
             tok_lease_end(&lease);
         }
@@ -302,7 +311,7 @@ static void find_on_all(struct search *search, const struct kind *kind, bool pat
 
         if (!tok_ok(&result)) {
             trace(TRACE_FIND, "find: %s", result.message);
-            search->trouble = tok_ok(&search->trouble) ? result : search->trouble;
+            trouble_note(search, &result);
         }
     }
 }
@@ -317,8 +326,13 @@ static struct tok_result find_kind(struct search *search, const struct kind *kin
     }
     find_on_all(search, kind, !search->names_one);
     if (search->names_one && search->items.count == before && !tok_ok(&search->trouble)) {
+        struct tok_result first = search->trouble;
+
         search->trouble = tok_good();
         find_on_all(search, kind, true);
+        if (search->trouble.code == TOK_CODE_PIN_REFUSED) { /* by the first look */
+            search->trouble = first;
+        }
     }
     return tok_good();
 }
@@ -348,21 +362,46 @@ static struct tok_result settle_on_one(struct tok_items *items, const struct tok
     return tok_good();
 }
 
+static void kinds_put(struct text *text, unsigned wanted)
+{
+    for (size_t i = 0; i < COUNT_OF(kinds); i++) {
+        if ((wanted & kinds[i].bit) != 0) {
+            text_printf(text, "%s%s", text->len > 0 ? " or " : "", kinds[i].name);
+        }
+    }
+}
+
+/* `id=02` where `id=%02` was meant. */
+static void id_in_digits(struct text *text, const struct bytes *id)
+{
+    if (id == NULL || id->len == 0 || id->len % 2 != 0 || id->len > 40) {
+        return;
+    }
+    for (size_t i = 0; i < id->len; i++) {
+        if (!isxdigit(id->data[i])) {
+            return;
+        }
+    }
+    text_printf(text, "; id=%.*s is characters, bytes are written id=", (int)id->len, (const char *)id->data);
+    for (size_t i = 0; i < id->len; i += 2) {
+        text_printf(text, "%%%.2s", (const char *)id->data + i);
+    }
+}
+
 static struct tok_result nothing_found(struct search *search, unsigned wanted)
 {
     char kinds_text[64];
+    char digits[160];
     struct text text = TEXT_OVER(kinds_text);
+    struct text hint = TEXT_OVER(digits);
 
     if (!tok_ok(&search->trouble)) {
         return search->trouble;
     }
-    for (size_t i = 0; i < COUNT_OF(kinds); i++) {
-        if ((wanted & kinds[i].bit) != 0) {
-            text_printf(&text, "%s%s", text.len > 0 ? " or " : "", kinds[i].name);
-        }
-    }
-    return tok_fail(TOK_CODE_NO_OBJECT, "token '%s'%s has no %s that matches '%s'", search->tokens.items[0]->label,
-                    search->tokens.count > 1 ? " and others" : "", kinds_text, tok_uri_text(search->uri));
+    kinds_put(&text, wanted);
+    id_in_digits(&hint, tok_uri_id(search->uri));
+    return tok_fail(TOK_CODE_NO_OBJECT, "token '%s'%s has no %s that matches '%s'%s", search->tokens.items[0]->label,
+                    search->tokens.count > 1 ? " and others" : "", kinds_text, tok_uri_text(search->uri), digits);
 }
 
 /* What the URI's own type leaves of what is wanted. */
@@ -370,16 +409,20 @@ static struct tok_result narrow(unsigned *wanted, const struct tok_uri *uri)
 {
     CK_OBJECT_CLASS class;
     unsigned asked = 0;
+    char kinds_text[64];
+    struct text text = TEXT_OVER(kinds_text);
 
     if (!tok_uri_class(uri, &class)) {
         return tok_good();
     }
+    kinds_put(&text, *wanted);
     for (size_t i = 0; i < COUNT_OF(kinds); i++) {
         asked |= kinds[i].class == class ? (unsigned)kinds[i].bit : 0;
     }
     *wanted &= asked;
     if (*wanted == 0) {
-        return tok_fail(TOK_CODE_NO_OBJECT, "'%s' names a type of object that was not asked for", tok_uri_text(uri));
+        return tok_fail(TOK_CODE_NO_OBJECT, "a %s is asked for, and '%s' has another type=", kinds_text,
+                        tok_uri_text(uri));
     }
     return tok_good();
 }

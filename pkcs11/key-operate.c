@@ -2,14 +2,12 @@
 #include <stdatomic.h>
 #include <string.h>
 
+#include "base/pause.h"
 #include "base/text.h"
 #include "base/trace.h"
 #include "pkcs11/child.h"
 #include "pkcs11/derive.h"
 #include "pkcs11/key_parts.h"
-
-#define FIRST_PAUSE_US (10 * 1000)
-#define LONGEST_PAUSE_US (200 * 1000)
 
 /* What one run of an operation has to do with: its replica, its lease, its recoveries. */
 struct attempt {
@@ -80,8 +78,8 @@ static struct tok_result key_begin(struct attempt *attempt, const CK_MECHANISM *
     struct tok_attempts *attempts = &attempt->attempts;
     struct tok_lease *lease = attempt->lease;
 
+    TOK_TRY(tok_attempts_enter(attempts, attempt->replica->token)); /* before the module is asked anything */
     TOK_TRY(tok_token_start(attempt->replica->token, attempts->deadline_us));
-    TOK_TRY(tok_attempts_enter(attempts, attempt->replica->token));
     lease->began_us = attempts->began_us;
     lease->idle_sessions = attempt->key->settings->idle_sessions;
     lease->want_new = attempts->want_new;
@@ -306,7 +304,7 @@ static struct tok_result run_on(const struct run *run, const struct tok_flight *
             tok_attempts_end(&attempt.attempts, token, &result);
             return result;
         }
-        tok_note_failure(&lease, &result);
+        tok_attempts_note(&attempt.attempts, token, &lease, &result);
         tok_lease_end(&lease);
         if (about_the_data(run->op, &result) || !tok_recover(&attempt.attempts, token, &lease, &result)) {
             tok_attempts_end(&attempt.attempts, token, &result);
@@ -393,8 +391,7 @@ static bool next_round(struct run *run)
 {
     uint64_t left_us;
 
-    run->pause_us = run->pause_us == 0 ? FIRST_PAUSE_US : run->pause_us * 2;
-    run->pause_us = run->pause_us < LONGEST_PAUSE_US ? run->pause_us : LONGEST_PAUSE_US;
+    run->pause_us = pause_after(run->pause_us, &pauses_to_wait);
     key_find_more(run->key, run->deadline_us);
     if (run->is_last || (run->failed & ~run->over) == 0) {
         return false;

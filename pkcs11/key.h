@@ -81,7 +81,7 @@ static inline TOK_RESULT tok_key_decrypt(struct tok_key *key, const CK_MECHANISM
     return tok_key_decrypt_until(key, mechanism, in, in_len, out, in_out_len, 0);
 }
 
-/* What pkcs11/worker.c has to know of a key: its settings, which token it is on (the first of them; NULL: not looked
+/* What pkcs11/submit.c has to know of a key: its settings, which token it is on (the first of them; NULL: not looked
  * for yet), and how many sessions they have, as far as is known (0: not). */
 const struct tok_settings *tok_key_settings(const struct tok_key *key);
 const struct tok_token *tok_key_where(struct tok_key *key, unsigned *out_sessions);

@@ -1,8 +1,8 @@
 /* The queue of requests: a lane for each token, so that one that hangs does not keep another's waiting.
  *
  * Lanes take turns, requests of one lane are in order, and no lane has more workers than its share. A lane stays as
- * long as the process, and knows how soon its token answers. Nothing here waits or locks: pkcs11/worker.c calls it with
- * its lock held, and guards all of it. */
+ * long as the process, and knows how soon its token answers. Nothing here waits or locks: the lock of pkcs11/house.h is
+ * held, and guards all of it. */
 #ifndef SIGNET_PKCS11_LANE_H
 #define SIGNET_PKCS11_LANE_H
 

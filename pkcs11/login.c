@@ -48,9 +48,8 @@ struct tok_result tok_login_allowed(struct tok_token *token, const struct tok_se
     if (named != NULL && named->pin != NULL) {
         return tok_good();
     }
-    return tok_fail(TOK_CODE_PIN_NEEDED,
-                    "'%s' matches several tokens, and '%s' has no PIN of its own in the configuration: "
-                    "name the token in the URI",
+    return tok_fail(TOK_CODE_PIN_OWN,
+                    "'%s' matches several tokens, and '%s' has no PIN of its own in the configuration",
                     tok_uri_text(uri), token->label);
 }
 

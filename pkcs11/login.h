@@ -32,7 +32,7 @@ TOK_RESULT tok_pin_source_of_uri(struct tok_pin_source **out_source, const struc
 bool tok_login_needed(struct tok_token *token, const struct tok_settings *settings);
 
 /* tok_login_allowed: where a URI means several tokens, a PIN that was meant for one must not be tried on others, so
- * that only those with a PIN of their own in the configuration are logged in to; TOK_CODE_PIN_NEEDED for another. Good
+ * that only those with a PIN of their own in the configuration are logged in to; TOK_CODE_PIN_OWN for another. Good
  * where no login is needed. */
 TOK_RESULT tok_login_allowed(struct tok_token *token, const struct tok_settings *settings, const struct tok_uri *uri);
 

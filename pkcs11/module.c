@@ -1,19 +1,20 @@
 #include "pkcs11/module.h"
 
 #include <dlfcn.h>
+#include <errno.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "base/fork.h"
+#include "base/pause.h"
 #include "base/text.h"
 #include "base/trace.h"
 #include "pkcs11/ckr.h"
 #include "pkcs11/quirks.h"
-#include "pkcs11/session.h"
+#include "pkcs11/pool.h"
 #include "pkcs11/token.h"
 
 /* Pauses between initialising again: those of a breaker, and shorter ones where it harms nobody. */
-#define AGAIN_FIRST_US (UINT64_C(1) * 1000 * 1000)
-#define AGAIN_LONGEST_US (UINT64_C(30) * 1000 * 1000)
 #define AGAIN_HARMLESS_US (UINT64_C(200) * 1000)
 /* A C_Initialize that fails at the deadline is to blame for it if it took as long as this. */
 #define TOO_LONG_US (UINT64_C(100) * 1000)
@@ -58,6 +59,16 @@ static const struct tok_functions_3 *messages_of(tok_get_interface *get)
     return NULL;
 }
 
+/* Of a library for another machine, dlopen says that there is no such file. */
+static struct tok_result not_loaded(const char *path, const char *why)
+{
+    bool foreign = access(path, F_OK) == 0 && strncmp(why, path, strlen(path)) == 0 &&
+                   strstr(why + strlen(path), strerror(ENOENT)) != NULL;
+
+    return tok_fail(TOK_CODE_MODULE_LOAD, "module '%s' can't be loaded: %s%s", path, why,
+                    foreign ? " (the file is there, so it is for another architecture)" : "");
+}
+
 /* Never RTLD_DEEPBIND: in a program that brings its own malloc, the module would allocate with one and free with the
  * other. RTLD_NODELETE, because vendors' libraries leave threads and exit handlers behind. */
 static struct tok_result load(struct tok_module *module, const char *path)
@@ -66,7 +77,7 @@ static struct tok_result load(struct tok_module *module, const char *path)
     void *symbol;
 
     if (library == NULL) {
-        return tok_fail(TOK_CODE_MODULE_LOAD, "module '%s' can't be loaded: %s", path, dlerror());
+        return not_loaded(path, dlerror());
     }
     symbol = dlsym(library, "C_GetFunctionList");
     if (symbol == NULL) {
@@ -218,6 +229,12 @@ static bool is_inherited(struct tok_module *module, bool *out_by_us)
     return module->inherited;
 }
 
+static struct tok_result refused(const struct tok_module *module, const char *reason)
+{
+    return tok_fail(TOK_CODE_AFTER_FORK, "module '%s' was opened before the fork and can't be used after it: %s",
+                    module->path, reason);
+}
+
 /* The module says that it is initialised. Somebody else in this process did it, or it does not know that it is in the
  * child of a fork, and what it has is a copy of the parent's state; what somebody else made is not finalised there. */
 static struct tok_result start_inherited(struct tok_module *module, CK_RV *in_out_rv)
@@ -241,8 +258,20 @@ static struct tok_result start_inherited(struct tok_module *module, CK_RV *in_ou
         return tok_good();
     }
     *in_out_rv = CKR_FUNCTION_NOT_SUPPORTED; /* not started */
-    return tok_fail(TOK_CODE_AFTER_FORK, "module '%s' was opened before the fork and can't be used after it: %s",
-                    module->path, what == TOK_FORK_FINALIZE ? "another part of the parent initialised it" : reason);
+    return refused(module, what == TOK_FORK_FINALIZE ? "another part of the parent initialised it" : reason);
+}
+
+static struct tok_result start_here(struct tok_module *module, CK_RV *out_rv)
+{
+    const char *reason;
+    bool by_us;
+
+    if (is_inherited(module, &by_us) && tok_quirks_forgets_fork(module, &reason)) {
+        *out_rv = CKR_FUNCTION_NOT_SUPPORTED; /* not started */
+        return refused(module, reason);
+    }
+    *out_rv = initialize(module);
+    return *out_rv == CKR_CRYPTOKI_ALREADY_INITIALIZED ? start_inherited(module, out_rv) : tok_good();
 }
 
 struct tok_result tok_module_start(struct tok_module *module, uint64_t deadline_us)
@@ -262,8 +291,7 @@ struct tok_result tok_module_start(struct tok_module *module, uint64_t deadline_
     if (!start_claim(module, deadline_us, &result)) {
         return result;
     }
-    rv = initialize(module);
-    result = rv == CKR_CRYPTOKI_ALREADY_INITIALIZED ? start_inherited(module, &rv) : tok_good();
+    result = start_here(module, &rv);
     process_watch_exit(); /* after the module's own exit handlers are registered, so that ours runs first */
     start_end(module, rv, deadline_us);
     if (!tok_ok(&result) || rv == CKR_OK || rv == CKR_CRYPTOKI_ALREADY_INITIALIZED) {
@@ -309,10 +337,7 @@ static struct tok_result may_finalize(struct tok_module *module, bool harmless)
     if (now < module->again_us) {
         return tok_fail(TOK_CODE_UNAVAILABLE, "module '%s' was initialised again just now", module->path);
     }
-    module->again_pause = module->again_pause * 2 < AGAIN_LONGEST_US ? module->again_pause * 2 : AGAIN_LONGEST_US;
-    if (harmless || module->again_pause < AGAIN_FIRST_US) {
-        module->again_pause = harmless ? AGAIN_HARMLESS_US : AGAIN_FIRST_US;
-    }
+    module->again_pause = harmless ? AGAIN_HARMLESS_US : pause_after(module->again_pause, &pauses_to_probe);
     module->again_us = now + module->again_pause;
     return tok_good();
 }

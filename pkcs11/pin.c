@@ -472,6 +472,12 @@ static const char *file_of_uri(const char *text)
     return is_path(text) && text[1] != '/' ? text : NULL;
 }
 
+/* `/etc/pin` or `flie:/etc/pin` sent as a PIN would cost a try. */
+static bool looks_like_source(const char *text)
+{
+    return strpbrk(text, ":/") != NULL;
+}
+
 struct tok_result tok_pin_source_new(struct tok_pin_source **out_source, const char *text, enum tok_pin_origin origin)
 {
     static const char name[] = "a literal PIN in the settings";
@@ -493,6 +499,10 @@ struct tok_result tok_pin_source_new(struct tok_pin_source **out_source, const c
         }
         return kinds[i].valid(argument) ? source_make(out_source, &kinds[i], argument)
                                         : tok_fail(TOK_CODE_PIN_SOURCE, "%s", kinds[i].form);
+    }
+    if (looks_like_source(text)) {
+        return tok_fail(TOK_CODE_PIN_SOURCE,
+                        "it looks like a path or a source: a PIN with : or / is written value:PIN");
     }
     return literal_new(out_source, text, name);
 }

@@ -29,6 +29,10 @@ static const struct tok_quirk rows[] = {
      * card's (0.23; tests/cards/piv.sh). It notices forks. */
     { "*opensc-pkcs11.so*", "OpenSC Project", TOK_FORK_REFUSE, .notices_ms = 600,
       .reason = "OpenSC shares its connection to the card" },
+    /* C_Initialize in a child is good, and the child goes on with its parent's connection: each of them takes the
+     * other's answers, and both die (0.4.1; tests/tokens/pkcs11-proxy.sh). C_Finalize would end it for both. */
+    { "libpkcs11-proxy.so*", NULL, TOK_FORK_REFUSE, .forgets_fork = true,
+      .reason = "pkcs11-proxy would talk to its daemon over its parent's connection" },
     /* Of a module that we don't know we don't know either whether it repeats random numbers or shares a connection. */
     { NULL, NULL, TOK_FORK_REFUSE,
       .reason = "a module that does not notice a fork may repeat its parent's random numbers, which can give private "
@@ -52,7 +56,8 @@ static bool row_means(const struct tok_quirk *row, const char *path, const CK_IN
     if (row->file == NULL || fnmatch(row->file, slash != NULL ? slash + 1 : path, 0) == 0) {
         return true;
     }
-    return info != NULL && says(info->manufacturerID, sizeof(info->manufacturerID), row->manufacturer);
+    return info != NULL && row->manufacturer != NULL &&
+           says(info->manufacturerID, sizeof(info->manufacturerID), row->manufacturer);
 }
 
 const struct tok_quirk *tok_quirk_of(const char *path, const CK_INFO *info)
@@ -113,6 +118,14 @@ enum tok_fork tok_quirks_fork(struct tok_module *module, const char **out_reason
     row = row_of_started(module);
     *out_reason = row->reason;
     return row->fork;
+}
+
+bool tok_quirks_forgets_fork(struct tok_module *module, const char **out_reason)
+{
+    const struct tok_quirk *row = tok_quirk_of(module->path, NULL);
+
+    *out_reason = row->reason;
+    return row->forgets_fork && fork_configured(module) != TOK_FORK_SHARE;
 }
 
 /* Nobody is logged in, and no session is lent: all that is lost is what can be had again without a PIN. */

@@ -29,6 +29,7 @@ struct tok_quirk {
     const char *file;         /* a pattern (fnmatch) for the file's name; NULL: any */
     const char *manufacturer; /* of C_GetInfo, without the padding; NULL: no row by it */
     enum tok_fork fork;
+    bool forgets_fork;   /* C_Initialize in a child is good, and its parent's connection is in use all the same */
     bool start_may_miss; /* C_Initialize overlooks a token that another process is writing to just then, and never
                             looks again */
     unsigned notices_ms; /* so long the module takes a card that was pulled for present, and may hang if it is used */
@@ -46,6 +47,10 @@ void tok_quirks_note(struct tok_token *token, const struct tok_settings *setting
 
 /* tok_quirks_fork is what to do with this module in a child, and why (static). */
 enum tok_fork tok_quirks_fork(struct tok_module *module, const char **out_reason);
+
+/* tok_quirks_forgets_fork: must a child not even initialise this module, and why (static)? Without a call, which would
+ * be over the parent's connection: so a module is known by its file alone. */
+bool tok_quirks_forgets_fork(struct tok_module *module, const char **out_reason);
 
 /* tok_quirks_may_miss: may a token be there that the module does not show until it is initialised again, and can that
  * be done because nobody uses it? */

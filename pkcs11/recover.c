@@ -8,18 +8,17 @@
 #include "pkcs11/login.h"
 #include "pkcs11/quirks.h"
 
-#define FIRST_PAUSE_US (10 * 1000)
-#define LONGEST_PAUSE_US (200 * 1000)
-#define MOMENTS 5 /* 10, 20, 40, 80, 160 ms */
-#define MOST_NEW_LOST 3
-#define LONG_MOMENTS 10                  /* 1.3 s with the pauses that follow */
-#define LOOK_FOR_OVERDUE_US (100 * 1000) /* so often */
-
-#define GRACE_US (500 * 1000) /* beyond its deadline: a busy machine is no dead token */
+#define MOMENTS 5       /* 10, 20, 40, 80, 160 ms */
+#define AT_ONCE 3       /* so many losses after another are believed, and recovered from without a pause */
+#define LONG_MOMENTS 10 /* 1.3 s with the pauses that follow */
 
 #define BIT(recovery) (1u << (recovery))
 /* After these, what is not found may be there behind a login. */
 #define SOMETHING_LOST (BIT(TOK_NEW_SESSION) | BIT(TOK_FIND_AGAIN) | BIT(TOK_LOOK_AGAIN) | BIT(TOK_SLOT_AGAIN))
+
+/* What is about sessions, a login or the token as a whole: the token can be asked whether it is so. */
+#define LOSSES                                                                                                         \
+    (BIT(TOK_NEW_SESSION) | BIT(TOK_LOG_IN_AGAIN) | BIT(TOK_FIND_AGAIN) | BIT(TOK_SLOT_AGAIN) | BIT(TOK_INITIALIZE))
 
 /* One failure, on its way to another attempt. */
 struct failure {
@@ -29,115 +28,12 @@ struct failure {
     struct tok_result *result;
 };
 
-static enum tok_recovery first_recovery(const struct tok_result *result)
-{
-    return result->code == TOK_CODE_CKR ? tok_ckr(result->rv)->recovery : TOK_GIVE_UP;
-}
-
-/* --- the breaker -------------------------------------------------------------------------------------------------- */
-
-void tok_attempts_begin(struct tok_attempts *attempts, const struct tok_settings *settings, uint64_t deadline_us)
-{
-    memset(attempts, 0, offsetof(struct tok_attempts, note)); /* on the path of every signature, and the note is long */
-    attempts->note[0] = '\0';
-    attempts->began_us = clock_us();
-    attempts->never_reinit = settings->never_reinit;
-    attempts->deadline_us = deadline_us != 0 ? deadline_us : attempts->began_us + settings->deadline_us;
-}
-
-static struct tok_result enter_slowly(struct tok_attempts *attempts, struct tok_token *token)
-{
-    uint64_t now = clock_us();
-
-    LOCKED(&token->lock);
-    atomic_store_explicit(&token->pool.look_us, now + LOOK_FOR_OVERDUE_US, memory_order_relaxed);
-    if (!tok_breaker_is_open(&token->breaker)) {
-        const struct tok_lease *overdue = tok_pool_overdue(&token->pool, now - GRACE_US);
-        char why[64];
-        struct text text = TEXT_OVER(why);
-
-        if (overdue == NULL) {
-            return tok_good();
-        }
-        text_printf(&text, "an operation in %s has not ended", tok_inside_name(overdue->inside));
-        trace(TRACE_TOKEN, "token: '%s' is not asked by everybody any more: %s", token->label, why);
-        tok_breaker_trip(&token->breaker, now, overdue->began_us, true, why);
-    }
-    if ((attempts->others && !attempts->probes) || !tok_breaker_probe(&token->breaker, now)) {
-        return tok_breaker_refusal(&token->breaker, now);
-    }
-    trace(TRACE_TOKEN, "token: '%s' is asked whether it answers again", token->label);
-    attempts->probing = true;
-    return tok_good();
-}
-
-struct tok_result tok_attempts_enter(struct tok_attempts *attempts, struct tok_token *token)
-{
-    if (attempts->entered == token) {
-        return tok_good();
-    }
-    attempts->entered = token;
-    attempts->served = atomic_load_explicit(&token->pool.served, memory_order_relaxed);
-    if (!tok_breaker_is_open(&token->breaker) &&
-        attempts->began_us < atomic_load_explicit(&token->pool.look_us, memory_order_relaxed)) {
-        return tok_good();
-    }
-    return enter_slowly(attempts, token);
-}
-
-bool tok_has_answered(const struct tok_result *result)
-{
-    switch (first_recovery(result)) {
-    case TOK_LOOK_AGAIN:
-    case TOK_SLOT_AGAIN:
-    case TOK_INITIALIZE:
-    case TOK_WAIT:
-        return false;
-    default:
-        return result->code != TOK_CODE_DEADLINE && result->code != TOK_CODE_UNAVAILABLE;
-    }
-}
-
-static bool others_are_served(const struct tok_attempts *attempts, struct tok_token *token)
-{
-    return atomic_load_explicit(&token->pool.served, memory_order_relaxed) != attempts->served;
-}
-
-static void end_badly(struct tok_attempts *attempts, struct tok_token *token, const struct tok_result *result)
-{
-    uint64_t now = clock_us();
-
-    LOCKED(&token->lock);
-    if (attempts->probing) {
-        attempts->probing = false;
-        tok_breaker_probed(&token->breaker, now);
-        trace(TRACE_TOKEN, "token: '%s' does not answer: %s", token->label, result->message);
-    } else if (result->code != TOK_CODE_UNAVAILABLE && !others_are_served(attempts, token) &&
-               (attempts->out_of_time || now >= attempts->deadline_us)) {
-        trace(TRACE_TOKEN, "token: '%s' is not asked by everybody any more: %s", token->label, result->message);
-        tok_breaker_trip(&token->breaker, now, attempts->began_us, false, result->message);
-    }
-}
-
-void tok_attempts_end(struct tok_attempts *attempts, struct tok_token *token, const struct tok_result *result)
-{
-    if (!tok_ok(result) && !tok_has_answered(result)) {
-        end_badly(attempts, token, result);
-        return;
-    }
-    if (tok_breaker_is_open(&token->breaker)) {
-        LOCKED(&token->lock);
-        tok_breaker_close(&token->breaker);
-        trace(TRACE_TOKEN, "token: '%s' answers again", token->label);
-    }
-}
-
 /* --- recoveries --------------------------------------------------------------------------------------------------- */
 
 void tok_note_failure(struct tok_lease *lease, const struct tok_result *failure)
 {
     lease->failed = true;
-    switch (first_recovery(failure)) {
+    switch (tok_first_recovery(failure)) {
     case TOK_NEW_SESSION:
     case TOK_LOOK_AGAIN:
     case TOK_SLOT_AGAIN:
@@ -153,24 +49,6 @@ void tok_note_failure(struct tok_lease *lease, const struct tok_result *failure)
         lease->spoilt = false;
     }
     lease->forgotten = tok_is(failure, CKR_SESSION_HANDLE_INVALID) || tok_is(failure, CKR_SESSION_CLOSED);
-}
-
-/* A pause, longer each time. False if the deadline comes first. Nobody waits in a probe, for whom all others are
- * refused. */
-static bool pause(struct tok_attempts *attempts)
-{
-    uint64_t longer_us = attempts->pause_us * 2 < LONGEST_PAUSE_US ? attempts->pause_us * 2 : LONGEST_PAUSE_US;
-
-    attempts->pause_us = longer_us == 0 ? FIRST_PAUSE_US : longer_us;
-    if (attempts->others) {
-        return false;
-    }
-    if (attempts->probing || clock_us() + attempts->pause_us >= attempts->deadline_us) {
-        attempts->out_of_time = true;
-        return false;
-    }
-    clock_sleep_us(attempts->pause_us);
-    return true;
 }
 
 /* Handles of objects may name others by now: the token was restarted, perhaps. */
@@ -200,7 +78,7 @@ static bool log_in_again(struct failure *failure)
         logged_in = token->login == TOK_LOGGED_IN;
     }
     if (!logged_in && !tok_is(failure->result, CKR_USER_NOT_LOGGED_IN)) {
-        return pause(failure->attempts);
+        return tok_attempts_pause(failure->attempts);
     }
     tok_login_lost(token);
     return true;
@@ -239,6 +117,9 @@ static void note(const struct failure *failure, const struct tok_result *again)
 
     if (!tok_ok(again) && again->code != TOK_CODE_UNAVAILABLE) {
         text_put(&text, again->message);
+        if (again->code == TOK_CODE_CKR && strcmp(again->function, "C_Initialize") == 0) {
+            failure->attempts->not_started = again->rv;
+        }
         trace(TRACE_MODULE, "module: %s", again->message);
     }
 }
@@ -255,7 +136,7 @@ static bool revive(struct failure *failure, uint64_t starts, const struct tok_re
                                               !tok_quirks_may_miss(module, attempts->deadline_us))) {
         return false;
     }
-    if (!tok_ok(looked) && others_are_served(attempts, failure->token)) {
+    if (!tok_ok(looked) && tok_others_are_served(attempts, failure->token)) {
         return false;
     }
     if (attempts->never_reinit) {
@@ -266,6 +147,17 @@ static bool revive(struct failure *failure, uint64_t starts, const struct tok_re
     result = tok_module_again(module, starts, true, attempts->deadline_us);
     note(failure, &result);
     return tok_ok(&result);
+}
+
+static void note_absence(struct failure *failure, const struct tok_result *looked)
+{
+    struct text text = TEXT_OVER(failure->attempts->note);
+
+    if (tok_ok(looked)) {
+        text_put(&text, "the token is not there any more");
+    } else if (strcmp(looked->message, failure->result->message) != 0) {
+        note(failure, looked);
+    }
 }
 
 /* Waits until the token is there, wherever that is. */
@@ -298,11 +190,9 @@ static bool come_back(struct failure *failure)
         if (revive(failure, starts, &result)) {
             continue;
         }
-        if (!pause(attempts)) {
-            if (tok_ok(&result) && attempts->note[0] == '\0') {
-                struct text text = TEXT_OVER(attempts->note);
-
-                text_put(&text, "the token is not there any more");
+        if (!tok_attempts_pause(attempts)) {
+            if (attempts->note[0] == '\0') {
+                note_absence(failure, &result);
             }
             return false;
         }
@@ -362,7 +252,7 @@ static bool reinitialize(struct failure *failure)
     if (is_renewed(failure)) {
         return come_back(failure);
     }
-    if (others_are_served(attempts, failure->token) || (attempts->others && tok_module_in_use(module))) {
+    if (tok_others_are_served(attempts, failure->token) || (attempts->others && tok_module_in_use(module))) {
         return false;
     }
     if (attempts->never_reinit) {
@@ -380,8 +270,10 @@ static bool read_again(struct failure *failure)
     struct tok_attempts *attempts = failure->attempts;
     struct tok_module *module = failure->token->module;
     struct tok_result result;
+    bool at_once = attempts->probing &&
+                   attempts->moments == 0; /* a probe does not wait, and is to find it nevertheless */
 
-    if (attempts->moments++ >= LONG_MOMENTS || !pause(attempts)) {
+    if (attempts->moments++ >= LONG_MOMENTS || (!at_once && !tok_attempts_pause(attempts))) {
         return false;
     }
     if (!attempts->never_reinit) {
@@ -396,12 +288,12 @@ static bool wait_a_moment(struct failure *failure)
     if (tok_quirks_may_pass(failure->token->module, failure->result, failure->attempts->deadline_us)) {
         return read_again(failure);
     }
-    return failure->attempts->moments++ < MOMENTS && pause(failure->attempts);
+    return failure->attempts->moments++ < MOMENTS && tok_attempts_pause(failure->attempts);
 }
 
 static bool wait_longer(struct failure *failure)
 {
-    return pause(failure->attempts);
+    return tok_attempts_pause(failure->attempts);
 }
 
 static bool (*const recoveries[])(struct failure *failure) = {
@@ -410,23 +302,97 @@ static bool (*const recoveries[])(struct failure *failure) = {
     [TOK_REINITIALIZE] = reinitialize, [TOK_WAIT] = wait_longer,          [TOK_MOMENT] = wait_a_moment,
 };
 
-/* Idle sessions may all be lost: each that turns out to be leaves the pool, and the next one, or a new one, is taken. A
- * new one may be lost as well, where other threads' losses follow one another; but not time and again. */
-static bool may_be_tried(const struct failure *failure, enum tok_recovery recovery)
+/* --- another loss ------------------------------------------------------------------------------------------------- */
+
+/* The login that was there is not there, whether or not somebody has met that before us. */
+static bool login_is_lost(const struct tok_lease *lease, CK_STATE state)
 {
-    if (recovery == TOK_WAIT || recovery == TOK_MOMENT) {
-        return true;
-    }
-    if (recovery == TOK_NEW_SESSION && failure->lease->forgotten) {
-        return !failure->lease->is_new || failure->attempts->new_lost < MOST_NEW_LOST;
-    }
-    return (failure->attempts->tried & BIT(recovery)) == 0;
+    struct tok_token *token = lease->token;
+
+    LOCKED(&token->lock);
+    return (state == CKS_RO_PUBLIC_SESSION || state == CKS_RW_PUBLIC_SESSION) &&
+           (token->login == TOK_LOGGED_IN || token->objects != lease->objects);
 }
+
+/* Does the token itself say that session or login are lost, or that it was away? */
+static bool is_confirmed(const struct tok_lease *lease)
+{
+    CK_SESSION_INFO info = { .state = CKS_RO_USER_FUNCTIONS };
+    CK_RV rv = TOK_CALL(lease->functions, C_GetSessionInfo, lease->session, &info);
+
+    switch (tok_ckr(rv)->recovery) {
+    case TOK_NEW_SESSION:
+    case TOK_SLOT_AGAIN:
+    case TOK_INITIALIZE:
+        return true;
+    default:
+        return rv == CKR_OK && login_is_lost(lease, info.state);
+    }
+}
+
+/* Does the token itself say so where it gave no session? */
+static bool is_away(struct tok_token *token, uint64_t deadline_us)
+{
+    bool seen;
+    struct tok_result result = look(token, deadline_us, &seen);
+
+    return tok_ok(&result) && !seen;
+}
+
+/* Another loss after the one that was recovered from is no reason to give up: all recoveries may be tried for it, too.
+ * But a token may also say of one operation that it is not logged in, say, as long as that is asked for. */
+static void note_loss(struct tok_attempts *attempts, struct tok_token *token, const struct tok_lease *lease,
+                      enum tok_recovery recovery)
+{
+    attempts->lost_again = attempts->doubtful_loss = false;
+    if ((attempts->tried & BIT(recovery) & LOSSES) == 0 || clock_us() >= attempts->deadline_us) {
+        return;
+    }
+    if (lease->token == NULL) {
+        attempts->lost_again = recovery == TOK_SLOT_AGAIN && is_away(token, attempts->deadline_us);
+        return;
+    }
+    attempts->lost_again = is_confirmed(lease);
+    LOCKED(&token->lock);
+    attempts->doubtful_loss = token->objects != lease->objects; /* others have met one */
+}
+
+void tok_attempts_note(struct tok_attempts *attempts, struct tok_token *token, struct tok_lease *lease,
+                       const struct tok_result *failure)
+{
+    note_loss(attempts, token, lease, tok_first_recovery(failure));
+    tok_note_failure(lease, failure);
+}
+
+/* --- the choice --------------------------------------------------------------------------------------------------- */
 
 /* What does not take long, and is about what one operation has of the token. */
 static bool is_quick(enum tok_recovery recovery)
 {
     return recovery == TOK_NEW_SESSION || recovery == TOK_LOG_IN_AGAIN || recovery == TOK_FIND_AGAIN;
+}
+
+/* A loss of which only the failed call tells, or others. */
+static bool is_doubtful(const struct failure *failure)
+{
+    return failure->attempts->doubtful_loss || (failure->lease->forgotten && failure->lease->is_new);
+}
+
+/* Idle sessions may all be lost: each that turns out to be leaves the pool, and the next one, or a new one, is taken. A
+ * new one may be lost as well, or the login again, where other threads' losses follow one another; but not time and
+ * again, unless the token confirms it. */
+static bool may_be_tried(const struct failure *failure, enum tok_recovery recovery)
+{
+    const struct tok_attempts *attempts = failure->attempts;
+    const struct tok_lease *lease = failure->lease;
+
+    if (recovery == TOK_WAIT || recovery == TOK_MOMENT || (attempts->tried & BIT(recovery)) == 0) {
+        return true;
+    }
+    if (recovery == TOK_NEW_SESSION && lease->forgotten && !lease->is_new) {
+        return true;
+    }
+    return is_quick(recovery) && is_doubtful(failure) && attempts->losses < AT_ONCE;
 }
 
 /* When that did not help. */
@@ -446,7 +412,7 @@ static enum tok_recovery choose_then(const struct failure *failure)
 static enum tok_recovery choose(const struct failure *failure)
 {
     const struct tok_result *result = failure->result;
-    enum tok_recovery recovery = first_recovery(result);
+    enum tok_recovery recovery = tok_first_recovery(result);
 
     if (!failure->attempts->others && failure->attempts->moments < LONG_MOMENTS &&
         tok_quirks_may_pass(failure->token->module, result, failure->attempts->deadline_us)) {
@@ -469,9 +435,14 @@ bool tok_recover(struct tok_attempts *attempts, struct tok_token *token, const s
                  struct tok_result *result)
 {
     struct failure failure = { attempts, token, lease, result };
-    enum tok_recovery recovery = choose(&failure);
+    enum tok_recovery recovery;
 
-    if (recovery == TOK_GIVE_UP) {
+    if (attempts->lost_again) {
+        attempts->tried = 0;
+    }
+    recovery = choose(&failure);
+    if (recovery == TOK_GIVE_UP ||
+        (attempts->lost_again && attempts->losses >= AT_ONCE && !tok_attempts_pause(attempts))) {
         return false;
     }
     if (clock_us() >= attempts->deadline_us) {
@@ -479,8 +450,9 @@ bool tok_recover(struct tok_attempts *attempts, struct tok_token *token, const s
         return false;
     }
     attempts->tried |= BIT(recovery);
-    attempts->new_lost += lease->forgotten && lease->is_new;
+    attempts->losses += attempts->lost_again || is_doubtful(&failure);
     attempts->note[0] = '\0';
+    attempts->not_started = CKR_OK;
     attempts->want_new = false;
     trace(TRACE_KEY, "key: trying again after %s", result->message);
     if (recoveries[recovery](&failure)) {
@@ -493,19 +465,24 @@ bool tok_recover(struct tok_attempts *attempts, struct tok_token *token, const s
 
         text_printf(&text, "; %s", attempts->note);
     }
+    if (attempts->not_started != CKR_OK) { /* the reason of it all, so that the advice is about that */
+        result->code = TOK_CODE_CKR;
+        result->function = "C_Initialize";
+        result->rv = attempts->not_started;
+    }
     return false;
 }
 
 bool tok_recover_module(struct tok_attempts *attempts, struct tok_module *module, uint64_t starts,
                         const struct tok_result *failure)
 {
-    enum tok_recovery recovery = first_recovery(failure);
+    enum tok_recovery recovery = tok_first_recovery(failure);
 
     if (recovery == TOK_GIVE_UP || clock_us() >= attempts->deadline_us) {
         return false;
     }
     if (recovery == TOK_WAIT || recovery == TOK_MOMENT) {
-        return attempts->moments++ < MOMENTS && pause(attempts);
+        return attempts->moments++ < MOMENTS && tok_attempts_pause(attempts);
     }
     if ((attempts->tried & BIT(recovery)) != 0) {
         return false;

@@ -1,5 +1,5 @@
 /* A request as the workers see it (pkcs11/worker.h): what to do, what came of it, and who still has a part in it. For
- * pkcs11/worker.c, which guards by its lock what is not marked as constant, and request.c. */
+ * pkcs11/house.c, whose lock guards what is not marked as constant, worker.c, submit.c and request.c. */
 #ifndef SIGNET_PKCS11_REQUEST_H
 #define SIGNET_PKCS11_REQUEST_H
 

@@ -17,11 +17,13 @@ static const struct {
     [TOK_CODE_BAD_URI] = { "malformed PKCS#11 URI",
                            "RFC 7512 has the form pkcs11:token=NAME;object=NAME;type=private" },
     [TOK_CODE_BAD_SETTING] = { "bad setting",
-                               "Correct it in the provider's section of openssl.cnf; signet(7) lists all settings" },
+                               "Correct it where it is set (the provider's section of openssl.cnf, the environment, or "
+                               "an option); signet(7) lists all settings" },
     [TOK_CODE_NO_MODULE] = { "no PKCS#11 module",
                              "Set pkcs11-module = /path/to/module.so in the provider's section of openssl.cnf" },
-    [TOK_CODE_MODULE_LOAD] = { "the PKCS#11 module can't be loaded",
-                               "Check the path in pkcs11-module, and that this user may read the file" },
+    [TOK_CODE_MODULE_LOAD] = { "the PKCS#11 module can't be loaded", "Check the path (pkcs11-module, or module-path of "
+                                                                     "the URI), and that this user may read the "
+                                                                     "file" },
     [TOK_CODE_NO_TOKEN] = { "no token matches", "Check the URI against `signet list`, that the token is plugged in or "
                                                 "its daemon runs, and that this "
                                                 "user may reach it" },
@@ -35,7 +37,7 @@ static const struct {
                                                  "add ?pin-source=file:/path to "
                                                  "the URI" },
     [TOK_CODE_PIN_SOURCE] = { "the source of the PIN failed",
-                              "Make it readable for this user, or name another source" },
+                              "See that it gives this user the PIN, or name another source" },
     [TOK_CODE_PIN_REFUSED] = { "the PIN was refused before",
                                "Put the right PIN into its source; it is tried when it has changed" },
     [TOK_CODE_PIN_LAST_TRY] = { "the token's last PIN try is not used",
@@ -59,6 +61,9 @@ static const struct {
                               "Name the key by a key file (`signet key-file`), which leaves the module to the child; "
                               "if "
                               "its vendor says what it bears, set token.NAME.quirks = fork=share or fork=finalize" },
+    [TOK_CODE_PIN_OWN] = { "a PIN of the token's own is needed", "Name one token in the URI (token= or serial=), or "
+                                                                 "give each its own PIN: its name in tokens, "
+                                                                 "token.NAME.uri and token.NAME.pin" },
     [TOK_CODE_JOB_IS_GONE] = { "an asynchronous job can't go on", "" },
 };
 
@@ -120,7 +125,18 @@ const char *tok_code_reason(enum tok_code code)
     return code >= 0 && code < TOK_NUM_CODES ? rows[code].reason : "unknown failure";
 }
 
+/* A module that fails at its start in such a way has no token to look at yet. */
+static bool never_started(const struct tok_result *result)
+{
+    return result->function != NULL && strcmp(result->function, "C_Initialize") == 0 &&
+           (tok_is(result, CKR_GENERAL_ERROR) || tok_is(result, CKR_FUNCTION_FAILED));
+}
+
 const char *tok_advice(const struct tok_result *result)
 {
+    if (never_started(result)) {
+        return "The module can't start: see its own log, whether this user may read its configuration and tokens, and "
+               "whether the server has cleared the environment that it reads (nginx: `env SOFTHSM2_CONF;`)";
+    }
     return result->code == TOK_CODE_CKR ? tok_ckr(result->rv)->advice : rows[result->code].advice;
 }

@@ -53,17 +53,4 @@ TOK_RESULT tok_lease_begin(struct tok_lease *lease, struct tok_token *token, uns
                            uint64_t deadline_us);
 void tok_lease_end(struct tok_lease *lease);
 
-/* tok_pool_forget empties the pool without a C_ call: its sessions are gone. Leases that are out stay known.
- * tok_pool_anew forgets those, too: they are of another process. Both require the token's lock. */
-void tok_pool_forget(struct tok_pool *pool);
-void tok_pool_anew(struct tok_pool *pool);
-
-/* tok_pool_wake lets the first one who waits look again, and whoever waits until all sessions are back. Requires the
- * token's lock. */
-void tok_pool_wake(struct tok_token *token);
-
-/* tok_pool_overdue is a lease whose operation is beyond its deadline while nothing was served since it began; NULL if
- * there is none. Requires the token's lock. */
-const struct tok_lease *tok_pool_overdue(const struct tok_pool *pool, uint64_t now_us);
-
 #endif

@@ -3,7 +3,7 @@
 #include <string.h>
 
 #include "base/trace.h"
-#include "pkcs11/session.h"
+#include "pkcs11/pool.h"
 
 /* Slots of one look: C_GetSlotList is called once for nearly everybody. */
 #define SLOTS_AT_ONCE 64

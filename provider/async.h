@@ -7,7 +7,7 @@
  *
  * A connection may be freed while its job is paused. Then OpenSSL never goes on with that job, and nothing that it had
  * is ever freed: so nothing of ours belongs to it. The request has copies; what else the operation has is told here
- * (`struct prov_job`) and freed by the application's thread that frees the connection. For signing.c, asymcipher.c and
+ * (`struct prov_job`) and freed by the application's thread that frees the connection. For signing.c, decryption.c and
  * exchange.c.
  */
 #ifndef SIGNET_PROVIDER_ASYNC_H

@@ -1,6 +1,5 @@
 #include "provider/conffile.h"
 
-#include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -9,15 +8,13 @@
 
 CONF *config_file(const char *path)
 {
-    char *standard = path == NULL ? CONF_get1_default_config_file() : NULL;
     CONF *conf = NCONF_new(NULL);
     long line;
 
-    if (conf != NULL && NCONF_load(conf, path != NULL ? path : standard, &line) <= 0) {
+    if (conf != NULL && NCONF_load(conf, path, &line) <= 0) {
         NCONF_free(conf);
         conf = NULL;
     }
-    OPENSSL_free(standard);
     return conf;
 }
 
@@ -83,31 +80,38 @@ const char *config_section(const CONF *conf, const char *provider)
 /* A look through a section, and those that it takes in. */
 struct inspection {
     const CONF *conf;
+    const char *path;
     const char *section;
     struct config_source source;
     char **out_hint; /* the first thing that seems wrong */
 };
 
-__attribute__((format(printf, 2, 3))) static void hint(struct inspection *inspection, const char *format, ...)
+static void hint_unknown(struct inspection *inspection, const char *key)
 {
-    va_list args;
+    size_t len;
+    const char *part = config_token_part(key, &len);
+    const char *name = part != NULL ? part : key;
+    const char *near = config_nearest(name, part != NULL);
+    char meant[160];
+    struct text text = TEXT_OVER(meant);
 
-    va_start(args, format);
-    if (*inspection->out_hint == NULL && vasprintf(inspection->out_hint, format, args) < 0) {
+    if (near != NULL) {
+        text_printf(&text, "is '%.*s%s' meant?", (int)(name - key), key, near);
+    } else {
+        text_put(&text, "signet(7) lists all settings");
+    }
+    if (*inspection->out_hint == NULL && asprintf(inspection->out_hint, "%s: [%s] has an unknown setting '%s': %s",
+                                                  inspection->path, inspection->section, key, meant) < 0) {
         *inspection->out_hint = NULL;
     }
-    va_end(args);
 }
 
 static struct tok_result inspect_value(struct inspection *inspection, const char *key)
 {
-    enum config_key kind = config_key(key);
     size_t len;
 
-    if (kind == CONFIG_KEY_UNKNOWN) {
-        hint(inspection, "[%s] has an unknown setting '%s'", inspection->section, key);
-    } else if (kind == CONFIG_KEY_IDLE) {
-        hint(inspection, "the setting '%s' in [%s] has no effect in this version", key, inspection->section);
+    if (config_key(key) == CONFIG_KEY_UNKNOWN) {
+        hint_unknown(inspection, key);
     }
     if (config_token_part(key, &len) != NULL && !config_has_token(&inspection->source, key + 6, len)) {
         return tok_fail(TOK_CODE_BAD_SETTING, "%s in [%s]: '%.*s' is not among the names in the setting tokens", key,
@@ -136,7 +140,7 @@ static struct tok_result inspect_entry(struct inspection *inspection, const CONF
 
     text_printf(&text, "%s%s", prefix, value->name);
     kind = config_key(key);
-    if (nested && (kind == CONFIG_KEY_KNOWN || kind == CONFIG_KEY_IDLE)) {
+    if (nested && kind == CONFIG_KEY_KNOWN) {
         return tok_fail(TOK_CODE_BAD_SETTING,
                         "%s in [%s]: a section of the file bears the name that is its value, so that OpenSSL took "
                         "the section in its place; rename the section (ours end in _sect)",
@@ -177,13 +181,13 @@ static const char *lookup_get(void *arg, const char *key)
     return config_value(lookup->conf, lookup->section, key);
 }
 
-struct tok_result config_inspect_section(char **out_hint, const CONF *conf, const char *section)
+struct tok_result config_inspect_section(char **out_hint, const CONF *conf, const char *path, const char *section)
 {
     struct lookup lookup = { conf, section };
-    struct inspection inspection = { conf, section, { lookup_get, &lookup }, out_hint };
+    struct inspection inspection = { conf, path, section, { lookup_get, &lookup, path }, out_hint };
 
     *out_hint = NULL;
-    return inspect_section(&inspection, section, "", 0);
+    return tok_context(inspect_section(&inspection, section, "", 0), "%s", path);
 }
 
 static void conf_end(CONF **conf)
@@ -191,11 +195,17 @@ static void conf_end(CONF **conf)
     NCONF_free(*conf);
 }
 
+static void path_end(char **path)
+{
+    OPENSSL_free(*path);
+}
+
 struct tok_result config_inspect(char **out_hint, const char *provider)
 {
-    SCOPED(conf_end) CONF *conf = config_file(NULL);
+    SCOPED(path_end) char *path = CONF_get1_default_config_file();
+    SCOPED(conf_end) CONF *conf = path == NULL ? NULL : config_file(path);
     const char *section = conf == NULL ? NULL : config_section(conf, provider);
 
     *out_hint = NULL;
-    return section == NULL ? tok_good() : config_inspect_section(out_hint, conf, section);
+    return section == NULL ? tok_good() : config_inspect_section(out_hint, conf, path, section);
 }

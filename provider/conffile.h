@@ -12,14 +12,13 @@
 
 /* config_inspect looks into the configuration file that this process uses, for what a provider can't see from the core:
  * a value that is lost because a section bears its name, and a token.NAME without NAME in `tokens`
- * (TOK_CODE_BAD_SETTING); settings that don't exist, or have no effect, go as text into *out_hint (malloc'd; NULL:
+ * (TOK_CODE_BAD_SETTING); the first setting that does not exist goes as text into *out_hint (malloc'd; NULL:
  * none). Good without a hint where the file can't be read or does not name the provider. */
 TOK_RESULT config_inspect(char **out_hint, const char *provider);
-/* config_inspect_section does so for a section of a file that was read already. */
-TOK_RESULT config_inspect_section(char **out_hint, const CONF *conf, const char *section);
+/* config_inspect_section does so for a section of a file that was read already; `path` is for messages. */
+TOK_RESULT config_inspect_section(char **out_hint, const CONF *conf, const char *path, const char *section);
 
-/* config_file reads a configuration file (NULL: the one that this process uses); NULL if it can't be read. The caller
- * frees it by NCONF_free. config_section is the name of a provider's section in it; borrowed, NULL if there is none.
+/* config_file reads a configuration file; NULL if it can't be read. The caller frees it by NCONF_free. config_section is the name of a provider's section in it; borrowed, NULL if there is none.
  * config_value is what OpenSSL would give for `key` in a section ("token.prod.uri"); borrowed, NULL if there is none.
  */
 CONF *config_file(const char *path);

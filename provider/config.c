@@ -10,43 +10,47 @@
 
 static struct {
     const char *key;
+    const char *option;
     const char *value;
 } overrides[8];
 
-void config_override(const char *key, const char *value)
+void config_override(const char *key, const char *option, const char *value)
 {
     for (size_t i = 0; i < COUNT_OF(overrides); i++) {
         if (overrides[i].key == NULL || strcmp(overrides[i].key, key) == 0) {
             overrides[i].key = key;
+            overrides[i].option = option;
             overrides[i].value = value;
             return;
         }
     }
 }
 
-static const char *override_of(const char *key)
-{
-    for (size_t i = 0; i < COUNT_OF(overrides) && overrides[i].key != NULL; i++) {
-        if (strcmp(overrides[i].key, key) == 0) {
-            return overrides[i].value;
-        }
-    }
-    return NULL;
-}
-
 /* A value, and the name under which the administrator said it. */
 struct found {
     const char *value; /* borrowed; NULL: nobody said anything */
     const char *name;
+    const char *file; /* that says so; NULL: the environment, an option, or not known */
     char key[128];
     char variable[160];
 };
+
+static void look_in_options(struct found *found, const char *key)
+{
+    for (size_t i = 0; i < COUNT_OF(overrides) && overrides[i].key != NULL; i++) {
+        if (strcmp(overrides[i].key, key) == 0) {
+            found->value = overrides[i].value;
+            found->name = overrides[i].option;
+        }
+    }
+}
 
 static void look_in_source(struct found *found, const struct config_source *source, const char *key)
 {
     if (found->value == NULL) {
         found->value = source->get(source->arg, key);
         found->name = key;
+        found->file = source->file;
     }
 }
 
@@ -56,6 +60,7 @@ static void look_in_environment(struct found *found, const char *variable)
     if (found->value == NULL) {
         found->value = secure_getenv(variable);
         found->name = variable;
+        found->file = NULL;
     }
 }
 
@@ -73,8 +78,8 @@ static void own_variable(struct found *found, const char *key)
 
 static void setting_find(struct found *found, const struct setting *setting, const struct config_source *source)
 {
-    found->value = override_of(setting->name);
-    found->name = setting->name;
+    *found = (struct found){ .value = NULL };
+    look_in_options(found, setting->name);
     look_in_source(found, source, setting->name);
     for (const char *const *alias = setting->aliases; *alias != NULL; alias++) {
         look_in_source(found, source, *alias);
@@ -88,18 +93,25 @@ static void setting_find(struct found *found, const struct setting *setting, con
 static void token_find(struct found *found, const struct tok_named_token *token, const char *name,
                        const struct config_source *source)
 {
-    struct text text = TEXT_OVER(found->key);
+    struct text text;
 
+    *found = (struct found){ .value = NULL };
+    text = TEXT_OVER(found->key);
     text_printf(&text, "token.%s.%s", token->name, name);
-    found->value = NULL;
     look_in_source(found, source, found->key);
     own_variable(found, found->key);
 }
 
+static struct tok_result in_file(struct tok_result result, const char *file)
+{
+    return file != NULL ? tok_context(result, "%s", file) : result;
+}
+
 static struct tok_result bad(const struct found *found, bool secret, const char *wrong, const char *allowed)
 {
-    return tok_fail(TOK_CODE_BAD_SETTING, "%s = %s: %s; it may be %s", found->name,
-                    secret ? "(not shown)" : found->value, wrong, allowed);
+    return in_file(tok_fail(TOK_CODE_BAD_SETTING, "%s = %s: %s; it may be %s", found->name,
+                            secret ? "(not shown)" : found->value, wrong, allowed),
+                   found->file);
 }
 
 static struct tok_result setting_read(struct config *config, const struct setting *setting,
@@ -130,12 +142,14 @@ static struct tok_result token_read(struct tok_named_token *token, const struct 
 
     token_find(&found, token, "uri", source);
     if (found.value == NULL) {
-        return tok_fail(TOK_CODE_BAD_SETTING,
-                        "tokens has '%s', but there is no %s (a value is lost, too, if a section of the file bears "
-                        "its name)",
-                        token->name, found.key);
+        return in_file(tok_fail(TOK_CODE_BAD_SETTING,
+                                "tokens has '%s', but there is no %s (a value is lost, too, if a section of the file "
+                                "bears its name)",
+                                token->name, found.key),
+                       source->file);
     }
-    TOK_TRY(tok_context(tok_uri_parse(&token->uri, found.value, TOK_URI_FROM_APPLICATION), "%s", found.name));
+    TOK_TRY(in_file(tok_context(tok_uri_parse(&token->uri, found.value, TOK_URI_FROM_APPLICATION), "%s", found.name),
+                    found.file));
     for (size_t i = 0; i < num_token_settings; i++) {
         TOK_TRY(token_setting_read(token, &token_settings[i], source));
     }
@@ -200,7 +214,7 @@ static enum config_key token_key_kind(const char *part)
 {
     for (size_t i = 0; i < num_token_settings; i++) {
         if (strcmp(token_settings[i].name, part) == 0) {
-            return token_settings[i].idle ? CONFIG_KEY_IDLE : CONFIG_KEY_KNOWN;
+            return CONFIG_KEY_KNOWN;
         }
     }
     return strcmp(part, "uri") == 0 ? CONFIG_KEY_KNOWN : CONFIG_KEY_UNKNOWN;
@@ -208,20 +222,42 @@ static enum config_key token_key_kind(const char *part)
 
 enum config_key config_key(const char *key)
 {
-    const struct setting *setting = setting_by_key(key);
     size_t len;
     const char *part = config_token_part(key, &len);
 
-    if (setting != NULL) {
-        return setting->idle ? CONFIG_KEY_IDLE : CONFIG_KEY_KNOWN;
-    }
     if (listed(openssl_keys, key)) {
         return CONFIG_KEY_OPENSSL;
     }
-    if (listed(other_keys, key)) {
+    if (setting_by_key(key) != NULL || listed(other_keys, key)) {
         return CONFIG_KEY_KNOWN;
     }
     return part == NULL ? CONFIG_KEY_UNKNOWN : token_key_kind(part);
+}
+
+/* Whether `name` is near enough to be meant, and nearer than what was found before. */
+static bool nearer(const char *name, const char *misspelt, size_t *nearest)
+{
+    size_t distance = text_distance(name, misspelt);
+
+    if (distance > 2 || distance * 2 > strlen(misspelt) || distance >= *nearest) {
+        return false;
+    }
+    *nearest = distance;
+    return true;
+}
+
+const char *config_nearest(const char *name, bool of_token)
+{
+    size_t nearest = SIZE_MAX;
+    const char *found = NULL;
+
+    for (size_t i = 0; !of_token && i < num_settings; i++) {
+        found = nearer(settings[i].name, name, &nearest) ? settings[i].name : found;
+    }
+    for (size_t i = 0; of_token && i < num_token_settings; i++) {
+        found = nearer(token_settings[i].name, name, &nearest) ? token_settings[i].name : found;
+    }
+    return of_token && nearer("uri", name, &nearest) ? "uri" : found;
 }
 
 bool config_has_token(const struct config_source *source, const char *name, size_t len)
@@ -271,8 +307,6 @@ static void print_token_setting(FILE *out, const struct token_setting *setting)
 
 void config_print_man(FILE *out)
 {
-    const char *separator = "";
-
     for (size_t i = 0; i < num_settings; i++) {
         if (settings[i].help != NULL) {
             print_setting(out, &settings[i]);
@@ -280,23 +314,6 @@ void config_print_man(FILE *out)
     }
     fputs(".TP\n.BI token. NAME .uri\nWhich token NAME is: a PKCS#11 URI. Needed for each name in tokens.\n", out);
     for (size_t i = 0; i < num_token_settings; i++) {
-        if (!token_settings[i].idle) {
-            print_token_setting(out, &token_settings[i]);
-        }
+        print_token_setting(out, &token_settings[i]);
     }
-    fputs(".PP\nThese are checked, so that a configuration can be written for later versions, and have no effect in "
-          "this one:\n",
-          out);
-    for (size_t i = 0; i < num_settings; i++) {
-        if (settings[i].idle) {
-            fprintf(out, "%s%s", separator, settings[i].name);
-            separator = ", ";
-        }
-    }
-    for (size_t i = 0; i < num_token_settings; i++) {
-        if (token_settings[i].idle) {
-            fprintf(out, ", token.NAME.%s", token_settings[i].name);
-        }
-    }
-    fputs(".\n", out);
 }

@@ -19,6 +19,7 @@
 struct config_source {
     const char *(*get)(void *arg, const char *key);
     void *arg;
+    const char *file; /* which it reads, for messages; NULL: not known */
 };
 
 /* What RSA decryption is served. */
@@ -36,18 +37,20 @@ struct config {
 TOK_RESULT config_read(struct config *out_config, const struct config_source *source);
 void config_end(struct config *config);
 
-/* config_override puts a value before what any configuration of this process says: an option of the command. `key` and
- * `value` are borrowed for good; before any other thread starts. At most 8. */
-void config_override(const char *key, const char *value);
+/* config_override puts a value before what any configuration of this process says: an option of the command. All three
+ * are borrowed for good; before any other thread starts. At most 8. */
+void config_override(const char *key, const char *option, const char *value);
 
 /* What a key of the section is ("pin", "token.prod.uri", a peer's name). */
 enum config_key {
     CONFIG_KEY_UNKNOWN,
     CONFIG_KEY_KNOWN,
-    CONFIG_KEY_IDLE,    /* checked, but without effect in this version */
     CONFIG_KEY_OPENSSL, /* OpenSSL's own: "activate" */
 };
 enum config_key config_key(const char *key);
+/* config_nearest is the setting, or where `of_token` is set what stands behind token.NAME., that a misspelt name may mean;
+ * NULL if none is near. */
+const char *config_nearest(const char *name, bool of_token);
 /* config_token_part is what stands behind token.NAME., with NAME's length; NULL if the key is none such. Borrowed. */
 const char *config_token_part(const char *key, size_t *out_len);
 /* config_has_token tells whether the setting `tokens` has name[0..len). */

@@ -6,7 +6,7 @@
 #include <openssl/evp.h>
 #include <string.h>
 
-#include "provider/asymcipher.h"
+#include "provider/decryption.h"
 #include "provider/software.h"
 
 const struct prov_variant *const prov_variants[] = {
@@ -153,7 +153,9 @@ static EVP_PKEY *public_half(struct prov_ctx *prov, const struct tok_public *hal
     }
     prov_err_forget(prov);
     if (key == NULL) {
-        prov_raise(prov, PROV_R_KEY_TYPE, "the public half that the token shows makes no key that OpenSSL knows");
+        prov_raise(prov, PROV_R_KEY_TYPE,
+                   "no other provider of this application knows the type or curve of the public half that the token "
+                   "shows; the FIPS provider knows fewer than default");
     }
     return key;
 }
@@ -194,7 +196,7 @@ struct prov_key *prov_key_on_token(struct prov_ctx *prov, struct tok_key *token,
     }
     key->token = token;
     if (key->variant->family->asym_cipher != NULL) {
-        prov_asym_cipher_ready(prov);
+        prov_decryption_ready(prov);
     }
     return key;
 }

@@ -18,6 +18,7 @@ libprovider_la_SOURCES = \
     provider/async.h provider/async.c \
     provider/pad.h provider/pad.c \
     provider/asymcipher.h provider/asymcipher.c \
+    provider/decryption.h provider/decryption.c \
     provider/exchange.h provider/exchange.c \
     provider/unpad.h provider/unpad.c \
     provider/store.h provider/store.c \

@@ -326,7 +326,7 @@ static void quiet_end(void *prov)
 
 static struct tok_result configure(struct prov_ctx *prov, struct core *core, bool *out_fips)
 {
-    const struct config_source source = { core_text, core };
+    const struct config_source source = { core_text, core, NULL };
     struct config config;
 
     *out_fips = false;

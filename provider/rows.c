@@ -10,7 +10,8 @@
 #define MOST_SESSIONS 100000
 #define MOST_WORKERS 1000
 #define SESSIONS_ALLOWED "a number from 1 to 100000"
-#define PIN_ALLOWED "file:/PATH, env:NAME, fd:N, credential:NAME, exec:/PROGRAM, value:PIN, or the PIN itself"
+#define PIN_ALLOWED                                                                                                    \
+    "file:/PATH, env:NAME, fd:N, credential:NAME, exec:/PROGRAM, value:PIN, or the PIN itself if it has no : and no /"
 #define MODULES_ALLOWED "paths, which have a slash, or names that p11-kit knows, with commas between"
 
 static const char *set_modules(struct config *config, const char *value)
@@ -27,7 +28,7 @@ static const char *set_source(struct tok_pin_source **out, const char *value)
 {
     struct tok_result result = tok_pin_source_new(out, value, TOK_PIN_FROM_SETTINGS);
 
-    return tok_ok(&result) ? NULL : "it names a source that is malformed";
+    return tok_ok(&result) ? NULL : "it is empty, or names a source that is malformed or does not exist";
 }
 
 static const char *set_pin(struct config *config, const char *value)
@@ -219,13 +220,6 @@ static const char *set_workers(struct config *config, const char *value)
     return value_count(&config->settings.workers, value, MOST_WORKERS);
 }
 
-/* What later versions give a meaning to. */
-static const char *check_stats(struct config *config, const char *value)
-{
-    (void)config;
-    return text_same_word(value, "off") || value[0] == '/' ? NULL : "it is neither off nor an absolute path";
-}
-
 static const char *set_token_quirks(struct tok_named_token *token, const char *value)
 {
     static const struct value_word words[] = {
@@ -366,10 +360,11 @@ const struct setting settings[] = {
     { .name = "trace",
       .allowed =
           "off, stderr or file:/PATH, each with areas after a colon (config, module, token, login, session, find, "
-          "key, store, calls)",
+          "key, store, calls, error)",
       .otherwise = "off",
       .set = set_trace,
-      .help = "Where to write what happens, a line an event; never a secret." },
+      .help = "Where to write what happens, a line an event; never a secret. stderr:error is each error, also one that "
+              "the application keeps to itself." },
     { .name = "async",
       .allowed = "yes or no",
       .otherwise = "yes",
@@ -383,7 +378,6 @@ const struct setting settings[] = {
       .help =
           "At most so many threads carry out the operations of ASYNC jobs. They start as jobs have to wait, no more "
           "than a token has sessions, and end when there is nothing to do." },
-    { .name = "stats", .allowed = "off, or the absolute path of a directory", .idle = true, .set = check_stats },
 };
 
 const struct token_setting token_settings[] = {

@@ -16,7 +16,6 @@ struct setting {
     const char *allowed;      /* for messages and the man page */
     const char *otherwise;    /* the default, in words */
     bool secret;
-    bool idle; /* checked, so that a configuration can be written for later versions; without effect in this one */
     const char *(*set)(struct config *config, const char *value);
     const char *help; /* NULL: not ours, and no man page shows it */
 };
@@ -26,7 +25,6 @@ struct token_setting {
     const char *name;
     const char *allowed;
     bool secret;
-    bool idle;
     const char *(*set)(struct tok_named_token *token, const char *value);
     const char *help; /* NULL: as the general setting of that name */
 };

@@ -2,7 +2,7 @@
  *
  * Who can learn whether a ciphertext of his had good padding can decrypt others (Bleichenbacher 1998). So nothing here
  * fails over data: a message with bad padding becomes another one, which its sender can't tell from a real one, and
- * which is the same whenever he tries again. For provider/asymcipher.c; owns nothing. */
+ * which is the same whenever he tries again. For provider/decryption.c; owns nothing. */
 #ifndef SIGNET_PROVIDER_UNPAD_H
 #define SIGNET_PROVIDER_UNPAD_H
 

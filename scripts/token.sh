@@ -42,10 +42,10 @@ token_key() {
     token_tool "$1" "$2" --keypairgen --key-type "$3" --label "$4" --id "$5" --sensitive >/dev/null 2>&1
 }
 
-# conf_write FILE ORDER [SETTING...]: a configuration. ORDER lists the providers to activate ("default signet"); a name
-# other than these two is another instance of signet, but for pkcs11, which is another project's and has the lines of
-# $PEER_SETTINGS. A SETTING, "name = value", goes to every instance of ours; that of default_properties to the library
-# context.
+# conf_write FILE ORDER [SETTING...]: a configuration. ORDER lists the providers to activate ("default signet"): OpenSSL's
+# default, base and fips, which has the lines of $FIPS_SETTINGS; another project's pkcs11, which has those of
+# $PEER_SETTINGS; signet; and any other name is another instance of signet. A SETTING, "name = value", goes to every
+# instance of ours; that of default_properties to the library context.
 conf_write() {
     conf_file=$1
     conf_order=$2
@@ -67,9 +67,13 @@ conf_write() {
         for name in $conf_order; do
             echo "[${name}_sect]"
             echo 'activate = 1'
-            [ "$name" = default ] && continue
-            [ "$name" = pkcs11 ] && { printf '%s\n' "${PEER_SETTINGS:-}"; continue; }
-            [ "$name" = signet ] || echo "module = ${SIGNET_PROVIDER:-signet}"
+            case $name in
+            default | base) continue ;;
+            fips) printf '%s\n' "${FIPS_SETTINGS:-}"; continue ;;
+            pkcs11) printf '%s\n' "${PEER_SETTINGS:-}"; continue ;;
+            signet) ;;
+            *) echo "module = ${SIGNET_PROVIDER:-signet}" ;;
+            esac
             for setting in "$@"; do
                 case $setting in
                 default_properties*) ;;

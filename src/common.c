@@ -18,7 +18,7 @@ static void module_add(const char *path)
         text = TEXT_OVER(list);
     }
     text_printf(&text, "%s%s", text.len > 0 ? "," : "", path);
-    config_override("pkcs11-module", list);
+    config_override("pkcs11-module", "--module", list);
 }
 
 bool common_option(struct common_options *options, int option, const char *argument)
@@ -34,7 +34,7 @@ bool common_option(struct common_options *options, int option, const char *argum
         module_add(argument);
         return true;
     case 'p':
-        config_override("pin", argument);
+        config_override("pin", "--pin", argument);
         return true;
     default:
         return false;
@@ -48,12 +48,14 @@ const char *common_provider(const struct common_options *options)
 
 /* The configuration that was read, and the provider's section in it; no section says nothing. */
 struct lookup {
+    char *path;
     CONF *conf;
     const char *section;
 };
 
 static void lookup_end(struct lookup *lookup)
 {
+    OPENSSL_free(lookup->path);
     NCONF_free(lookup->conf);
 }
 
@@ -77,39 +79,47 @@ static struct tok_result unreadable(const char *path)
                     reason != NULL ? reason : "unknown error", line != NULL ? ", " : "", line != NULL ? line : "");
 }
 
-/* OpenSSL goes on without its own file where that does not exist; so do we, but say so if it was named. */
+/* OpenSSL goes on without its own file where that does not exist; so do we, but say so if it was named. Likewise where
+ * it says nothing of the provider. */
 static struct tok_result lookup_open(struct lookup *lookup, const struct common_options *options)
 {
-    char *standard = CONF_get1_default_config_file();
-    const char *path = options->file != NULL ? options->file : standard;
-    struct tok_result result = tok_good();
+    const char *provider = common_provider(options);
+    bool named = secure_getenv("OPENSSL_CONF") != NULL;
 
     ERR_clear_error();
-    lookup->conf = path == NULL ? NULL : config_file(path);
+    lookup->path = options->file != NULL ? OPENSSL_strdup(options->file) : CONF_get1_default_config_file();
+    lookup->conf = lookup->path == NULL ? NULL : config_file(lookup->path);
     if (lookup->conf != NULL) {
-        lookup->section = config_section(lookup->conf, common_provider(options));
-    } else if (options->file != NULL || (path != NULL && access(path, F_OK) == 0)) {
-        result = unreadable(path);
-    } else if (secure_getenv("OPENSSL_CONF") != NULL) {
-        complain("the configuration file '%s' (OPENSSL_CONF) does not exist", path);
+        lookup->section = config_section(lookup->conf, provider);
+    } else if (options->file != NULL || (lookup->path != NULL && access(lookup->path, F_OK) == 0)) {
+        return unreadable(lookup->path);
+    } else if (named) {
+        complain("the configuration file '%s' (OPENSSL_CONF) does not exist", lookup->path);
     }
-    if (lookup->conf != NULL && lookup->section == NULL && (options->file != NULL || options->provider != NULL)) {
-        result = tok_fail(TOK_CODE_BAD_ARGUMENT, "the configuration file '%s' has no provider '%s'", path,
-                          common_provider(options));
+    if (lookup->conf == NULL || lookup->section != NULL) {
+        return tok_good();
     }
-    OPENSSL_free(standard);
-    return result;
+    if (options->file != NULL || options->provider != NULL) {
+        return tok_fail(TOK_CODE_BAD_ARGUMENT, "the configuration file '%s' has no provider '%s'", lookup->path,
+                        provider);
+    }
+    if (named) {
+        complain("the configuration file '%s' (OPENSSL_CONF) has no provider '%s': no settings are read", lookup->path,
+                 provider);
+    }
+    return tok_good();
 }
 
 struct tok_result common_config(struct config *out_config, const struct common_options *options)
 {
     SCOPED(lookup_end) struct lookup lookup = { .conf = NULL };
     SCOPED(scoped_free) char *hint = NULL;
-    const struct config_source source = { lookup_get, &lookup };
+    struct config_source source = { lookup_get, &lookup, NULL };
 
     TOK_TRY(lookup_open(&lookup, options));
+    source.file = lookup.path;
     if (lookup.section != NULL) {
-        TOK_TRY(config_inspect_section(&hint, lookup.conf, lookup.section));
+        TOK_TRY(config_inspect_section(&hint, lookup.conf, lookup.path, lookup.section));
     }
     if (hint != NULL) {
         complain("%s", hint);

@@ -73,6 +73,8 @@ int main(int argc, char **argv)
 
     if (strcmp(name, "--help") == 0 || strcmp(name, "--version") == 0) {
         name += 2;
+    } else if (strcmp(name, "-h") == 0) {
+        name = "help";
     }
     for (size_t i = 0; i < COUNT_OF(subcommands); i++) {
         if (strcmp(subcommands[i].name, name) == 0) {

@@ -90,11 +90,11 @@ shell_tests += tests/tls/handshakes.sh tests/tls/order.sh tests/tls/calls.sh tes
     tests/tls/signed.sh
 shell_tests += tests/tls/refusals.sh tests/tls/browser.sh
 shell_tests += tests/fork/forks.sh tests/fork/nss.sh
-shell_tests += tests/tool/poor.sh tests/tool/soft.sh tests/tool/derive.sh tests/tool/fips.sh tests/tool/nss.sh
+shell_tests += tests/tool/documents.sh tests/tool/poor.sh tests/tool/soft.sh tests/tool/derive.sh tests/tool/fips.sh tests/tool/nss.sh
 shell_tests += tests/token/counter.sh
 TESTS += $(shell_tests)
 if !SANITIZED
-TESTS += tests/tls/valgrind.sh
+TESTS += tests/tls/valgrind.sh tests/bench/instructions.sh
 endif
 EXTRA_DIST += tests/lib tests/fork/setup.sh tests/tls/setup.sh tests/tls/run.sh tests/tls/valgrind.supp \
     $(shell_tests) tests/tls/valgrind.sh
@@ -103,7 +103,11 @@ check_PROGRAMS += tests/bench/overhead
 tests_bench_overhead_SOURCES = tests/bench/overhead.c
 tests_bench_overhead_CFLAGS = $(AM_CFLAGS) $(CRYPTO_CFLAGS) $(P11KIT_CFLAGS)
 tests_bench_overhead_LDADD = $(CRYPTO_LIBS) -ldl
-EXTRA_DIST += tests/bench/overhead.sh
+check_PROGRAMS += tests/bench/sign
+tests_bench_sign_SOURCES = tests/bench/sign.c
+tests_bench_sign_CFLAGS = $(AM_CFLAGS) $(CRYPTO_CFLAGS)
+tests_bench_sign_LDADD = $(CRYPTO_LIBS)
+EXTRA_DIST += tests/bench/overhead.sh tests/bench/instructions.sh
 
 bench: all tests/bench/overhead
 	$(AM_TESTS_ENVIRONMENT) $(SHELL) $(top_srcdir)/tests/bench/overhead.sh
@@ -128,3 +132,9 @@ check-tokens: all $(check_PROGRAMS) $(check_LTLIBRARIES)
 	$(AM_TESTS_ENVIRONMENT) bash $(top_srcdir)/tests/check-tokens.sh $(TOKENS)
 .PHONY: check-tokens
 EXTRA_DIST += tests/check-tokens.sh tests/tokens
+
+# Servers that people run, or some of them: SERVERS="nginx apache"; needs root.
+check-servers: all tests/token/make-key
+	$(AM_TESTS_ENVIRONMENT) bash $(top_srcdir)/tests/check-servers.sh $(SERVERS)
+.PHONY: check-servers
+EXTRA_DIST += tests/check-servers.sh tests/servers

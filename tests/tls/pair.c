@@ -3,9 +3,11 @@
 #include <openssl/store.h>
 #include <string.h>
 
-static EVP_PKEY *key_from_store(const char *uri)
+#define MOST_SIGNATURE 50000 /* of SLH-DSA: 49,856 */
+
+EVP_PKEY *key_by_query(const char *uri, const char *query)
 {
-    OSSL_STORE_CTX *store = OSSL_STORE_open(uri, NULL, NULL, NULL, NULL);
+    OSSL_STORE_CTX *store = OSSL_STORE_open_ex(uri, NULL, query, NULL, NULL, NULL, NULL, NULL);
     EVP_PKEY *key = NULL;
 
     while (store != NULL && key == NULL && !OSSL_STORE_eof(store)) {
@@ -24,12 +26,38 @@ EVP_PKEY *key_by_name(const char *name)
     EVP_PKEY *key;
 
     if (strncmp(name, "pkcs11:", 7) == 0) {
-        return key_from_store(name);
+        return key_by_query(name, NULL);
     }
     file = BIO_new_file(name, "r");
     key = file == NULL ? NULL : PEM_read_bio_PrivateKey(file, NULL, NULL, NULL);
     BIO_free(file);
     return key;
+}
+
+int key_signs_for(EVP_PKEY *key, EVP_PKEY *verifier)
+{
+    static const unsigned char text[] = "text";
+    int hashed = key != NULL &&
+                 (EVP_PKEY_is_a(key, "EC") || EVP_PKEY_is_a(key, "RSA") || EVP_PKEY_is_a(key, "RSA-PSS"));
+    const char *digest = hashed ? "SHA256" : NULL;
+    unsigned char sig[MOST_SIGNATURE];
+    size_t len = sizeof(sig);
+    EVP_MD_CTX *sign = EVP_MD_CTX_new();
+    EVP_MD_CTX *verify = EVP_MD_CTX_new();
+    int good = key != NULL && verifier != NULL &&
+               EVP_DigestSignInit_ex(sign, NULL, digest, NULL, NULL, key, NULL) == 1 &&
+               EVP_DigestSign(sign, sig, &len, text, sizeof(text)) == 1 &&
+               EVP_DigestVerifyInit_ex(verify, NULL, digest, NULL, NULL, verifier, NULL) == 1 &&
+               EVP_DigestVerify(verify, sig, len, text, sizeof(text)) == 1;
+
+    EVP_MD_CTX_free(sign);
+    EVP_MD_CTX_free(verify);
+    return good;
+}
+
+int key_signs(EVP_PKEY *key)
+{
+    return key_signs_for(key, key);
 }
 
 static int use_key(SSL_CTX *ctx, const char *name)
@@ -40,7 +68,7 @@ static int use_key(SSL_CTX *ctx, const char *name)
     if (strncmp(name, "pkcs11:", 7) != 0) {
         return SSL_CTX_use_PrivateKey_file(ctx, name, SSL_FILETYPE_PEM);
     }
-    key = key_from_store(name);
+    key = key_by_query(name, NULL);
     used = key != NULL && SSL_CTX_use_PrivateKey(ctx, key) == 1;
     EVP_PKEY_free(key);
     return used;

@@ -173,11 +173,32 @@ ok "its end" stop TERM
 
 # --- wrong usage ------------------------------------------------------------------------------------------------------
 
-not_ok "no identity" "$build/mtls-server" --ca root.pem
+identity="--key $ec --cert ec-chain.pem"
+incomplete() { # SENTENCE WHAT-IT-SAYS PROGRAM OPTION...
+    sentence=$1
+    says=$2
+    shift 2
+    not_ok "$sentence" "$build/$@"
+    says "says what" "^${1}: $says"
+    says "and where to read" "see $1 --help"
+}
+ok "--help of the server" "$build/mtls-server" --help
 says "shows the usage" '^usage: mtls-server'
-not_ok "a key without a certificate" "$build/mtls-client" --key ec.key --ca root.pem --name localhost
+ok "--help of the client" "$build/mtls-client" --help
 says "shows the usage" '^usage: mtls-client'
-not_ok "half an identity for a host" "$build/mtls-server" --key "$ec" --cert ec-chain.pem --sni other.test --ca root.pem
+incomplete "no identity" "--key and --cert are missing" mtls-server --ca root.pem
+incomplete "no root for the server" "--ca is missing" mtls-server $identity
+incomplete "half an identity for a host" "--key and --cert are missing after an --sni" mtls-server $identity --sni other.test --ca root.pem
+incomplete "no root for the client" "--ca is missing" mtls-client --name localhost
+incomplete "no server's name" "--name is missing" mtls-client --ca root.pem
+incomplete "a key without a certificate" "--key without --cert" mtls-client --key ec.key --ca root.pem --name localhost
+incomplete "a certificate without a key" "--cert without --key" mtls-client --cert ec.crt --ca root.pem --name localhost
+incomplete "a tunnel and a message" "--tunnel is one connection" mtls-client --ca root.pem --name localhost --tunnel --message hi
+incomplete "load with resumption" "--load takes" mtls-client --ca root.pem --name localhost --load 2 --resume
+incomplete "a word too many" "'word' is no option" mtls-client --ca root.pem --name localhost word
+not_ok "an option that is none" "$build/mtls-server" --sertificate x
+says "is told" "sertificate"
+says "and where to read" "see mtls-server --help"
 not_ok "a certificate that is not there" "$build/mtls-server" --key "$ec" --cert none.pem --ca root.pem
 says "is told by its name" 'none.pem'
 not_ok "a root that is not there" "$build/mtls-server" --key "$ec" --cert ec-chain.pem --ca none.pem

@@ -44,6 +44,7 @@ static int key_type(struct key *key)
         CK_KEY_TYPE type;
     } plain[] = {
         { "RSA", CKK_RSA },
+        { "RSA-PSS", CKK_RSA },
         { "EC", CKK_EC },
         { "ED25519", SOFT_CKK_EDWARDS },
         { "ED448", SOFT_CKK_EDWARDS },
@@ -91,6 +92,9 @@ static void key_read(const char *folder, const char *name)
     key->spki_len = key->pkey == NULL ? 0 : i2d_PUBKEY(key->pkey, &key->spki);
     if (key->spki_len <= 0 || !key_type(key)) {
         fprintf(stderr, "soft-token: %s is no key\n", path);
+        EVP_PKEY_free(key->pkey);
+        OPENSSL_free(key->spki);
+        *key = (struct key){ 0 };
         return;
     }
     (void)snprintf(key->label, sizeof(key->label), "%.*s", (int)(end - name), name);
@@ -189,6 +193,7 @@ long soft_value(const struct key *key, int private, unsigned char *out, size_t r
     CK_BBOOL always = soft_is("always") ? CK_TRUE : CK_FALSE;
     CK_BBOOL no = CK_FALSE;
     CK_OBJECT_CLASS class = private ? CKO_PRIVATE_KEY : CKO_PUBLIC_KEY;
+    CK_MECHANISM_TYPE pss = CKM_RSA_PKCS_PSS;
 
     switch (type) {
     case CKA_CLASS:
@@ -205,10 +210,15 @@ long soft_value(const struct key *key, int private, unsigned char *out, size_t r
         return give(out, &no, 1);
     case CKA_ALWAYS_AUTHENTICATE:
         return give(out, &always, 1);
+    case CKA_ALLOWED_MECHANISMS:
+        return EVP_PKEY_is_a(key->pkey, "RSA-PSS") ? give(out, &pss, sizeof(pss)) : -1;
     case SOFT_CKA_PUBLIC_KEY_INFO:
         return soft_is("spki") ? give(out, key->spki, (size_t)key->spki_len) : -1;
-    default:
+    case CKA_VALUE:
+    case CKA_EC_POINT:
         return private || soft_is("spki") ? -1 : public_value(key, out, room, type);
+    default:
+        return soft_is("spki") ? -1 : public_value(key, out, room, type);
     }
 }
 
@@ -264,6 +274,16 @@ int soft_sign(const struct key *key, const CK_MECHANISM *mechanism, unsigned cha
         return message_sign(key, out, len, in, in_len);
     }
     return digest_sign(key, mechanism, out, len, in, in_len) && (key->type != CKK_EC || plain_ecdsa(key, out, len));
+}
+
+int soft_decrypt(const struct key *key, unsigned char *out, size_t *len, const CK_BYTE *in, size_t in_len)
+{
+    EVP_PKEY_CTX *ctx = EVP_PKEY_CTX_new_from_pkey(library, key->pkey, NULL);
+    int good = ctx != NULL && EVP_PKEY_decrypt_init(ctx) > 0 && EVP_PKEY_CTX_set_rsa_padding(ctx, RSA_NO_PADDING) > 0 &&
+               EVP_PKEY_decrypt(ctx, out, len, in, in_len) > 0;
+
+    EVP_PKEY_CTX_free(ctx);
+    return good;
 }
 
 /* The point is taken in one form alone: as it is, or as an OCTET STRING of DER. */

@@ -1,4 +1,4 @@
-/* Signing, and derivation of secrets, by the keys of soft-token.c. */
+/* Signing, decryption, and derivation of secrets, by the keys of soft-token.c. */
 #include <string.h>
 
 #include "soft-token.h"
@@ -129,6 +129,41 @@ CK_RV soft_MessageSignFinal(CK_SESSION_HANDLE number)
     }
     session->signing.key = NULL;
     return soft_called('f', CKR_OK);
+}
+
+/* --- decryption --------------------------------------------------------------------------------------------------- */
+
+CK_RV soft_DecryptInit(CK_SESSION_HANDLE number, CK_MECHANISM *mechanism, CK_OBJECT_HANDLE object)
+{
+    LOCKED_CALL();
+    struct session *session = soft_session(number);
+    int private;
+    const struct key *key = soft_key(object, &private);
+
+    if (session == NULL || key == NULL || !private) {
+        return session == NULL ? CKR_SESSION_HANDLE_INVALID : CKR_KEY_HANDLE_INVALID;
+    }
+    if (key->type != CKK_RSA || mechanism->mechanism != CKM_RSA_X_509) {
+        return CKR_MECHANISM_INVALID;
+    }
+    session->decrypting = key;
+    return CKR_OK;
+}
+
+CK_RV soft_Decrypt(CK_SESSION_HANDLE number, CK_BYTE *in, CK_ULONG in_len, CK_BYTE *out, CK_ULONG *out_len)
+{
+    LOCKED_CALL();
+    struct session *session = soft_session(number);
+    size_t len = *out_len;
+    int good;
+
+    if (session == NULL || session->decrypting == NULL) {
+        return soft_called('P', session == NULL ? CKR_SESSION_HANDLE_INVALID : CKR_OPERATION_NOT_INITIALIZED);
+    }
+    good = soft_decrypt(session->decrypting, out, &len, in, in_len);
+    session->decrypting = NULL;
+    *out_len = (CK_ULONG)len;
+    return soft_called('P', good ? CKR_OK : CKR_ENCRYPTED_DATA_INVALID);
 }
 
 /* --- derivation --------------------------------------------------------------------------------------------------- */

@@ -9,7 +9,8 @@
  *                                 padded: X25519 and ECDH give a secret with a byte more unless its length is asked
  *                                 for; octets: ECDH takes points in an OCTET STRING, and no others
  *     SIGNET_TEST_CALLED=FILE     a letter is appended for each C_SignInit (I), C_Sign (S), C_MessageSignInit (i),
- *                                 C_SignMessage (s), C_MessageSignFinal (f), C_DeriveKey (D), C_DestroyObject (d)
+ *                                 C_SignMessage (s), C_MessageSignFinal (f), C_Decrypt (P), C_DeriveKey (D),
+ *                                 C_DestroyObject (d)
  */
 #include "soft-token.h"
 
@@ -139,6 +140,27 @@ static CK_RV soft_GetTokenInfo(CK_SLOT_ID slot, CK_TOKEN_INFO *info)
     info->flags = CKF_TOKEN_INITIALIZED | CKF_LOGIN_REQUIRED | CKF_USER_PIN_INITIALIZED;
     info->ulMaxPinLen = 64;
     return slot == THE_SLOT ? CKR_OK : CKR_SLOT_ID_INVALID;
+}
+
+/* What applications look for before they ask; soft-sign.c decides what is done. */
+static const CK_MECHANISM_TYPE mechanisms[] = {
+    CKM_RSA_PKCS,     CKM_RSA_PKCS_PSS, CKM_RSA_X_509,   CKM_ECDSA,
+    CKM_ECDH1_DERIVE, SOFT_CKM_EDDSA,   SOFT_CKM_ML_DSA, SOFT_CKM_SLH_DSA,
+};
+#define NUM_MECHANISMS (sizeof(mechanisms) / sizeof(mechanisms[0]))
+
+static CK_RV soft_GetMechanismList(CK_SLOT_ID slot, CK_MECHANISM_TYPE *list, CK_ULONG *count)
+{
+    int fits = list == NULL || *count >= NUM_MECHANISMS;
+
+    *count = NUM_MECHANISMS;
+    if (slot != THE_SLOT || !fits) {
+        return fits ? CKR_SLOT_ID_INVALID : CKR_BUFFER_TOO_SMALL;
+    }
+    if (list != NULL) {
+        memcpy(list, mechanisms, sizeof(mechanisms));
+    }
+    return CKR_OK;
 }
 
 int soft_logged_in(void)
@@ -377,6 +399,7 @@ static void front_make(void)
     OWN(GetSlotList);
     OWN(GetSlotInfo);
     OWN(GetTokenInfo);
+    OWN(GetMechanismList);
     OWN(OpenSession);
     OWN(GetSessionInfo);
     OWN(CloseSession);
@@ -390,6 +413,8 @@ static void front_make(void)
     OWN(DestroyObject);
     OWN(SignInit);
     OWN(Sign);
+    OWN(DecryptInit);
+    OWN(Decrypt);
     OWN(DeriveKey);
     front.base.C_GetFunctionList = get_function_list;
     front.C_GetInterfaceList = get_interface_list;

@@ -38,6 +38,7 @@ struct operation { /* what a session signs with */
 struct session {
     int open;
     struct operation signing;
+    const struct key *decrypting;
     CK_OBJECT_HANDLE found[2 * MOST_KEYS];
     CK_ULONG num_found;
     CK_ULONG next_found;
@@ -52,9 +53,10 @@ int soft_is(const char *word);
 void soft_keys_read(void);
 /* An attribute's value: its length, or -1 where there is none. */
 long soft_value(const struct key *key, int private, unsigned char *out, size_t room, CK_ATTRIBUTE_TYPE type);
-/* Signs and derives; `*len` is the room before, and the length after. 0: libcrypto would not. */
+/* Signs, decrypts (raw RSA), derives; `*len` is the room before, and the length after. 0: libcrypto would not. */
 int soft_sign(const struct key *key, const CK_MECHANISM *mechanism, unsigned char *out, size_t *len, const CK_BYTE *in,
               size_t in_len);
+int soft_decrypt(const struct key *key, unsigned char *out, size_t *len, const CK_BYTE *in, size_t in_len);
 int soft_derive(const struct key *key, const CK_ECDH1_DERIVE_PARAMS *params, unsigned char *out, size_t *len);
 
 /* soft-token.c's. Private keys have odd handles, their public halves even ones; private keys are seen after a login. */
@@ -81,6 +83,8 @@ CK_RV soft_MessageSignInit(CK_SESSION_HANDLE number, CK_MECHANISM *mechanism, CK
 CK_RV soft_SignMessage(CK_SESSION_HANDLE number, void *param, CK_ULONG param_len, CK_BYTE *in, CK_ULONG in_len,
                        CK_BYTE *out, CK_ULONG *out_len);
 CK_RV soft_MessageSignFinal(CK_SESSION_HANDLE number);
+CK_RV soft_DecryptInit(CK_SESSION_HANDLE number, CK_MECHANISM *mechanism, CK_OBJECT_HANDLE object);
+CK_RV soft_Decrypt(CK_SESSION_HANDLE number, CK_BYTE *in, CK_ULONG in_len, CK_BYTE *out, CK_ULONG *out_len);
 CK_RV soft_DeriveKey(CK_SESSION_HANDLE number, CK_MECHANISM *mechanism, CK_OBJECT_HANDLE object, CK_ATTRIBUTE *list,
                      CK_ULONG count, CK_OBJECT_HANDLE *out);
 CK_RV soft_DestroyObject(CK_SESSION_HANDLE number, CK_OBJECT_HANDLE object);

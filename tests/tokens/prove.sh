@@ -168,16 +168,8 @@ forks() {
     return $forks_status
 }
 
-# The same with a key file, which opens the module only when it is used: in the children.
-forks_unopened() {
-    drive_begins
-    told done load key "$name.key" && told signed fork key 8 && told signed sign key
-    forks_status=$?
-    drive_ends
-    return $forks_status
-}
-
-# And once the parent has used it, its children are refused, for they would share its connection.
+# The same with a key file, which opens the module only when it is used: in the children. Once the parent has used it,
+# its children are refused, for they would share its connection.
 forks_by_file() {
     drive_begins
     told done load key "$name.key" && told signed fork key 8 && told signed sign key &&
@@ -242,7 +234,7 @@ cell() {
         ok "$title, $spelt: $cell_says" "$@"
         cell_text=yes
         case $* in
-        forks_by_file | forks_unopened) cell_text="yes, by key file" ;;
+        forks_by_file) cell_text="yes, by key file" ;;
         returns) [ "$lost" != signed ] || cell_text="yes, not noticed" ;;
         esac
     fi

@@ -34,6 +34,7 @@ says "and that is said" 'several tokens match, so that no PIN is tried'
 says "public keys are listed all the same" "public key   EC secp384r1, 'elsewhere', id 01"
 ok "without complaints" test ! -s err
 ok "asked for private keys, not seeing them is a failure" status 1 "$signet" list 'pkcs11:type=private'
+says "with the way to have them" "several tokens match, so that no PIN is tried on .*token.NAME.pin"
 tries "a token by its name: its PIN is tried once" 1 "$signet" list 'pkcs11:token=test'
 says "private keys are listed with size, label and id" "private key  RSA 2048, 'rsa', id 02"
 says "and the URI that names them" 'token=test;id=%02;object=rsa;type=private'
@@ -73,13 +74,17 @@ for command in list key-file; do
     says "$command: with those that do" "unknown attribute 'tokn'"
     sed 's/^pin = .*/pin = default_sect/' openssl.cnf >lost.cnf
     ok "$command: a value that OpenSSL would lose" status 1 "$signet" $command --config lost.cnf "$ec"
-    says "$command: with its name" 'pin in \[signet_sect\]: a section'
+    says "$command: with its name" '^signet: lost.cnf: pin in \[signet_sect\]: a section'
     sed 's/^activate = 1/activate = 1\ndeadline = soon/' openssl.cnf >bad.cnf
     ok "$command: a value that makes no sense" status 1 "$signet" $command --config bad.cnf "$ec"
-    says "$command: with what is allowed" 'deadline = soon: it is no number; it may be seconds'
+    says "$command: with the file, and what is allowed" '^signet: bad.cnf: deadline = soon: it is no number; it may be seconds'
+    ok "$command: a value of the environment that makes no sense" status 1 env SIGNET_DEADLINE=soon "$signet" $command "$ec"
+    says "$command: with the variable, and no file" '^signet: SIGNET_DEADLINE = soon'
+    ok "$command: an option that makes no sense" status 1 "$signet" $command --pin fd:x "$ec"
+    says "$command: with its name" '^signet: --pin = (not shown)'
     sed 's/^pin = .*/&\nasink = yes/' openssl.cnf >typo.cnf
     ok "$command: a setting that does not exist is no failure" "$signet" $command --config typo.cnf "$ec"
-    says "$command: but told" "unknown setting 'asink'"
+    says "$command: but told with the file, and what is meant" "^signet: typo.cnf: .*unknown setting 'asink': is 'async' meant?"
     ok "$command: output that does not arrive is a failure" sh -c '! "$@" >/dev/full 2>err' sh "$signet" $command "$ec"
     cp err out
     says "$command: with the reason" 'standard output: No space left'
@@ -88,6 +93,10 @@ for command in list key-file; do
     ok "$command: too many arguments are wrong usage" status 2 "$signet" $command "$ec" "$ec"
     ok "$command: help is none" "$signet" $command --help
 done
+
+printf 'openssl_conf = init_sect\n[init_sect]\n' >other.cnf
+ok "a configuration without the provider is no failure" env OPENSSL_CONF="$work/other.cnf" "$signet" list --module "$SOFTHSM_MODULE" "pkcs11:token=test;type=cert"
+says "but told where it was named" "other.cnf' (OPENSSL_CONF) has no provider 'signet': no settings are read"
 
 # --- key-file
 ok "key-file writes a file" "$signet" key-file -o ec.key "$ec?pin-value=$PIN"
@@ -110,14 +119,19 @@ ok "a file in place of a URI" status 1 "$signet" key-file ec.key
 says "is told" "starts with 'pkcs11:'"
 ok "a key that is not there" status 1 "$signet" key-file -o none.key "pkcs11:token=test;object=none"
 ok "makes no file" test ! -e none.key
-for line in "key-file -o x.key pkcs11:token=test;object=none" "key-file --pin 999999 $ec" "list --module /none.so"; do
+for line in "key-file -o x.key pkcs11:token=test;object=none" "key-file --pin 999999 $ec" "list --module /none.so" \
+    "list --module $SOFTHSM_MODULE pkcs11:token=none"; do
     "$signet" $line >/dev/null 2>err
     ok "$line: one line of error, ours" test "$(wc -l <err) $(grep -c '^signet: ' err)" = "1 1"
 done
 
+SOFTHSM2_CONF=$work/none "$signet" list --module "$SOFTHSM_MODULE" >/dev/null 2>err
+ok "list of a module that can't start: one line of error, ours" test "$(wc -l <err) $(grep -c '^signet: .*can.t start' err)" = "1 1"
+
 # --- the rest
 ok "help" "$signet" help
 ok "--help" "$signet" --help
+ok "-h" "$signet" -h
 ok "version" "$signet" version
 says "names it" '^signet [0-9]'
 ok "no subcommand is wrong usage" status 2 "$signet"

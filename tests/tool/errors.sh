@@ -30,6 +30,12 @@ for key in "$rsa" rsa.key; do
     conf "default signet" "deadline = soon"
     fails_with "a setting that makes no sense ($key)" 'deadline = soon: it is no number' openssl dgst -sha256 -sign "$key" -out sig message
 done
+cp "$SOFTHSM_MODULE" foreign.so
+printf '\026\000' | LD_PRELOAD= dd of=foreign.so bs=1 seek=18 conv=notrunc 2>/dev/null # its machine: S/390
+conf "default signet" "pkcs11-module = $work/foreign.so"
+fails_with "a module of another architecture" 'the file is there, so it is for another architecture' openssl pkey -in "$rsa"
+conf
+SOFTHSM2_CONF=$work/none fails_with "a module that can't start" 'C_Initialize: CKR_GENERAL_ERROR .*whether this user may read' openssl pkey -in "$rsa"
 conf "default signet" "pkcs11-module = $counter" "pin = 11111"
 SIGNET_TEST_COUNTS=$work/counts openssl dgst -sha256 -sign "$rsa" -out sig message >/dev/null 2>&1
 ok "a wrong PIN is tried once" test "$("$build/tests/token/show-counts" counts Login)" = 1
@@ -37,6 +43,9 @@ peers_file peers.pem "$rsa"
 SIGNET_TEST_COUNTS=$work/counts-peers openssl dgst -sha256 -sign peers.pem -out sig message >out 2>&1
 says "another provider's key file: a wrong PIN is told" ':signet:[a-z_]*:CKR_PIN_INCORRECT:provider/'
 ok "and tried once" test "$("$build/tests/token/show-counts" counts-peers Login)" = 1
+conf "default signet" "pkcs11-module = $counter" "pin = $work/pin"
+SIGNET_TEST_COUNTS=$work/counts-path fails_with "a path in place of a PIN" 'pin = (not shown): .* value:PIN' openssl pkey -in "$rsa"
+ok "which costs no try, since the module is not even opened" test ! -e counts-path
 conf "default signet" "pin = default_sect"
 fails_with "a value lost to a section of that name" 'a section of the file bears the name' openssl pkey -in "$rsa"
 conf "default signet" "tokens = prod"
@@ -102,4 +111,11 @@ rm -f sig
 fails_with "an EC key that was replaced" 'does not fit the public key' openssl dgst -sha256 -sign ec.key -out sig message
 fails_with "an RSA key that was replaced" 'none is the one that was loaded' openssl dgst -sha256 -sign rsa.key -out sig message
 ok "and no signature gets out" test ! -s sig
+
+# Where an application keeps errors to itself, the trace has them.
+conf "default signet" "trace = stderr:error"
+not_ok "an error in the trace" openssl pkey -in "pkcs11:token=test;object=none;type=private" -noout
+says "is what the queue has" "^signet\[.*error: .*: token 'test' has no private key that matches 'pkcs11:token=test;object=none"
+ok "without an error" openssl pkey -in "pkcs11:token=test;object=ec;type=private" -noout
+never_says "nothing is said" '^signet\['
 tap_done

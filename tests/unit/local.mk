@@ -1,16 +1,17 @@
 # One test for each file of base/ and pkcs11/; these link no libcrypto (tests/unit/walls.sh proves it).
 unit_tests = tests/unit/test-bytes tests/unit/test-text tests/unit/test-value tests/unit/test-secret tests/unit/test-ground \
     tests/unit/test-lock tests/unit/test-fork tests/unit/test-complain tests/unit/test-siphash tests/unit/test-shared tests/unit/test-trace \
-    tests/unit/test-result tests/unit/test-breaker tests/unit/test-ckr tests/unit/test-uri \
-    tests/unit/test-pin tests/unit/test-settings
+    tests/unit/test-result tests/unit/test-lane tests/unit/test-breaker tests/unit/test-ckr tests/unit/test-uri \
+    tests/unit/test-pin tests/unit/test-pin-descriptors tests/unit/test-pin-programs tests/unit/test-settings
 # Those of the rooms that call a module have a mock to call.
 mock_tests = tests/unit/test-call tests/unit/test-module tests/unit/test-registry tests/unit/test-token \
-    tests/unit/test-session tests/unit/test-quirks tests/unit/test-child tests/unit/test-tries tests/unit/test-login tests/unit/test-recover tests/unit/test-attr tests/unit/test-object \
-    tests/unit/test-find tests/unit/test-key tests/unit/test-derive tests/unit/test-replica tests/unit/test-hotplug tests/unit/test-worker tests/unit/test-mech
+    tests/unit/test-session tests/unit/test-message tests/unit/test-quirks tests/unit/test-child tests/unit/test-tries tests/unit/test-login tests/unit/test-recover tests/unit/test-attr tests/unit/test-object \
+    tests/unit/test-find tests/unit/test-key tests/unit/test-key-recover tests/unit/test-key-silent \
+    tests/unit/test-key-threads tests/unit/test-derive tests/unit/test-replica tests/unit/test-hotplug tests/unit/test-worker tests/unit/test-mech
 provider_tests = tests/unit/test-unpad tests/unit/test-pad tests/unit/test-alg-ec tests/unit/test-keyfile tests/unit/test-config tests/unit/test-err
 check_PROGRAMS += $(unit_tests) $(mock_tests) $(provider_tests)
 TESTS += $(unit_tests) $(mock_tests) $(provider_tests) tests/unit/walls.sh
-EXTRA_DIST += tests/unit/walls.sh tests/unit/unit.h tests/unit/child.h tests/unit/mock-use.h
+EXTRA_DIST += tests/unit/walls.sh tests/unit/unit.h tests/unit/child.h tests/unit/mock-use.h tests/unit/key-use.h tests/unit/pin-use.h
 
 unit_cflags = $(AM_CFLAGS) $(CMOCKA_CFLAGS) $(P11KIT_CFLAGS)
 unit_ldadd = libtok.la $(CMOCKA_LIBS)
@@ -41,6 +42,10 @@ tests_unit_test_trace_CFLAGS = $(unit_cflags)
 tests_unit_test_trace_LDADD = libbase.la $(CMOCKA_LIBS)
 tests_unit_test_result_CFLAGS = $(unit_cflags)
 tests_unit_test_result_LDADD = $(unit_ldadd)
+tests_unit_test_lane_CFLAGS = $(unit_cflags)
+tests_unit_test_lane_LDADD = $(unit_ldadd)
+tests_unit_test_message_CFLAGS = $(mock_cflags)
+tests_unit_test_message_LDADD = $(unit_ldadd)
 tests_unit_test_breaker_CFLAGS = $(unit_cflags)
 tests_unit_test_breaker_LDADD = $(unit_ldadd)
 tests_unit_test_ckr_CFLAGS = $(unit_cflags)
@@ -53,6 +58,10 @@ tests_unit_test_uri_CFLAGS = $(unit_cflags)
 tests_unit_test_uri_LDADD = $(unit_ldadd)
 tests_unit_test_pin_CFLAGS = $(unit_cflags)
 tests_unit_test_pin_LDADD = $(unit_ldadd)
+tests_unit_test_pin_descriptors_CFLAGS = $(unit_cflags)
+tests_unit_test_pin_descriptors_LDADD = $(unit_ldadd)
+tests_unit_test_pin_programs_CFLAGS = $(unit_cflags)
+tests_unit_test_pin_programs_LDADD = $(unit_ldadd)
 tests_unit_test_pad_CFLAGS = $(unit_cflags) $(CRYPTO_CFLAGS)
 tests_unit_test_pad_LDADD = $(provider_ldadd)
 tests_unit_test_unpad_CFLAGS = $(unit_cflags) $(CRYPTO_CFLAGS)
@@ -103,6 +112,12 @@ tests_unit_test_derive_LDADD = $(unit_ldadd)
 tests_unit_test_replica_CFLAGS = $(mock_cflags)
 tests_unit_test_replica_LDADD = $(unit_ldadd)
 tests_unit_test_key_CFLAGS = $(mock_cflags)
+tests_unit_test_key_LDADD = $(unit_ldadd)
+tests_unit_test_key_recover_CFLAGS = $(mock_cflags)
+tests_unit_test_key_recover_LDADD = $(unit_ldadd)
+tests_unit_test_key_silent_CFLAGS = $(mock_cflags)
+tests_unit_test_key_silent_LDADD = $(unit_ldadd)
+tests_unit_test_key_threads_CFLAGS = $(mock_cflags)
+tests_unit_test_key_threads_LDADD = $(unit_ldadd)
 tests_unit_test_worker_CFLAGS = $(mock_cflags)
 tests_unit_test_worker_LDADD = $(unit_ldadd)
-tests_unit_test_key_LDADD = $(unit_ldadd)

@@ -171,7 +171,9 @@ static CK_RV mock_GetSlotList(CK_BBOOL present, CK_SLOT_ID *slots, CK_ULONG *cou
         slots[0] = 99;
     }
     for (unsigned i = 0; i < mock.num_tokens; i++) {
-        if (mock.tokens[i].present && mock.link != MOCK_NO_LINK) {
+        mock.tokens[i].counted = mock.tokens[i].present && (slots == NULL || mock.tokens[i].counted);
+        if (mock.tokens[i].present && mock.link != MOCK_NO_LINK &&
+            (mock.tokens[i].counted || !mock.lists_what_was_counted)) {
             if (slots != NULL && *count < room) {
                 slots[*count] = mock.tokens[i].slot;
             }

@@ -58,6 +58,7 @@ struct mock_token {
     CK_TOKEN_INFO info;
     CK_SLOT_ID slot;
     _Atomic bool present;
+    bool counted; /* when the slots were last counted, it was there */
     bool logged_in;
     char pin[32];
     unsigned wrong_pins; /* how many were sent */
@@ -113,6 +114,8 @@ struct mock {
     unsigned max_sessions;  /* of all tokens; 0: as many as there is room for */
     bool reuses_handles;    /* of sessions that are gone */
     unsigned found_at_once; /* by C_FindObjects; 0: as many as are asked for */
+
+    bool lists_what_was_counted; /* slots that came are listed once somebody asked how many there are */
 
     CK_ULONG num_mechanisms; /* CKM_ECDSA and the numbers after it */
 

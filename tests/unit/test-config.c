@@ -21,7 +21,7 @@ static const char *get(void *arg, const char *key)
 
 static struct tok_result read_pairs(struct config *config, const char *const *pairs)
 {
-    const struct config_source source = { get, (void *)pairs };
+    const struct config_source source = { get, (void *)pairs, NULL };
 
     memset(config, 0, sizeof(*config));
     return config_read(config, &source);
@@ -40,7 +40,8 @@ TEST(nothing_said_means_the_defaults)
     assert_int_equal(config.settings.login, TOK_LOGIN_AUTO);
     assert_int_equal(config.rsa_decrypt, 7);
     assert_false(config.fips || config.settings.trust_files || config.settings.pin_last_try ||
-                 config.settings.load_early);
+                 config.settings.load_early || config.settings.eager);
+    assert_true(config.async);
 }
 
 TEST(every_setting_is_read)
@@ -78,6 +79,12 @@ TEST(every_setting_is_read)
         "yes",
         "trace",
         "off",
+        "after-fork",
+        "eager",
+        "async",
+        "no",
+        "workers",
+        "4",
         "tokens",
         "a, b-2",
         "token.a.uri",
@@ -107,6 +114,8 @@ TEST(every_setting_is_read)
     assert_int_equal(config.settings.deadline_us, 5000000);
     assert_int_equal(config.settings.require, TOK_REQUIRE_SENSITIVE | TOK_REQUIRE_LOCAL);
     assert_int_equal(config.rsa_decrypt, CONFIG_DECRYPT_OAEP);
+    assert_true(config.settings.eager && !config.async);
+    assert_int_equal(config.settings.workers, 4);
     assert_int_equal(config.settings.num_tokens, 2);
     assert_string_equal(config.settings.tokens[1].name, "b-2");
     assert_non_null(config.settings.tokens[1].pin);
@@ -141,6 +150,9 @@ TEST(a_value_that_makes_no_sense_is_told_with_what_is_allowed)
         { "rsa-decrypt", "raw", "a word of it is unknown" },
         { "trust-files", "2", "yes or no" },
         { "fips", "maybe", "yes or no" },
+        { "after-fork", "soon", "lazy or eager" },
+        { "async", "4", "yes or no" },
+        { "workers", "0", "from 1" },
         { "trace", "syslog", "stderr" },
         { "pkcs11-module", "", "empty" },
         { "tokens", "Prod", "a-z" },
@@ -237,7 +249,8 @@ TEST(known_settings_are_told_from_typos)
 {
     static const char *const known[] = { "pin", "init_args", "force_login", "token.prod.uri",
                                          "token.prod.max-sessions" };
-    static const char *const unknown[] = { "pinn", "token.prod.url", "token", "token.prod", "Pin", "token.prod.uri.x" };
+    static const char *const unknown[] = { "pinn",       "stats", "token.prod.url",  "token",
+                                           "token.prod", "Pin",   "token.prod.uri.x" };
 
     for (size_t i = 0; i < COUNT_OF(known); i++) {
         assert_int_equal(config_key(known[i]), CONFIG_KEY_KNOWN);
@@ -246,7 +259,6 @@ TEST(known_settings_are_told_from_typos)
         assert_int_equal(config_key(unknown[i]), CONFIG_KEY_UNKNOWN);
     }
     assert_int_equal(config_key("activate"), CONFIG_KEY_OPENSSL);
-    assert_int_equal(config_key("stats"), CONFIG_KEY_IDLE);
     assert_int_equal(config_key("token.prod.quirks"), CONFIG_KEY_KNOWN);
 }
 
@@ -264,6 +276,26 @@ TEST(a_message_has_the_name_that_the_administrator_wrote)
     unsetenv("SIGNET_MAX_SESSIONS");
     assert_int_equal(result.code, TOK_CODE_BAD_SETTING);
     assert_non_null(strstr(result.message, "SIGNET_MAX_SESSIONS = many"));
+}
+
+TEST(a_message_has_the_file_that_the_value_is_from)
+{
+    static const char *const pairs[] = { "deadline", "soon", NULL };
+    static const char *const named[] = { "tokens", "a", NULL };
+    static const char *const none[] = { NULL };
+    struct config_source source = { get, (void *)pairs, "/etc/x.cnf" };
+    struct config config;
+    struct tok_result result = config_read(&config, &source);
+
+    assert_true(strncmp(result.message, "/etc/x.cnf: deadline = soon: ", 29) == 0);
+    source.arg = (void *)named;
+    result = config_read(&config, &source);
+    assert_true(strncmp(result.message, "/etc/x.cnf: tokens has 'a'", 26) == 0);
+    source.arg = (void *)none;
+    setenv("SIGNET_DEADLINE", "soon", 1);
+    result = config_read(&config, &source);
+    unsetenv("SIGNET_DEADLINE");
+    assert_true(strncmp(result.message, "SIGNET_DEADLINE = soon: ", 24) == 0);
 }
 
 TEST(a_named_token_is_told_about_in_the_environment_too)
@@ -302,28 +334,6 @@ TEST(a_named_tokens_settings_are_checked_and_its_pin_is_not_shown)
         assert_int_equal(result.code, TOK_CODE_BAD_SETTING);
         assert_non_null(strstr(result.message, bad[i].says));
         assert_null(strstr(result.message, "SECRET"));
-    }
-}
-
-TEST(settings_of_later_versions_are_checked)
-{
-    static const char *const good[] = { "after-fork", "eager", "async", "no", "workers", "4", "stats", "/run/x", NULL };
-    static const char *const bad[][2] = {
-        { "after-fork", "soon" },
-        { "async", "4" },
-        { "workers", "0" },
-        { "stats", "here" },
-    };
-    SCOPED(config_end) struct config config;
-    struct tok_result result = read_pairs(&config, good);
-
-    assert_true(tok_ok(&result));
-    for (size_t i = 0; i < COUNT_OF(bad); i++) {
-        const char *const pairs[] = { bad[i][0], bad[i][1], NULL };
-        struct config none;
-
-        result = read_pairs(&none, pairs);
-        assert_int_equal(result.code, TOK_CODE_BAD_SETTING);
     }
 }
 
@@ -409,7 +419,7 @@ TEST(what_openssl_would_lose_or_refuse_in_a_file_is_an_error)
     for (size_t i = 0; i < COUNT_OF(bad); i++) {
         CONF *conf = file_with(bad[i].section);
         char *hint = NULL;
-        struct tok_result result = config_inspect_section(&hint, conf, "signet_sect");
+        struct tok_result result = config_inspect_section(&hint, conf, "/etc/x.cnf", "signet_sect");
 
         assert_int_equal(result.code, TOK_CODE_BAD_SETTING);
         if (strstr(result.message, bad[i].says) == NULL) {
@@ -420,16 +430,20 @@ TEST(what_openssl_would_lose_or_refuse_in_a_file_is_an_error)
     }
 }
 
-TEST(what_has_no_effect_in_a_file_is_a_hint)
+TEST(an_unknown_setting_in_a_file_is_a_hint)
 {
     static const struct {
         const char *section;
         const char *says; /* NULL: nothing */
     } files[] = {
-        { "pinn = 1", "unknown setting 'pinn'" },
-        { "stats = off", "'stats' in [signet_sect] has no effect" },
-        { "foo = other_sect", "unknown setting 'foo'" },
-        { "tokens = a\ntoken.a = a_sect\n[a_sect]\nurl = pkcs11:", "unknown setting 'token.a.url'" },
+        { "pinn = 1", "/etc/x.cnf: [signet_sect] has an unknown setting 'pinn': is 'pin' meant?" },
+        { "PIN = 1", "is 'pin' meant?" },
+        { "laod = early", "is 'load' meant?" },
+        { "max_session = 1", "is 'max-sessions' meant?" },
+        { "stats = off", "unknown setting 'stats': signet(7) lists all" },
+        { "foo = other_sect", "unknown setting 'foo': signet(7) lists all" },
+        { "tokens = a\ntoken.a = a_sect\n[a_sect]\nurl = pkcs11:", "'token.a.url': is 'token.a.uri' meant?" },
+        { "tokens = a\ntoken.a.uri = pkcs11:\ntoken.a.quirk = x", "is 'token.a.quirks' meant?" },
         { "token.a = none_sect", "unknown setting 'token.a'" },
         { "activate = 1\nmodule = /x.so\npin = value:1\ntokens = a\ntoken.a = a_sect\n[a_sect]\nuri = pkcs11:", NULL },
     };
@@ -437,7 +451,7 @@ TEST(what_has_no_effect_in_a_file_is_a_hint)
     for (size_t i = 0; i < COUNT_OF(files); i++) {
         CONF *conf = file_with(files[i].section);
         char *hint = NULL;
-        struct tok_result result = config_inspect_section(&hint, conf, "signet_sect");
+        struct tok_result result = config_inspect_section(&hint, conf, "/etc/x.cnf", "signet_sect");
 
         assert_true(tok_ok(&result));
         if (files[i].says == NULL ? hint != NULL : (hint == NULL || strstr(hint, files[i].says) == NULL)) {
@@ -460,14 +474,14 @@ int main(void)
         cmocka_unit_test(the_configuration_comes_before_the_environment_and_ours_before_others),
         cmocka_unit_test(known_settings_are_told_from_typos),
         cmocka_unit_test(a_message_has_the_name_that_the_administrator_wrote),
+        cmocka_unit_test(a_message_has_the_file_that_the_value_is_from),
         cmocka_unit_test(a_named_token_is_told_about_in_the_environment_too),
         cmocka_unit_test(a_named_tokens_settings_are_checked_and_its_pin_is_not_shown),
-        cmocka_unit_test(settings_of_later_versions_are_checked),
         cmocka_unit_test(another_providers_flag_to_log_in_gives_way_to_login),
         cmocka_unit_test(a_value_is_found_where_openssl_finds_it),
         cmocka_unit_test(a_section_may_say_under_which_name_the_provider_is_known),
         cmocka_unit_test(what_openssl_would_lose_or_refuse_in_a_file_is_an_error),
-        cmocka_unit_test(what_has_no_effect_in_a_file_is_a_hint),
+        cmocka_unit_test(an_unknown_setting_in_a_file_is_a_hint),
     };
 
     return RUN(tests);

@@ -74,6 +74,11 @@ TEST(what_is_not_there_is_told_with_what_was_looked_for)
     SAYS("private key");
     SAYS("object=mail");
     FAILS(find(&items, "pkcs11:type=cert", TOK_WANT_PRIVATE), TOK_CODE_NO_OBJECT);
+    SAYS("a private key is asked for, and 'pkcs11:type=cert' has another type=");
+    FAILS(find(&items, "pkcs11:token=test;id=01ab", TOK_WANT_PRIVATE), TOK_CODE_NO_OBJECT);
+    SAYS("id=01ab is characters, bytes are written id=%01%ab");
+    FAILS(find(&items, "pkcs11:token=test;id=%01%ab", TOK_WANT_PRIVATE), TOK_CODE_NO_OBJECT);
+    assert_null(strstr(failure.message, "characters"));
     assert_int_equal(items.count, 0);
 }
 
@@ -239,7 +244,7 @@ TEST(a_pin_is_not_tried_on_several_tokens)
     mock_token(mock, "a");
     mock_ec_key(mock, CKO_PRIVATE_KEY, "www", 1, "\x04xy");
     strcpy(mock_token(mock, "b")->pin, "5678");
-    FAILS(find(&items, "pkcs11:object=www", TOK_WANT_PRIVATE), TOK_CODE_PIN_NEEDED);
+    FAILS(find(&items, "pkcs11:object=www", TOK_WANT_PRIVATE), TOK_CODE_PIN_OWN);
     SAYS("several tokens");
     assert_int_equal(mock->calls[MOCK_Login], 0);
 }
@@ -259,6 +264,23 @@ TEST(of_several_tokens_those_with_a_pin_of_their_own_are_logged_in_to)
     assert_int_equal(items.count, 1);
     assert_int_equal(mock->tokens[0].wrong_pins + mock->tokens[1].wrong_pins, 0);
     assert_false(mock->tokens[0].logged_in);
+}
+
+TEST(a_token_that_is_left_out_does_not_hide_the_failure_of_another)
+{
+    SCOPED(tok_items_end) struct tok_items items = { .items = NULL };
+
+    furnish();
+    settings.tokens = calloc(1, sizeof(*settings.tokens));
+    settings.num_tokens = 1;
+    name_token(0, "pkcs11:token=b", "9999");
+    mock_token(mock, "a");
+    mock_token(mock, "b");
+    mock_ec_key(mock, CKO_PRIVATE_KEY, "www", 1, "\x04xy");
+    FAILS(find(&items, "pkcs11:object=www", TOK_WANT_PRIVATE), TOK_CODE_CKR);
+    SAYS("CKR_PIN_INCORRECT");
+    SAYS("'b'");
+    assert_int_equal(mock->tokens[1].wrong_pins, 1);
 }
 
 TEST(what_the_policy_refuses_is_an_error_by_name_and_left_out_of_a_list)
@@ -469,6 +491,7 @@ int main(void)
         cmocka_unit_test(replicas_of_a_key_are_one),
         cmocka_unit_test(a_pin_is_not_tried_on_several_tokens),
         cmocka_unit_test(of_several_tokens_those_with_a_pin_of_their_own_are_logged_in_to),
+        cmocka_unit_test(a_token_that_is_left_out_does_not_hide_the_failure_of_another),
         cmocka_unit_test(what_the_policy_refuses_is_an_error_by_name_and_left_out_of_a_list),
         cmocka_unit_test(a_key_without_a_public_half_says_what_is_missing),
         cmocka_unit_test(a_wrong_pin_is_the_failure_and_sent_once),

@@ -220,6 +220,49 @@ static unsigned num_threads(void)
     return count - 2; /* "." and ".." */
 }
 
+TEST(a_reader_that_is_seen_only_when_slots_are_counted_is_found_with_its_token)
+{
+    furnish();
+    mock->lists_what_was_counted = true;
+    token_with_key("test", point);
+    OK(find("pkcs11:token=test;object=www"));
+    OK(sign());
+}
+
+TEST(one_that_is_plugged_in_beside_another_too)
+{
+    furnish();
+    token_with_key("other", "\x04zz");
+    OK(find("pkcs11:token=other;object=www"));
+    mock->lists_what_was_counted = true;
+    token_with_key("test", point);
+    OK(find("pkcs11:token=test;object=www"));
+    OK(sign());
+}
+
+TEST(and_one_that_comes_back)
+{
+    furnish();
+    mock->lists_what_was_counted = true;
+    token_with_key("test", point);
+    OK(find("pkcs11:token=test;object=www"));
+    pull(0);
+    assert_false(tok_ok(&(struct tok_result[]){ sign() }[0]));
+    breaker_forgets();
+    insert(0, 3);
+    OK(sign());
+}
+
+TEST(where_a_token_is_found_no_slots_are_counted)
+{
+    furnish();
+    token_with_key("test", point);
+    OK(find("pkcs11:token=test;object=www"));
+    assert_int_equal(mock->calls[MOCK_GetSlotList], 1);
+    FAILS(find("pkcs11:token=none;object=www"), TOK_CODE_NO_TOKEN);
+    assert_int_equal(mock->calls[MOCK_GetSlotList], 4); /* a look, the count, another look */
+}
+
 TEST(no_thread_looks_for_tokens)
 {
     unsigned before = num_threads();
@@ -243,6 +286,10 @@ int main(void)
         cmocka_unit_test(another_token_in_its_slot_gets_neither_its_pin_nor_its_work),
         cmocka_unit_test(one_that_looks_alike_but_for_its_serial_number_is_another),
         cmocka_unit_test(its_own_key_signs_again_when_it_is_back_beside_the_other),
+        cmocka_unit_test(a_reader_that_is_seen_only_when_slots_are_counted_is_found_with_its_token),
+        cmocka_unit_test(one_that_is_plugged_in_beside_another_too),
+        cmocka_unit_test(and_one_that_comes_back),
+        cmocka_unit_test(where_a_token_is_found_no_slots_are_counted),
         cmocka_unit_test(no_thread_looks_for_tokens),
     };
 

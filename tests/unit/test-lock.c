@@ -4,6 +4,7 @@
 #include <sys/time.h>
 
 #include "base/lock.h"
+#include "base/pause.h"
 
 #define MS 1000u
 
@@ -175,6 +176,18 @@ static void *wait_for_signal(void *arg)
     return NULL;
 }
 
+TEST(pauses_double_up_to_the_longest)
+{
+    static const uint64_t expected[] = { 10, 20, 40, 80, 160, 200, 200 };
+    uint64_t pause_us = 0;
+
+    for (size_t i = 0; i < sizeof(expected) / sizeof(expected[0]); i++) {
+        pause_us = pause_after(pause_us, &pauses_to_wait);
+        assert_int_equal(pause_us, expected[i] * MS);
+    }
+    assert_int_equal(pause_after(200 * MS, &pauses_to_probe), 1000 * MS); /* after one of another kind */
+}
+
 TEST(a_signal_of_its_own_wakes_one_waiter_alone)
 {
     pthread_t threads[2];
@@ -228,6 +241,7 @@ int main(void)
         cmocka_unit_test(a_deadline_that_never_comes_is_no_overflow),
         cmocka_unit_test(the_clock_never_goes_back),
         cmocka_unit_test(a_sleep_goes_on_after_signals),
+        cmocka_unit_test(pauses_double_up_to_the_longest),
         cmocka_unit_test(a_signal_of_its_own_wakes_one_waiter_alone),
         cmocka_unit_test(a_wait_for_a_signal_ends_at_the_deadline),
     };

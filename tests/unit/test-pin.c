@@ -1,52 +1,11 @@
-#include "unit.h"
+/* Where PINs come from: values, files, the environment, URIs. test-pin-*.c have descriptors and programs. */
+#include "pin-use.h"
 
-#include <fcntl.h>
-#include <pthread.h>
-#include <signal.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
 #include <sys/auxv.h>
-#include <sys/stat.h>
-#include <sys/time.h>
-#include <unistd.h>
 
 #include "base/lock.h"
 #include "child.h"
-#include "pkcs11/pin.h"
 #include "pkcs11/uri.h"
-
-static char folder[] = "/tmp/signet-pin-XXXXXX";
-static char name[64];
-static char setting[128];
-
-static const char *file_with(const char *what, const void *content, size_t len, mode_t mode)
-{
-    int fd;
-
-    snprintf(name, sizeof(name), "%s/%s", folder, what);
-    unlink(name);
-    fd = open(name, O_WRONLY | O_CREAT | O_TRUNC, 0700);
-    assert_true(fd >= 0 && write(fd, content, len) == (ssize_t)len);
-    close(fd);
-    assert_int_equal(chmod(name, mode), 0);
-    return name;
-}
-
-/* What a source gives: 1 and the PIN, or 0 and the message. */
-static int gives(const char *text, char *out, size_t size)
-{
-    struct tok_pin_source *source = NULL;
-    SCOPED(secret_end) struct secret pin = { 0 };
-    struct tok_result result = tok_pin_source_new(&source, text, TOK_PIN_FROM_SETTINGS);
-
-    if (tok_ok(&result)) {
-        result = tok_pin_fetch(source, &pin);
-    }
-    snprintf(out, size, "%.*s", (int)size - 1, tok_ok(&result) ? (char *)pin.data : result.message);
-    tok_pin_source_free(source);
-    return tok_ok(&result);
-}
 
 TEST(a_pin_comes_from_any_source)
 {
@@ -56,6 +15,8 @@ TEST(a_pin_comes_from_any_source)
     snprintf(setting, sizeof(setting), "file:%s", file_with("pin", "1234\n", 5, 0600));
     assert_true(gives(setting, got, sizeof(got)));
     assert_string_equal(got, "1234");
+    assert_true(gives("value:/a:b", got, sizeof(got)));
+    assert_string_equal(got, "/a:b");
     setenv("TEST_PIN", "55 66", 1);
     assert_true(gives("env:TEST_PIN", got, sizeof(got)));
     assert_string_equal(got, "55 66");
@@ -81,12 +42,21 @@ TEST(a_source_that_is_malformed_is_refused_when_it_is_made)
 {
     static const char *const bad[] = { "file:relative", "file:",           "env:",        "env:A=B",  "fd:",  "fd:x",
                                        "fd:-1",         "credential:../x", "credential:", "exec:cat", "exec:" };
+    static const char *const mistaken[] = { "/etc/signet/pin", "flie:/etc/pin", "file/etc/pin", "File:/etc/pin",
+                                            "evn:PIN" };
 
     for (size_t i = 0; i < COUNT_OF(bad); i++) {
         struct tok_pin_source *source = NULL;
         struct tok_result result = tok_pin_source_new(&source, bad[i], TOK_PIN_FROM_SETTINGS);
 
         assert_int_equal(result.code, TOK_CODE_PIN_SOURCE);
+    }
+    for (size_t i = 0; i < COUNT_OF(mistaken); i++) { /* sent as PINs, they would cost a try */
+        struct tok_pin_source *source = NULL;
+        struct tok_result result = tok_pin_source_new(&source, mistaken[i], TOK_PIN_FROM_SETTINGS);
+
+        assert_int_equal(result.code, TOK_CODE_PIN_SOURCE);
+        assert_non_null(strstr(result.message, "value:PIN"));
     }
 }
 
@@ -111,17 +81,6 @@ TEST(a_source_that_fails_is_named_with_the_reason)
     assert_non_null(strstr(got, "status 3"));
     assert_false(gives("fd:987654", got, sizeof(got)));
     assert_non_null(strstr(got, "fd:987654"));
-}
-
-TEST(a_program_that_does_not_end_is_ended)
-{
-    char got[512];
-    uint64_t began = clock_us();
-
-    snprintf(setting, sizeof(setting), "exec:%s", file_with("hangs", "#!/bin/sh\nsleep 90\n", 19, 0700));
-    assert_false(gives(setting, got, sizeof(got)));
-    assert_non_null(strstr(got, "5 s"));
-    assert_true(clock_us() - began < 50000000);
 }
 
 TEST(a_long_pin_is_whole_and_one_that_is_too_long_is_refused)
@@ -191,32 +150,6 @@ TEST(the_name_of_a_literal_pin_does_not_hold_it)
     assert_true(tok_ok(&result));
     assert_null(strstr(tok_pin_source_name(source), "SECRET"));
     tok_pin_source_free(source);
-}
-
-static struct tok_pin_source *source_of(const char *text)
-{
-    struct tok_pin_source *source = NULL;
-    struct tok_result result = tok_pin_source_new(&source, text, TOK_PIN_FROM_SETTINGS);
-
-    assert_true(tok_ok(&result));
-    return source;
-}
-
-static const char *exec_of(const char *what, const char *script)
-{
-    static char text[128];
-
-    snprintf(text, sizeof(text), "exec:%s", file_with(what, script, strlen(script), 0700));
-    return text;
-}
-
-/* The message of a source that gives nothing. */
-static const char *complaint(const char *text)
-{
-    static char message[TOK_MESSAGE_SIZE];
-
-    assert_false(gives(text, message, sizeof(message)));
-    return message;
 }
 
 TEST(no_source_has_an_empty_pin)
@@ -414,390 +347,6 @@ TEST(a_refusal_changes_nothing_but_a_file)
     }
 }
 
-/* --- descriptors -------------------------------------------------------------------------------------------------- */
-
-/* A source over the reading end of a pipe that holds `content`. */
-static struct tok_pin_source *fd_source(const char *content, int *out_fd)
-{
-    int ends[2];
-
-    assert_int_equal(pipe(ends), 0);
-    assert_int_equal(write(ends[1], content, strlen(content)), (ssize_t)strlen(content));
-    close(ends[1]);
-    snprintf(setting, sizeof(setting), "fd:%d", ends[0]);
-    *out_fd = ends[0];
-    return source_of(setting);
-}
-
-TEST(a_descriptor_is_read_once_closed_and_remembered)
-{
-    SCOPED(secret_end) struct secret pin = { 0 };
-    int fd;
-    struct tok_pin_source *source = fd_source("1234\n", &fd);
-    struct tok_result result = tok_pin_fetch(source, &pin);
-
-    assert_true(tok_ok(&result));
-    assert_int_equal(fcntl(fd, F_GETFD), -1);
-    secret_end(&pin);
-    result = tok_pin_fetch(source, &pin);
-    assert_true(tok_ok(&result));
-    assert_string_equal((char *)pin.data, "1234");
-    tok_pin_source_free(source);
-}
-
-TEST(a_descriptor_that_gave_nothing_is_never_read_again)
-{
-    SCOPED(secret_end) struct secret pin = { 0 };
-    int fd;
-    struct tok_pin_source *source = fd_source("", &fd);
-    struct tok_result result = tok_pin_fetch(source, &pin);
-    char left[8] = "";
-
-    assert_int_equal(result.code, TOK_CODE_PIN_SOURCE);
-    file_with("stranger", "stranger", 8, 0600);
-    assert_int_equal(open(name, O_RDONLY), fd); /* its number means another file by now */
-    result = tok_pin_fetch(source, &pin);
-    assert_int_equal(result.code, TOK_CODE_PIN_SOURCE);
-    assert_non_null(strstr(result.message, "read before"));
-    assert_int_equal(read(fd, left, sizeof(left)), 8); /* nobody has read or closed it */
-    close(fd);
-    tok_pin_source_free(source);
-}
-
-static int takes_stdin(void *arg)
-{
-    SCOPED(secret_end) struct secret pin = { 0 };
-    struct tok_pin_source *source = source_of("fd:0");
-    int ends[2];
-    struct tok_result result;
-
-    (void)arg;
-    if (pipe(ends) != 0 || write(ends[1], "1234", 4) != 4 || dup2(ends[0], 0) != 0) {
-        return 1;
-    }
-    close(ends[0]);
-    close(ends[1]);
-    result = tok_pin_fetch(source, &pin);
-    tok_pin_source_free(source);
-    if (!tok_ok(&result) || pin.len != 4) {
-        return 2;
-    }
-    return fcntl(0, F_GETFD) >= 0 && open("/dev/null", O_RDONLY) > 2 ? 0 : 3;
-}
-
-TEST(standard_input_stays_open)
-{
-    assert_int_equal(child_does(takes_stdin, NULL), 0);
-}
-
-static void on_alarm(int number)
-{
-    (void)number;
-}
-
-static void *write_late(void *arg)
-{
-    int fd = *(int *)arg;
-
-    for (const char *at = "1234"; *at != '\0'; at++) {
-        clock_sleep_us(30000);
-        if (write(fd, at, 1) != 1) {
-            return NULL;
-        }
-    }
-    close(fd);
-    return arg;
-}
-
-TEST(a_slow_writer_is_waited_for_amid_signals)
-{
-    struct sigaction action = { .sa_handler = on_alarm }; /* without SA_RESTART */
-    struct itimerval often = { { 0, 7000 }, { 0, 7000 } };
-    struct itimerval never = { { 0, 0 }, { 0, 0 } };
-    SCOPED(secret_end) struct secret pin = { 0 };
-    struct tok_pin_source *source;
-    struct tok_result result;
-    pthread_t thread;
-    int ends[2];
-
-    assert_int_equal(pipe(ends), 0);
-    assert_int_equal(fcntl(ends[0], F_SETFL, O_NONBLOCK), 0); /* as an event loop leaves them */
-    snprintf(setting, sizeof(setting), "fd:%d", ends[0]);
-    source = source_of(setting);
-    assert_int_equal(sigaction(SIGALRM, &action, NULL), 0);
-    assert_int_equal(pthread_create(&thread, NULL, write_late, &ends[1]), 0);
-    assert_int_equal(setitimer(ITIMER_REAL, &often, NULL), 0);
-    result = tok_pin_fetch(source, &pin);
-    assert_int_equal(setitimer(ITIMER_REAL, &never, NULL), 0);
-    assert_int_equal(pthread_join(thread, NULL), 0);
-    assert_true(tok_ok(&result));
-    assert_string_equal((char *)pin.data, "1234");
-    tok_pin_source_free(source);
-}
-
-static void *write_into_fifo(void *arg)
-{
-    int fd;
-
-    clock_sleep_us(100000);
-    fd = open(arg, O_WRONLY);
-    return fd >= 0 && write(fd, "1234\n", 5) == 5 && close(fd) == 0 ? arg : NULL;
-}
-
-TEST(a_named_pipe_is_waited_for_until_somebody_writes)
-{
-    SCOPED(secret_end) struct secret pin = { 0 };
-    struct tok_pin_source *source;
-    struct tok_result result;
-    char fifo[64];
-    pthread_t thread;
-
-    snprintf(fifo, sizeof(fifo), "%s/fifo", folder);
-    assert_int_equal(mkfifo(fifo, 0600), 0);
-    snprintf(setting, sizeof(setting), "file:%s", fifo);
-    source = source_of(setting);
-    assert_int_equal(pthread_create(&thread, NULL, write_into_fifo, fifo), 0);
-    result = tok_pin_fetch(source, &pin);
-    assert_int_equal(pthread_join(thread, NULL), 0);
-    assert_true(tok_ok(&result));
-    assert_string_equal((char *)pin.data, "1234");
-    tok_pin_source_free(source);
-}
-
-/* --- programs ----------------------------------------------------------------------------------------------------- */
-
-TEST(a_program_gets_nothing_of_ours)
-{
-    static const char script[] =
-        "#!/bin/sh\n"
-        "[ -z \"$MY_SECRET\" ] || echo environment\n"
-        "[ \"$(ls /proc/self/fd | wc -l)\" -le 4 ] || echo descriptors\n" /* 0 to 2, and that of ls */
-        "[ -z \"$(cat)\" ] || echo input\n"
-        "echo \"$#\"\n";
-    char got[64];
-    int fd = open("/dev/null", O_RDONLY); /* without O_CLOEXEC */
-
-    setenv("MY_SECRET", "1", 1);
-    assert_true(gives(exec_of("looks", script), got, sizeof(got)));
-    assert_string_equal(got, "0");
-    close(fd);
-}
-
-TEST(a_program_that_fails_gives_no_pin_even_if_it_printed_one)
-{
-    const char *message = complaint(exec_of("killed", "#!/bin/sh\necho SECRET\nkill -9 $$\n"));
-
-    assert_non_null(strstr(message, "signal"));
-    assert_null(strstr(message, "SECRET"));
-    message = complaint(exec_of("fails-late", "#!/bin/sh\necho SECRET\nexit 7\n"));
-    assert_non_null(strstr(message, "status 7"));
-    assert_null(strstr(message, "SECRET"));
-}
-
-TEST(what_can_not_be_run_is_told)
-{
-    snprintf(setting, sizeof(setting), "exec:%s", file_with("no-program", "text", 4, 0700));
-    assert_non_null(strstr(complaint(setting), "Exec format error"));
-    snprintf(setting, sizeof(setting), "exec:%s", file_with("not-executable", "#!/bin/sh\necho 1\n", 17, 0600));
-    assert_non_null(strstr(complaint(setting), "Permission denied"));
-    snprintf(setting, sizeof(setting), "exec:%s", folder);
-    assert_non_null(strstr(complaint(setting), "Permission denied"));
-}
-
-/* Waits for the process whose number stands in the file to be gone. */
-static bool is_gone(const char *file)
-{
-    FILE *stream = fopen(file, "r");
-    int pid = 0;
-
-    assert_non_null(stream);
-    assert_int_equal(fscanf(stream, "%d", &pid), 1);
-    fclose(stream);
-    for (int i = 0; i < 200 && kill(pid, 0) == 0; i++) {
-        char state[64];
-        char line[256] = "";
-
-        snprintf(state, sizeof(state), "/proc/%d/stat", pid);
-        stream = fopen(state, "r");
-        if (stream == NULL || fgets(line, sizeof(line), stream) == NULL || strstr(line, ") Z ") != NULL) {
-            if (stream != NULL) {
-                fclose(stream);
-            }
-            return true; /* whoever it was given to has not waited for it yet */
-        }
-        fclose(stream);
-        clock_sleep_us(10000);
-    }
-    return kill(pid, 0) != 0;
-}
-
-/* Three ways not to end; in threads, since each takes the 5 s. */
-struct hang {
-    char text[128];
-    char message[TOK_MESSAGE_SIZE];
-    uint64_t took_us;
-    int gave;
-};
-
-static void *run_hang(void *arg)
-{
-    struct hang *hang = arg;
-    uint64_t began = clock_us();
-
-    hang->gave = gives(hang->text, hang->message, sizeof(hang->message));
-    hang->took_us = clock_us() - began;
-    return NULL;
-}
-
-TEST(a_program_that_does_not_end_is_ended_with_its_whole_group)
-{
-    static struct hang hangs[3];
-    char script[3][256];
-    pthread_t threads[3];
-
-    /* it closes its output; a child of its own keeps the output open; it listens to no friendly signal */
-    snprintf(script[0], sizeof(script[0]), "#!/bin/sh\necho $$ >%s/p0\necho 1234\nexec >&-\nsleep 60\n", folder);
-    snprintf(script[1], sizeof(script[1]), "#!/bin/sh\nsleep 60 &\necho $! >%s/p1\necho 1234\n", folder);
-    snprintf(script[2], sizeof(script[2]),
-             "#!/bin/sh\ntrap '' TERM HUP INT\necho $$ >%s/p2\nwhile :; do sleep 1; done\n", folder);
-    for (size_t i = 0; i < 3; i++) {
-        char what[16];
-
-        snprintf(what, sizeof(what), "hang%zu", i);
-        snprintf(hangs[i].text, sizeof(hangs[i].text), "%s", exec_of(what, script[i]));
-        assert_int_equal(pthread_create(&threads[i], NULL, run_hang, &hangs[i]), 0);
-    }
-    for (size_t i = 0; i < 3; i++) {
-        char pid_file[64];
-
-        assert_int_equal(pthread_join(threads[i], NULL), 0);
-        assert_int_equal(hangs[i].gave, 0);
-        assert_non_null(strstr(hangs[i].message, "did not end within 5 s"));
-        assert_true(hangs[i].took_us >= 4900000 && hangs[i].took_us < 40000000);
-        snprintf(pid_file, sizeof(pid_file), "%s/p%zu", folder, i);
-        assert_true(is_gone(pid_file));
-    }
-}
-
-static int ignores_children(void *arg)
-{
-    char got[64];
-
-    signal(SIGCHLD, SIG_IGN); /* the kernel waits for all children */
-    return gives(arg, got, sizeof(got)) && strcmp(got, "88") == 0 ? 0 : 1;
-}
-
-TEST(a_program_serves_where_the_application_ignores_its_children)
-{
-    char text[128];
-
-    snprintf(text, sizeof(text), "%s", exec_of("ignored", "#!/bin/sh\necho 88\n"));
-    assert_int_equal(child_does(ignores_children, text), 0);
-}
-
-static int has_no_standard_descriptors(void *arg)
-{
-    char got[64];
-
-    close(0);
-    close(1);
-    close(2);
-    return gives(arg, got, sizeof(got)) && strcmp(got, "88") == 0 ? 0 : 1;
-}
-
-TEST(a_program_serves_where_the_standard_descriptors_are_closed)
-{
-    char text[128];
-
-    snprintf(text, sizeof(text), "%s", exec_of("closed", "#!/bin/sh\necho 88\n"));
-    assert_int_equal(child_does(has_no_standard_descriptors, text), 0);
-}
-
-/* --- threads and forks -------------------------------------------------------------------------------------------- */
-
-static void *fetch(void *arg)
-{
-    SCOPED(secret_end) struct secret pin = { 0 };
-    struct tok_result result = tok_pin_fetch(arg, &pin);
-
-    return tok_ok(&result) && strcmp((char *)pin.data, "1") == 0 ? arg : NULL;
-}
-
-TEST(of_many_threads_one_runs_the_program_and_all_get_the_pin)
-{
-    pthread_t threads[8];
-    char script[256];
-    struct tok_pin_source *source;
-    struct stat info;
-
-    snprintf(script, sizeof(script), "#!/bin/sh\nprintf x >>%s/runs\nsleep 0.2\necho 1\n", folder);
-    source = source_of(exec_of("counts", script));
-    for (size_t i = 0; i < 8; i++) {
-        assert_int_equal(pthread_create(&threads[i], NULL, fetch, source), 0);
-    }
-    for (size_t i = 0; i < 8; i++) {
-        void *answer = NULL;
-
-        assert_int_equal(pthread_join(threads[i], &answer), 0);
-        assert_ptr_equal(answer, source);
-    }
-    snprintf(name, sizeof(name), "%s/runs", folder);
-    assert_int_equal(stat(name, &info), 0);
-    assert_int_equal(info.st_size, 1);
-    tok_pin_source_free(source);
-}
-
-static int fetches(void *arg)
-{
-    return fetch(arg) == arg ? 0 : 1;
-}
-
-/* The child inherits "somebody is reading", but not the somebody; and the fork does not wait for the program. */
-TEST(a_child_forked_amid_a_fetch_fetches_for_itself)
-{
-    struct tok_pin_source *source;
-    void *answer = NULL;
-    pthread_t thread;
-    char script[256];
-    char begun[128];
-    pid_t pid;
-
-    snprintf(begun, sizeof(begun), "%s/begun", folder);
-    snprintf(script, sizeof(script), "#!/bin/sh\n: >%s/begun\nwhile ! [ -e %s/go ]; do sleep 0.05; done\necho 1\n",
-             folder, folder);
-    source = source_of(exec_of("slow", script));
-    assert_int_equal(pthread_create(&thread, NULL, fetch, source), 0);
-    for (int i = 0; i < 5000 && access(begun, F_OK) != 0; i++) {
-        clock_sleep_us(1000);
-    }
-    fflush(NULL);
-    pid = fork();
-    if (pid == 0) {
-        alarm(CHILD_SECONDS);
-        child_exit(fetches(source));
-    }
-    file_with("go", "", 0, 0600); /* only now the program can end */
-    assert_int_equal(child_ended(pid), 0);
-    assert_int_equal(pthread_join(thread, &answer), 0);
-    assert_ptr_equal(answer, source);
-    tok_pin_source_free(source);
-}
-
-TEST(a_child_has_what_its_parent_fetched)
-{
-    struct tok_pin_source *source;
-    SCOPED(secret_end) struct secret pin = { 0 };
-    struct tok_result result;
-
-    snprintf(setting, sizeof(setting), "file:%s", file_with("root-only", "1", 1, 0600));
-    source = source_of(setting);
-    result = tok_pin_fetch(source, &pin);
-    assert_true(tok_ok(&result));
-    assert_int_equal(unlink(name), 0); /* as a worker that has become another user finds it */
-    assert_int_equal(child_does(fetches, source), 0);
-    tok_pin_source_free(source);
-}
-
 /* --- set-user-id -------------------------------------------------------------------------------------------------- */
 
 /* This program again, as a set-user-id one started by somebody else; see main. */
@@ -879,7 +428,6 @@ int main(int argc, char **argv)
         cmocka_unit_test(a_pin_comes_from_any_source),
         cmocka_unit_test(a_source_that_is_malformed_is_refused_when_it_is_made),
         cmocka_unit_test(a_source_that_fails_is_named_with_the_reason),
-        cmocka_unit_test(a_program_that_does_not_end_is_ended),
         cmocka_unit_test(a_long_pin_is_whole_and_one_that_is_too_long_is_refused),
         cmocka_unit_test(the_environment_is_copied_when_the_source_is_made),
         cmocka_unit_test(a_file_is_read_again_after_a_refusal_if_it_changed),
@@ -894,32 +442,11 @@ int main(int argc, char **argv)
         cmocka_unit_test(a_file_that_goes_away_is_remembered),
         cmocka_unit_test(a_failure_is_not_remembered),
         cmocka_unit_test(a_refusal_changes_nothing_but_a_file),
-        cmocka_unit_test(a_descriptor_is_read_once_closed_and_remembered),
-        cmocka_unit_test(a_descriptor_that_gave_nothing_is_never_read_again),
-        cmocka_unit_test(standard_input_stays_open),
-        cmocka_unit_test(a_slow_writer_is_waited_for_amid_signals),
-        cmocka_unit_test(a_named_pipe_is_waited_for_until_somebody_writes),
-        cmocka_unit_test(a_program_gets_nothing_of_ours),
-        cmocka_unit_test(a_program_that_fails_gives_no_pin_even_if_it_printed_one),
-        cmocka_unit_test(what_can_not_be_run_is_told),
-        cmocka_unit_test(a_program_that_does_not_end_is_ended_with_its_whole_group),
-        cmocka_unit_test(a_program_serves_where_the_application_ignores_its_children),
-        cmocka_unit_test(a_program_serves_where_the_standard_descriptors_are_closed),
-        cmocka_unit_test(of_many_threads_one_runs_the_program_and_all_get_the_pin),
-        cmocka_unit_test(a_child_forked_amid_a_fetch_fetches_for_itself),
-        cmocka_unit_test(a_child_has_what_its_parent_fetched),
         cmocka_unit_test(who_starts_a_set_user_id_program_chooses_neither_pin_nor_module),
     };
-    char command[64];
-    int failed;
 
     if (argc > 1 && strcmp(argv[1], "as-set-user-id") == 0) {
         return as_set_user_id();
     }
-    if (mkdtemp(folder) == NULL) {
-        return 99;
-    }
-    failed = RUN(tests);
-    snprintf(command, sizeof(command), "rm -rf %s", folder);
-    return system(command) == 0 ? failed : 99;
+    return RUN_IN_FOLDER(tests);
 }

@@ -24,11 +24,13 @@ static const struct row {
     bool start_may_miss;
     bool error_stays;
     bool notices_late;
+    bool forgets_fork;
 } known[] = {
     { "/usr/lib/softhsm/libsofthsm2.so", "SoftHSM", TOK_FORK_SHARE, .start_may_miss = true },
     { "/usr/lib/x86_64-linux-gnu/libsoftokn3.so", "Mozilla Foundation", .fork = TOK_FORK_FINALIZE },
     { "/usr/lib/x86_64-linux-gnu/pkcs11/libtpm2_pkcs11.so.0", "tpm2-software.github.io", TOK_FORK_REFUSE,
       .error_stays = true },
+    { "/usr/lib/libpkcs11-proxy.so.0", NULL, TOK_FORK_REFUSE, .forgets_fork = true },
     { "/usr/lib/x86_64-linux-gnu/opensc-pkcs11.so", "OpenSC Project", TOK_FORK_REFUSE, .notices_late = true },
     { "/usr/lib/x86_64-linux-gnu/onepin-opensc-pkcs11.so", "OpenSC Project", TOK_FORK_REFUSE, .notices_late = true },
 };
@@ -41,6 +43,7 @@ static void expect(const struct row *row, const char *path, const CK_INFO *info)
     assert_int_equal(quirk->start_may_miss, row->start_may_miss);
     assert_int_equal(quirk->notices_ms > 0, row->notices_late);
     assert_int_equal(quirk->error_stays, row->error_stays);
+    assert_int_equal(quirk->forgets_fork, row->forgets_fork);
     assert_true(strlen(quirk->reason) > 10);
 }
 
@@ -49,10 +52,12 @@ TEST(a_module_is_known_by_its_file_or_by_its_manufacturer)
     for (size_t i = 0; i < COUNT_OF(known); i++) {
         CK_INFO info;
 
-        pad(&info, known[i].manufacturer);
         expect(&known[i], known[i].path, NULL);
-        expect(&known[i], known[i].path, &info);
-        expect(&known[i], "/opt/spy.so", &info); /* something in front of it */
+        if (known[i].manufacturer != NULL) { /* else it says what the module behind it says */
+            pad(&info, known[i].manufacturer);
+            expect(&known[i], known[i].path, &info);
+            expect(&known[i], "/opt/spy.so", &info); /* something in front of it */
+        }
     }
 }
 
@@ -191,6 +196,33 @@ TEST(a_module_that_notices_the_fork_is_initialised_and_nothing_else)
     assert_int_equal(child_does(notices_fork, NULL), 0);
 }
 
+/* As a child of a process that used pkcs11-proxy: good where it may be initialised. */
+static int starts_on_a_connection(void *arg)
+{
+    static char path[] = "/usr/lib/libpkcs11-proxy.so.0";
+    unsigned calls = mock_all_calls(mock);
+    struct tok_result result;
+
+    (void)arg;
+    module->path = path;
+    mock->initialized = false; /* it notices the fork, it says */
+    result = tok_module_start(module, clock_us() + SECOND);
+    if (result.code == TOK_CODE_AFTER_FORK) {
+        return mock_all_calls(mock) == calls ? REFUSED : SILENT; /* each would be over the parent's connection */
+    }
+    return tok_ok(&result) && mock->calls[MOCK_Finalize] == 0 ? SHARED : SILENT;
+}
+
+TEST(one_that_goes_on_with_its_parents_connection_is_not_even_initialised)
+{
+    furnish("", TOK_FORK_UNSAID);
+    assert_int_equal(child_does(starts_on_a_connection, NULL), REFUSED);
+    furnish("", TOK_FORK_FINALIZE);
+    assert_int_equal(child_does(starts_on_a_connection, NULL), REFUSED);
+    furnish("", TOK_FORK_SHARE); /* whoever says so knows better */
+    assert_int_equal(child_does(starts_on_a_connection, NULL), SHARED);
+}
+
 TEST(in_the_process_that_initialised_it_nothing_is_asked)
 {
     furnish("Vendor", TOK_FORK_UNSAID);
@@ -281,6 +313,7 @@ int main(void)
         cmocka_unit_test(the_refusal_says_why_and_what_to_do),
         cmocka_unit_test(what_another_part_of_the_parent_made_is_not_finalised),
         cmocka_unit_test(a_module_that_notices_the_fork_is_initialised_and_nothing_else),
+        cmocka_unit_test(one_that_goes_on_with_its_parents_connection_is_not_even_initialised),
         cmocka_unit_test(in_the_process_that_initialised_it_nothing_is_asked),
         cmocka_unit_test(a_token_that_was_overlooked_is_found_when_the_module_is_initialised_again),
         cmocka_unit_test(a_module_without_that_habit_is_not_initialised_again),

@@ -1,6 +1,7 @@
 #include "mock-use.h"
 
 #include "pkcs11/ckr.h"
+#include "pkcs11/login.h"
 #include "pkcs11/recover.h"
 
 static struct mock *mock;
@@ -80,6 +81,64 @@ TEST(a_module_that_another_thread_has_initialised_again_is_tried_as_it_is)
     failure = tok_fail_ckr("C_Sign", CKR_DEVICE_ERROR);
     assert_true(tok_recover(&attempts, token, &lease, &failure));
     assert_int_equal(mock->calls[MOCK_Finalize], 0);
+}
+
+/* Another failure of the kind, with a lease during which `meanwhile` happened. */
+static bool recover_again(CK_RV rv, void (*meanwhile)(void))
+{
+    struct tok_lease lease = { .token = NULL };
+
+    OK(tok_lease_begin(&lease, token, 0, attempts.deadline_us));
+    token->login = TOK_LOGGED_IN;
+    lease.objects = token->objects;
+    mock->tokens[0].logged_in = true;
+    meanwhile();
+    failure = tok_fail_ckr("C_Sign", rv);
+    tok_attempts_note(&attempts, token, &lease, &failure);
+    tok_lease_end(&lease);
+    return tok_recover(&attempts, token, &lease, &failure);
+}
+
+static void nothing(void)
+{
+}
+
+static void login_goes(void)
+{
+    mock->tokens[0].logged_in = false;
+}
+
+static void another_thread_meets_it(void)
+{
+    login_goes();
+    tok_login_lost(token);
+}
+
+static void another_thread_logs_in_again(void)
+{
+    another_thread_meets_it();
+    mock->tokens[0].logged_in = true;
+    token->login = TOK_LOGGED_IN;
+}
+
+TEST(a_loss_after_another_is_recovered_from_if_the_token_confirms_it)
+{
+    furnish();
+    assert_true(recover(CKR_USER_NOT_LOGGED_IN));
+    for (int i = 0; i < 10; i++) {
+        assert_true(recover_again(CKR_USER_NOT_LOGGED_IN, i % 2 == 0 ? login_goes : another_thread_meets_it));
+    }
+    assert_false(recover_again(CKR_USER_NOT_LOGGED_IN, nothing));
+}
+
+TEST(a_loss_that_others_have_mended_since_is_believed_a_few_times)
+{
+    furnish();
+    assert_true(recover(CKR_USER_NOT_LOGGED_IN));
+    for (int i = 0; i < 3; i++) {
+        assert_true(recover_again(CKR_USER_NOT_LOGGED_IN, another_thread_logs_in_again));
+    }
+    assert_false(recover_again(CKR_USER_NOT_LOGGED_IN, another_thread_logs_in_again));
 }
 
 TEST(nothing_is_tried_beyond_the_deadline)
@@ -287,6 +346,20 @@ TEST(and_so_is_one_that_can_not_even_be_initialised_meanwhile)
     assert_int_equal(pthread_join(thread, NULL), 0);
 }
 
+TEST(one_that_can_not_be_initialised_at_all_is_the_reason_that_people_are_told)
+{
+    furnish();
+    module->again_us = 1; /* it was not started just now */
+    mock->down = true;
+    mock_fails(mock, MOCK_Initialize, CKR_GENERAL_ERROR, 0, 1000);
+    begin(300000);
+    assert_false(recover(CKR_DEVICE_ERROR));
+    SAYS("C_Sign: CKR_DEVICE_ERROR");
+    SAYS("C_Initialize: ");
+    assert_string_equal(failure.function, "C_Initialize");
+    assert_non_null(strstr(tok_advice(&failure), "can't start"));
+}
+
 TEST(a_module_that_another_initialised_is_not_finalised)
 {
     furnish();
@@ -320,6 +393,35 @@ TEST(a_device_error_that_stays_has_the_module_initialised_again)
     assert_true(recover(CKR_DEVICE_ERROR));
     assert_int_equal(mock->calls[MOCK_Finalize], 1);
     assert_false(recover(CKR_DEVICE_ERROR));
+}
+
+TEST(and_whom_the_token_served_before_the_first_try_does_not_hinder_that)
+{
+    furnish();
+    OK(tok_attempts_enter(&attempts, token));
+    atomic_fetch_add(&token->pool.served, 1);
+    assert_true(recover(CKR_DEVICE_ERROR));
+    module->again_us = 0;
+    assert_true(recover(CKR_DEVICE_ERROR));
+    assert_int_equal(mock->calls[MOCK_Finalize], 1);
+}
+
+static bool shuts_out(unsigned others_served)
+{
+    struct tok_result late = tok_fail(TOK_CODE_DEADLINE, "x");
+
+    furnish();
+    begin(0);
+    OK(tok_attempts_enter(&attempts, token));
+    atomic_fetch_add(&token->pool.served, others_served);
+    tok_attempts_end(&attempts, token, &late);
+    return tok_breaker_is_open(&token->breaker);
+}
+
+TEST(who_is_late_shuts_a_token_out_unless_it_served_others_meanwhile)
+{
+    assert_true(shuts_out(0));
+    assert_false(shuts_out(1));
 }
 
 TEST(so_does_a_general_error_of_a_module_that_never_connects_again)
@@ -398,6 +500,8 @@ int main(void)
         cmocka_unit_test(what_is_final_is_not_tried_again),
         cmocka_unit_test(each_kind_is_tried_once_and_kinds_do_not_hinder_each_other),
         cmocka_unit_test(a_module_that_another_thread_has_initialised_again_is_tried_as_it_is),
+        cmocka_unit_test(a_loss_after_another_is_recovered_from_if_the_token_confirms_it),
+        cmocka_unit_test(a_loss_that_others_have_mended_since_is_believed_a_few_times),
         cmocka_unit_test(nothing_is_tried_beyond_the_deadline),
         cmocka_unit_test(waiting_is_repeated_with_growing_pauses_until_the_deadline),
         cmocka_unit_test(a_lost_session_keeps_the_login_and_makes_handles_stale),
@@ -414,9 +518,12 @@ int main(void)
         cmocka_unit_test(a_module_whose_daemon_went_is_initialised_again_until_it_is_back),
         cmocka_unit_test(but_not_while_it_serves_others_and_only_fails_to_tell_its_slots),
         cmocka_unit_test(and_so_is_one_that_can_not_even_be_initialised_meanwhile),
+        cmocka_unit_test(one_that_can_not_be_initialised_at_all_is_the_reason_that_people_are_told),
         cmocka_unit_test(a_module_that_another_initialised_is_not_finalised),
         cmocka_unit_test(nor_one_whose_setting_forbids_it),
         cmocka_unit_test(a_device_error_that_stays_has_the_module_initialised_again),
+        cmocka_unit_test(and_whom_the_token_served_before_the_first_try_does_not_hinder_that),
+        cmocka_unit_test(who_is_late_shuts_a_token_out_unless_it_served_others_meanwhile),
         cmocka_unit_test(so_does_a_general_error_of_a_module_that_never_connects_again),
         cmocka_unit_test(and_of_no_other),
         cmocka_unit_test(but_not_while_others_are_served),

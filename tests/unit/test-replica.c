@@ -209,6 +209,74 @@ TEST(one_that_hangs_is_not_asked_by_anybody_else)
     assert_int_equal(who_signs(), 'a');
 }
 
+/* Which token the next operation would go to. */
+static char who_is_next(void)
+{
+    struct tok_flight flight;
+
+    if (!tok_flight_begin(&flight, &key->replicas, 0, clock_us())) {
+        return '-';
+    }
+    tok_flight_end(&flight);
+    return *flight.replica->token->label;
+}
+
+TEST(one_in_which_nothing_ends_for_a_second_is_asked_last_however_busy_the_others_are)
+{
+    struct tok_token *first;
+
+    furnish("abc");
+    OK(sign());
+    first = modules[0]->tokens;
+    atomic_store(&first->in_flight, 1);
+    atomic_store(&modules[1]->tokens->in_flight, 2);
+    atomic_store(&modules[2]->tokens->in_flight, 3);
+    assert_int_equal(who_is_next(), 'a');
+    atomic_store(&first->stuck_us, 1); /* since then */
+    assert_int_equal(who_is_next(), 'b');
+    atomic_fetch_add(&first->pool.served, 1);
+    assert_int_equal(who_is_next(), 'a');
+    for (size_t i = 0; i < NUM; i++) {
+        atomic_store(&modules[i]->tokens->in_flight, 0);
+    }
+}
+
+TEST(one_that_is_set_aside_for_two_reasons_is_tried_when_both_pauses_are_over)
+{
+    struct tok_replica *first;
+
+    furnish("abc");
+    OK(sign());
+    first = key->replicas.items[0];
+    tok_aside_put(&first->aside, clock_us());
+    tok_aside_put(&first->token->aside, clock_us());
+    assert_int_equal(who_is_next(), 'b');
+    pause_ends(&first->aside);
+    assert_int_equal(who_is_next(), 'b');
+    pause_ends(&first->aside);
+    pause_ends(&first->token->aside);
+    assert_int_equal(who_is_next(), 'a');
+}
+
+static struct tok_flight under_way;
+
+static int ends_its_parents_flight(void *arg)
+{
+    (void)arg;
+    tok_flight_end(&under_way);
+    return atomic_load(&modules[0]->tokens->in_flight) == 0 ? 0 : 1;
+}
+
+TEST(what_was_under_way_before_a_fork_is_not_counted_out_in_the_child)
+{
+    furnish("abc");
+    OK(sign());
+    assert_true(tok_flight_begin(&under_way, &key->replicas, 0, clock_us()));
+    assert_int_equal(child_does(ends_its_parents_flight, NULL), 0);
+    assert_int_equal(atomic_load(&modules[0]->tokens->in_flight), 1);
+    tok_flight_end(&under_way);
+}
+
 /* --- moving over -------------------------------------------------------------------------------------------------- */
 
 TEST(whatever_one_answers_another_serves)
@@ -646,6 +714,9 @@ int main(void)
         cmocka_unit_test(its_uri_is_the_name_that_means_all_of_them),
         cmocka_unit_test(an_operation_goes_to_the_one_with_the_fewest_in_flight),
         cmocka_unit_test(one_that_hangs_is_not_asked_by_anybody_else),
+        cmocka_unit_test(one_in_which_nothing_ends_for_a_second_is_asked_last_however_busy_the_others_are),
+        cmocka_unit_test(one_that_is_set_aside_for_two_reasons_is_tried_when_both_pauses_are_over),
+        cmocka_unit_test(what_was_under_way_before_a_fork_is_not_counted_out_in_the_child),
         cmocka_unit_test(whatever_one_answers_another_serves),
         cmocka_unit_test(one_that_comes_back_is_tried_by_one_operation_and_first_again),
         cmocka_unit_test(a_daemon_that_went_and_came_serves_again),

@@ -17,6 +17,17 @@ TEST(a_failure_of_a_module_names_function_and_value)
     assert_non_null(strstr(tok_advice(&result), "security officer"));
 }
 
+TEST(a_module_that_can_not_start_has_advice_of_its_own)
+{
+    struct tok_result start = tok_context(tok_fail_ckr("C_Initialize", CKR_GENERAL_ERROR), "module 'x'");
+    struct tok_result sign = tok_fail_ckr("C_Sign", CKR_GENERAL_ERROR);
+    struct tok_result lock = tok_fail_ckr("C_Initialize", CKR_CANT_LOCK);
+
+    assert_non_null(strstr(tok_advice(&start), "its configuration and tokens"));
+    assert_null(strstr(tok_advice(&sign), "its configuration and tokens"));
+    assert_null(strstr(tok_advice(&lock), "its configuration and tokens"));
+}
+
 TEST(context_leaves_a_good_result_alone)
 {
     struct tok_result result = tok_context(tok_good(), "anything");
@@ -162,6 +173,7 @@ TEST(who_must_act_is_told_what_to_write_where)
     } advice[] = {
         { TOK_CODE_PIN_NEEDED, "pin = file:/path" },
         { TOK_CODE_PIN_NEEDED, "pin-source=file:/path" },
+        { TOK_CODE_PIN_OWN, "token.NAME.pin" },
         { TOK_CODE_NO_MODULE, "pkcs11-module = " },
         { TOK_CODE_MODULE_LOAD, "pkcs11-module" },
         { TOK_CODE_NO_TOKEN, "signet list" },
@@ -205,6 +217,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_failure_of_a_module_names_function_and_value),
+        cmocka_unit_test(a_module_that_can_not_start_has_advice_of_its_own),
         cmocka_unit_test(context_leaves_a_good_result_alone),
         cmocka_unit_test(a_message_that_is_too_long_is_cut),
         cmocka_unit_test(every_code_has_a_reason),

@@ -2,8 +2,8 @@
 
 #include <stdatomic.h>
 
+#include "pkcs11/pool.h"
 #include "pkcs11/recover.h"
-#include "pkcs11/session.h"
 
 static struct mock *mock;
 static struct tok_module *module;
@@ -185,6 +185,7 @@ TEST(a_session_of_an_older_epoch_is_let_be)
     furnish();
     OK(begin(&lease, 0, SECOND));
     tok_token_lost(token, 0);
+    lease.op_open = lease.spoilt = true;
     tok_lease_end(&lease);
     assert_int_equal(mock->calls[MOCK_CloseSession], 0); /* the number may be somebody else's by now */
     assert_int_equal(token->pool.num_idle, 0);
@@ -435,6 +436,34 @@ TEST(the_login_goes_with_the_last_session_though_another_is_being_opened)
     assert_int_not_equal(token->objects, objects);
 }
 
+static enum tok_login_state login_at_close;
+
+static void look_at_login(enum mock_function which)
+{
+    if (which == MOCK_CloseSession) {
+        login_at_close = token->login;
+    }
+}
+
+/* One of before does not hold the login: who opens one meanwhile is to know. */
+TEST(the_login_goes_with_the_last_session_though_one_of_an_older_epoch_is_lent)
+{
+    struct tok_lease old = { .token = NULL };
+    struct tok_lease lease = { .token = NULL };
+
+    furnish();
+    OK(begin(&old, 0, SECOND));
+    tok_token_lost(token, 0);
+    OK(begin(&lease, 0, SECOND));
+    token->login = login_at_close = TOK_LOGGED_IN;
+    mock->on_call = look_at_login;
+    lease.spoilt = true;
+    tok_lease_end(&lease);
+    assert_int_equal(login_at_close, TOK_LOGGED_OUT);
+    mock->on_call = NULL;
+    tok_lease_end(&old);
+}
+
 TEST(the_login_stays_while_another_session_is_open)
 {
     SCOPED(tok_lease_end) struct tok_lease a = { .token = NULL };
@@ -583,6 +612,7 @@ int main(void)
         cmocka_unit_test(a_call_that_does_not_return_is_overdue_until_another_is_served),
         cmocka_unit_test(the_login_goes_with_the_last_session),
         cmocka_unit_test(the_login_goes_with_the_last_session_though_another_is_being_opened),
+        cmocka_unit_test(the_login_goes_with_the_last_session_though_one_of_an_older_epoch_is_lent),
         cmocka_unit_test(the_login_stays_while_another_session_is_open),
         cmocka_unit_test(a_login_that_goes_while_a_session_is_being_opened_is_not_counted_on),
         cmocka_unit_test(who_waits_is_served_when_a_session_comes_back),

@@ -51,6 +51,23 @@ TEST(a_printed_text_of_just_the_size_is_whole)
     assert_false(text.truncated);
 }
 
+TEST(a_distance_is_the_number_of_letters_to_change)
+{
+    char longest[65];
+
+    memset(longest, 'a', 64);
+    longest[64] = '\0';
+    assert_int_equal(text_distance("pin", "pin"), 0);
+    assert_int_equal(text_distance("pin", "PIN"), 0);
+    assert_int_equal(text_distance("pinn", "pin"), 1);
+    assert_int_equal(text_distance("pin", "pn"), 1);
+    assert_int_equal(text_distance("laod", "load"), 2);
+    assert_int_equal(text_distance("", "pin"), 3);
+    assert_int_equal(text_distance("kitten", "sitting"), 3);
+    assert_true(text_distance(longest, "a") == SIZE_MAX);
+    assert_int_equal(text_distance(longest + 1, "a"), 62);
+}
+
 TEST(lists_are_walked_item_by_item)
 {
     char list[] = " one,two ,,three";
@@ -148,6 +165,7 @@ int main(void)
         cmocka_unit_test(text_that_does_not_fit_is_cut_and_marked),
         cmocka_unit_test(a_cut_leaves_no_half_of_a_character),
         cmocka_unit_test(a_printed_text_of_just_the_size_is_whole),
+        cmocka_unit_test(a_distance_is_the_number_of_letters_to_change),
         cmocka_unit_test(lists_are_walked_item_by_item),
         cmocka_unit_test(a_buffer_of_one_byte_holds_the_empty_text),
         cmocka_unit_test(a_cut_leaves_whole_characters_wherever_it_falls),

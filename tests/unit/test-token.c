@@ -139,6 +139,16 @@ TEST(half_a_token_where_another_one_was_is_a_token)
     assert_int_equal(num_present(), 1);
 }
 
+TEST(half_a_token_in_another_slot_is_a_token)
+{
+    mock = mock_load(&module);
+    mock_token(mock, "test");
+    (void)mock_looked(module);
+    mock_pad(mock_token(mock, "test")->info.serialNumber, 16, "");
+    OK(tok_tokens_look(module, clock_us() + 10 * SECOND));
+    assert_int_equal(num_present(), 2);
+}
+
 TEST(a_token_without_a_serial_number_is_a_token)
 {
     mock = mock_load(&module);
@@ -329,6 +339,7 @@ int main(void)
         cmocka_unit_test(half_a_token_whose_rest_can_not_be_read_is_trouble_and_no_token),
         cmocka_unit_test(half_of_a_token_that_is_known_is_trouble_however_often_it_is_said),
         cmocka_unit_test(half_a_token_where_another_one_was_is_a_token),
+        cmocka_unit_test(half_a_token_in_another_slot_is_a_token),
         cmocka_unit_test(a_token_without_a_serial_number_is_a_token),
         cmocka_unit_test(flags_are_read_again_only_when_they_may_have_changed),
         cmocka_unit_test(another_token_in_the_slot_is_not_taken_for_it),

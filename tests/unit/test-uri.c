@@ -97,6 +97,8 @@ TEST(what_is_wrong_with_a_uri_is_named)
         { "pkcs12:token=t", "starts with" },
         { "pkcs11:tokn=t", "'tokn'" },
         { "pkcs11:token", "has no value" },
+        { "pkcs11:token=t&object=o", "'object' stands inside 'token': ';' parts" },
+        { "pkcs11:object=o;token=t&id=%01", "'id' stands inside 'token'" },
         { "pkcs11:token=a;token=b", "twice" },
         { "pkcs11:token=t;type=privat", "type=" },
         { "pkcs11:token=%zz", "badly encoded" },
@@ -434,6 +436,20 @@ TEST(an_id_may_hold_every_byte)
     assert_true(bytes_is(tok_uri_id(uri), all, sizeof(all)));
 }
 
+TEST(an_ampersand_in_a_name_is_an_ampersand)
+{
+    static const char *const good[] = { "pkcs11:token=R&D", "pkcs11:token=R&object", "pkcs11:token=R%26object=x",
+                                        "pkcs11:token=&&=" };
+
+    for (size_t i = 0; i < COUNT_OF(good); i++) {
+        SCOPED(tok_uri_end) struct tok_uri *uri = NULL;
+
+        struct tok_result result = tok_uri_parse(&uri, good[i], TOK_URI_FROM_APPLICATION);
+
+        assert_true(tok_ok(&result));
+    }
+}
+
 TEST(a_space_in_a_name_is_a_space)
 {
     SCOPED(tok_uri_end) struct tok_uri *uri = parsed("pkcs11:token=my token;object=a  b");
@@ -737,6 +753,7 @@ int main(void)
         cmocka_unit_test(an_empty_id_or_label_is_there_and_empty),
         cmocka_unit_test(an_empty_field_matches_an_empty_field_alone),
         cmocka_unit_test(an_id_may_hold_every_byte),
+        cmocka_unit_test(an_ampersand_in_a_name_is_an_ampersand),
         cmocka_unit_test(a_space_in_a_name_is_a_space),
         cmocka_unit_test(a_semicolon_at_the_end_and_an_empty_query_are_nothing),
         cmocka_unit_test(what_is_asked_of_a_module_is_matched),
