@@ -20,11 +20,11 @@
 extern const OSSL_PARAM prov_bytes_no_params[];
 extern const OSSL_PARAM prov_bytes_seeded[]; /* generation of the types that have seeds */
 
-/* A family is made of these, its name, its lists, and its mechanism or choice of some. */
+/* A family is made of these, its name, its lists, and what may be its own: public_key, prepare, its mechanism or choice
+ * of some. */
 #define PROV_BYTES_FAMILY                                                                                              \
     .private_param = OSSL_PKEY_PARAM_PRIV_KEY, .public_param = OSSL_PKEY_PARAM_PUB_KEY, .private_tells_public = true,  \
-    .writable = prov_bytes_no_params, .public_key = prov_bytes_public_key, .describe = prov_bytes_describe,            \
-    .shape = prov_bytes_shape
+    .writable = prov_bytes_no_params, .describe = prov_bytes_describe, .shape = prov_bytes_shape
 
 EVP_PKEY *prov_bytes_public_key(const struct prov_ctx *prov, const struct tok_public *half);
 bool prov_bytes_describe(struct tok_public *out_half, EVP_PKEY *key);

@@ -18,6 +18,7 @@ static const struct prov_family mldsa = {
     .readable = mldsa_readable,
     .generation = prov_bytes_seeded,
     .mechanism = CKM_ML_DSA,
+    .public_key = prov_bytes_public_key,
     .prepare = prov_bytes_prepare,
     PROV_BYTES_FAMILY,
 };

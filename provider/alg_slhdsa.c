@@ -16,6 +16,7 @@ static const struct prov_family slhdsa = {
     .readable = slhdsa_readable,
     .generation = prov_bytes_seeded,
     .mechanism = CKM_SLH_DSA,
+    .public_key = prov_bytes_public_key,
     .prepare = prov_bytes_prepare,
     PROV_BYTES_FAMILY,
 };

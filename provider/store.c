@@ -27,6 +27,7 @@ struct store {
     bool over;                /* nothing more to come */
     struct tok_items items;
     size_t next;
+    bool given; /* one was handed over */
 };
 
 /* What an application may expect of a store, in our terms; what is not here we don't have. */
@@ -122,16 +123,34 @@ static int offer_certificate(const struct tok_item *item, OSSL_CALLBACK *callbac
     return callback(params, arg);
 }
 
-/* Hands one item over; the key that it makes, if any, may be of a type that we don't serve. */
-static int offer(struct store *store, struct tok_item *item, OSSL_CALLBACK *callback, void *arg)
+static struct prov_key *key_of(struct store *store, struct tok_item *item)
 {
-    struct prov_key *key;
+    return item->kind == TOK_WANT_PRIVATE ? prov_key_on_token(store->prov, STEAL(item->key), NULL)
+                                          : prov_key_public(store->prov, &item->half);
+}
 
-    if (item->kind == TOK_WANT_CERTIFICATE) {
-        return offer_certificate(item, callback, arg);
+/* Hands the next item over. Keys of a curve that we don't serve are passed over, unless there is nothing else. */
+static int offer_next(struct store *store, OSSL_CALLBACK *callback, void *arg)
+{
+    struct prov_key *key = NULL;
+
+    while (key == NULL && store->next < store->items.count) {
+        struct tok_item *item = &store->items.items[store->next++];
+        bool only = !store->given && store->next == store->items.count;
+
+        if (item->kind == TOK_WANT_CERTIFICATE) {
+            store->given = true;
+            return offer_certificate(item, callback, arg);
+        }
+        prov_err_mark(store->prov);
+        key = key_of(store, item);
+        if (key != NULL || only) {
+            prov_err_keep(store->prov);
+        } else {
+            prov_err_forget(store->prov);
+        }
     }
-    key = item->kind == TOK_WANT_PRIVATE ? prov_key_on_token(store->prov, STEAL(item->key), NULL)
-                                         : prov_key_public(store->prov, &item->half);
+    store->given |= key != NULL;
     return key != NULL && prov_key_offer(key, callback, arg);
 }
 
@@ -197,7 +216,7 @@ static int store_load(void *vstore, OSSL_CALLBACK *object, void *object_arg, OSS
         store->over = true;
         return 0;
     }
-    given = offer(store, &store->items.items[store->next++], object, object_arg);
+    given = offer_next(store, object, object_arg);
     store->over = !given || store->next == store->items.count;
     return given;
 }
