@@ -19,14 +19,14 @@ static const struct {
     const char *name;
     enum trace_area area;
 } areas[] = {
-    { "config", TRACE_CONFIG }, { "module", TRACE_MODULE },   { "token", TRACE_TOKEN },
-    { "login", TRACE_LOGIN },   { "session", TRACE_SESSION }, { "find", TRACE_FIND },
-    { "key", TRACE_KEY },       { "store", TRACE_STORE },     { "calls", TRACE_CALLS },
+    { "config", TRACE_CONFIG },   { "module", TRACE_MODULE }, { "token", TRACE_TOKEN }, { "login", TRACE_LOGIN },
+    { "session", TRACE_SESSION }, { "find", TRACE_FIND },     { "key", TRACE_KEY },     { "store", TRACE_STORE },
+    { "calls", TRACE_CALLS },     { "error", TRACE_ERROR },
 };
 
 const char *trace_area_names(void)
 {
-    return "config, module, token, login, session, find, key, store, calls";
+    return "config, module, token, login, session, find, key, store, calls, error";
 }
 
 /* The bits of a list of area names; 0 if one is unknown. */

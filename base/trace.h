@@ -21,6 +21,7 @@ enum trace_area {
     TRACE_KEY = 1 << 6,
     TRACE_STORE = 1 << 7,
     TRACE_CALLS = 1 << 8,
+    TRACE_ERROR = 1 << 9,
 };
 
 extern _Atomic unsigned trace_areas; /* the bits that are on */

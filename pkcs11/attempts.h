@@ -31,8 +31,9 @@ struct tok_attempts {
     bool probing;       /* while all others are refused */
     bool out_of_time;   /* gave up because of the deadline */
     struct tok_token *entered;
-    uint64_t served; /* by the token, when this attempt began */
-    char note[256];  /* why a module was not initialised again; the last member */
+    uint64_t served;   /* by the token, when this attempt began */
+    CK_RV not_started; /* what C_Initialize said when the module was to be initialised again; CKR_OK: nothing bad */
+    char note[256];    /* why a module was not initialised again; the last member */
 };
 
 /* tok_attempts_begin: the deadline is that of the settings, unless the caller has been under way for a while. */

@@ -117,6 +117,9 @@ static void note(const struct failure *failure, const struct tok_result *again)
 
     if (!tok_ok(again) && again->code != TOK_CODE_UNAVAILABLE) {
         text_put(&text, again->message);
+        if (again->code == TOK_CODE_CKR && strcmp(again->function, "C_Initialize") == 0) {
+            failure->attempts->not_started = again->rv;
+        }
         trace(TRACE_MODULE, "module: %s", again->message);
     }
 }
@@ -144,6 +147,17 @@ static bool revive(struct failure *failure, uint64_t starts, const struct tok_re
     result = tok_module_again(module, starts, true, attempts->deadline_us);
     note(failure, &result);
     return tok_ok(&result);
+}
+
+static void note_absence(struct failure *failure, const struct tok_result *looked)
+{
+    struct text text = TEXT_OVER(failure->attempts->note);
+
+    if (tok_ok(looked)) {
+        text_put(&text, "the token is not there any more");
+    } else if (strcmp(looked->message, failure->result->message) != 0) {
+        note(failure, looked);
+    }
 }
 
 /* Waits until the token is there, wherever that is. */
@@ -177,10 +191,8 @@ static bool come_back(struct failure *failure)
             continue;
         }
         if (!tok_attempts_pause(attempts)) {
-            if (tok_ok(&result) && attempts->note[0] == '\0') {
-                struct text text = TEXT_OVER(attempts->note);
-
-                text_put(&text, "the token is not there any more");
+            if (attempts->note[0] == '\0') {
+                note_absence(failure, &result);
             }
             return false;
         }
@@ -440,6 +452,7 @@ bool tok_recover(struct tok_attempts *attempts, struct tok_token *token, const s
     attempts->tried |= BIT(recovery);
     attempts->losses += attempts->lost_again || is_doubtful(&failure);
     attempts->note[0] = '\0';
+    attempts->not_started = CKR_OK;
     attempts->want_new = false;
     trace(TRACE_KEY, "key: trying again after %s", result->message);
     if (recoveries[recovery](&failure)) {
@@ -451,6 +464,11 @@ bool tok_recover(struct tok_attempts *attempts, struct tok_token *token, const s
         struct text text = text_over(result->message + len, sizeof(result->message) - len);
 
         text_printf(&text, "; %s", attempts->note);
+    }
+    if (attempts->not_started != CKR_OK) { /* the reason of it all, so that the advice is about that */
+        result->code = TOK_CODE_CKR;
+        result->function = "C_Initialize";
+        result->rv = attempts->not_started;
     }
     return false;
 }

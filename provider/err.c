@@ -6,6 +6,8 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "base/text.h"
+#include "base/trace.h"
 #include "pkcs11/ckr.h"
 #include "provider/provider.h"
 
@@ -94,11 +96,25 @@ static const char *short_file(const char *file)
     return room != NULL ? room : file;
 }
 
+/* Also what the application, or OpenSSL, throws away. */
+__attribute__((format(printf, 2, 0))) static void trace_error(struct prov_place place, const char *format, va_list args)
+{
+    char line[1500];
+    struct text text = TEXT_OVER(line);
+
+    text_vprintf(&text, format, args);
+    trace(TRACE_ERROR, "error: %s: %s", place.function, line);
+}
+
 __attribute__((format(printf, 4, 0))) static int raise_va(const struct prov_ctx *prov, struct prov_place place,
                                                           unsigned reason, const char *format, va_list args)
 {
     const struct prov_err_core *core = &prov->err;
+    va_list again;
 
+    va_copy(again, args);
+    trace_error(place, format, again);
+    va_end(again);
     if (core->new_error != NULL && core->set_debug != NULL && core->vset_error != NULL) {
         core->new_error(prov->handle);
         core->set_debug(prov->handle, short_file(place.file), place.line, place.function);

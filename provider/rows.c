@@ -360,10 +360,11 @@ const struct setting settings[] = {
     { .name = "trace",
       .allowed =
           "off, stderr or file:/PATH, each with areas after a colon (config, module, token, login, session, find, "
-          "key, store, calls)",
+          "key, store, calls, error)",
       .otherwise = "off",
       .set = set_trace,
-      .help = "Where to write what happens, a line an event; never a secret." },
+      .help = "Where to write what happens, a line an event; never a secret. stderr:error is each error, also one that "
+              "the application keeps to itself." },
     { .name = "async",
       .allowed = "yes or no",
       .otherwise = "yes",

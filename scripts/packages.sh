@@ -12,6 +12,7 @@ LATER_PACKAGES="pkcs11-daemon libpkcs11-proxy0 openssl-provider-fips" # a token 
 # Real tokens and what stands in for their hardware, for `make check-tokens`.
 TOKEN_PACKAGES="swtpm swtpm-tools tpm2-tools tpm2-abrmd dbus-daemon libtpm2-pkcs11-1 libtpm2-pkcs11-tools
     python3-tpm2-pkcs11-tools"
+SERVER_PACKAGES="nginx apache2 haproxy stunnel4 postgresql" # for `make check-servers`
 MATRIX_PACKAGES="clang debootstrap" # for other compilers and other releases: .ci/run
 
 # In check-matrix alone, where the release has them: openCryptoki's daemon, and another provider for PKCS#11.
@@ -65,4 +66,15 @@ install_missing() {
     as_root apt-get -o DPkg::Lock::Timeout=300 -q update >/dev/null &&
         as_root env DEBIAN_FRONTEND=noninteractive apt-get -o DPkg::Lock::Timeout=300 -q -y --no-install-recommends \
             install $missing </dev/null >/dev/null
+}
+
+# without_services COMMAND...: the packages that it installs do not start their services (as root)
+without_services() {
+    policy=/usr/sbin/policy-rc.d
+    [ -e $policy ] && policy=
+    [ -z "$policy" ] || { printf '#!/bin/sh\nexit 101\n' >$policy && chmod 755 $policy; }
+    "$@"
+    without_status=$?
+    [ -z "$policy" ] || rm -f $policy
+    return $without_status
 }

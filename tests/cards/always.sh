@@ -2,6 +2,7 @@
 # Keys that want a login for each operation (CKA_ALWAYS_AUTHENTICATE), on a token that insists on it and counts.
 . "$(dirname "$0")/../lib/setup.sh"
 . "$top/tests/life/drive.sh"
+trap 'tap_end; rm -rf "$work"' EXIT
 cd "$work" || exit 99
 token_home "$work"
 token_make test "$PIN" || exit 99

@@ -4,8 +4,8 @@ build=${abs_top_builddir:-$PWD}
 . "$top/scripts/token.sh"
 . "$top/scripts/pki.sh"
 work=$(mktemp -d "${TMPDIR:-/tmp}/signet-test.XXXXXX") || exit 99
-trap 'rm -rf "$work"' EXIT
 . "$top/tests/lib/tap.sh"
+trap '[ $tap_count -eq 0 ] || tap_end; rm -rf "$work"' EXIT # without a line, a program prints them, or this is no test
 export OPENSSL_MODULES="$build/.libs"
 signet="$build/signet"
 counter="$build/tests/token/.libs/token-counter.so"

@@ -1,6 +1,7 @@
 # TAP for shell tests; sourced. ok "sentence" COMMAND..., not_ok "sentence" COMMAND..., then tap_done.
 tap_count=0
 tap_failed=0
+tap_planned=
 
 tap_line() {
     tap_count=$((tap_count + 1))
@@ -10,7 +11,7 @@ tap_line() {
     else
         tap_failed=$((tap_failed + 1))
         echo "not ok $tap_count - $2"
-        sed 's/^/# /' "$work/out"
+        awk '{ print "# " $0 }' "$work/out" # its last line may lack the end, which the next line of ours needs
     fi
 }
 
@@ -53,7 +54,7 @@ run_tap() {
     tap_bad=$(grep -c '^not ok ' "$work/tap")
     tap_count=$((tap_count + tap_lines))
     tap_failed=$((tap_failed + tap_bad))
-    [ "$tap_bad" -eq 0 ] || sed 's/^/# /' "$work/out"
+    [ "$tap_bad" -eq 0 ] || awk '{ print "# " $0 }' "$work/out"
     if ! grep -q "^1\.\.$tap_lines\$" "$work/tap"; then
         tap_line 1 "${tap_title}the program ended early, with status $tap_status"
     elif [ "$tap_status" -ne 0 ] && [ "$tap_bad" -eq 0 ]; then
@@ -61,7 +62,16 @@ run_tap() {
     fi
 }
 
+# tap_end: for a trap on EXIT. A script that ends before tap_done has failed, and has a plan for what it said until then.
+tap_end() {
+    [ -z "$tap_planned" ] || return 0
+    [ -e "$work/out" ] || : >"$work/out"
+    tap_line 1 "the script goes on to its end"
+    tap_done
+}
+
 tap_done() {
+    tap_planned=yes
     echo "1..$tap_count"
     [ "$tap_failed" -eq 0 ]
 }

@@ -36,5 +36,5 @@ token_back() {
 
 token_stop() {
     cards_stop
-    trap 'rm -rf "$work"' EXIT
+    trap 'tap_end; rm -rf "$work"' EXIT
 }

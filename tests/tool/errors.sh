@@ -31,7 +31,7 @@ for key in "$rsa" rsa.key; do
     fails_with "a setting that makes no sense ($key)" 'deadline = soon: it is no number' openssl dgst -sha256 -sign "$key" -out sig message
 done
 cp "$SOFTHSM_MODULE" foreign.so
-printf '\026\000' | dd of=foreign.so bs=1 seek=18 conv=notrunc 2>/dev/null # its machine: S/390
+printf '\026\000' | LD_PRELOAD= dd of=foreign.so bs=1 seek=18 conv=notrunc 2>/dev/null # its machine: S/390
 conf "default signet" "pkcs11-module = $work/foreign.so"
 fails_with "a module of another architecture" 'the file is there, so it is for another architecture' openssl pkey -in "$rsa"
 conf
@@ -111,4 +111,11 @@ rm -f sig
 fails_with "an EC key that was replaced" 'does not fit the public key' openssl dgst -sha256 -sign ec.key -out sig message
 fails_with "an RSA key that was replaced" 'none is the one that was loaded' openssl dgst -sha256 -sign rsa.key -out sig message
 ok "and no signature gets out" test ! -s sig
+
+# Where an application keeps errors to itself, the trace has them.
+conf "default signet" "trace = stderr:error"
+not_ok "an error in the trace" openssl pkey -in "pkcs11:token=test;object=none;type=private" -noout
+says "is what the queue has" "^signet\[.*error: .*: token 'test' has no private key that matches 'pkcs11:token=test;object=none"
+ok "without an error" openssl pkey -in "pkcs11:token=test;object=ec;type=private" -noout
+never_says "nothing is said" '^signet\['
 tap_done

@@ -346,6 +346,20 @@ TEST(and_so_is_one_that_can_not_even_be_initialised_meanwhile)
     assert_int_equal(pthread_join(thread, NULL), 0);
 }
 
+TEST(one_that_can_not_be_initialised_at_all_is_the_reason_that_people_are_told)
+{
+    furnish();
+    module->again_us = 1; /* it was not started just now */
+    mock->down = true;
+    mock_fails(mock, MOCK_Initialize, CKR_GENERAL_ERROR, 0, 1000);
+    begin(300000);
+    assert_false(recover(CKR_DEVICE_ERROR));
+    SAYS("C_Sign: CKR_DEVICE_ERROR");
+    SAYS("C_Initialize: ");
+    assert_string_equal(failure.function, "C_Initialize");
+    assert_non_null(strstr(tok_advice(&failure), "can't start"));
+}
+
 TEST(a_module_that_another_initialised_is_not_finalised)
 {
     furnish();
@@ -504,6 +518,7 @@ int main(void)
         cmocka_unit_test(a_module_whose_daemon_went_is_initialised_again_until_it_is_back),
         cmocka_unit_test(but_not_while_it_serves_others_and_only_fails_to_tell_its_slots),
         cmocka_unit_test(and_so_is_one_that_can_not_even_be_initialised_meanwhile),
+        cmocka_unit_test(one_that_can_not_be_initialised_at_all_is_the_reason_that_people_are_told),
         cmocka_unit_test(a_module_that_another_initialised_is_not_finalised),
         cmocka_unit_test(nor_one_whose_setting_forbids_it),
         cmocka_unit_test(a_device_error_that_stays_has_the_module_initialised_again),

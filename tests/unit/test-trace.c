@@ -127,7 +127,7 @@ TEST(all_areas_have_a_name)
     }
     assert_true(trace_set("stderr", &why));
     assert_int_equal(atomic_load(&trace_areas), bits);
-    assert_int_equal(bits, TRACE_CALLS * 2 - 1);
+    assert_int_equal(bits, TRACE_ERROR * 2 - 1);
     assert_true(trace_set("off", &why));
 }
 
