@@ -7,7 +7,7 @@ libtok_la_SOURCES = \
     pkcs11/result.h pkcs11/result.c \
     pkcs11/ckr.h pkcs11/ckr.c \
     pkcs11/uri.h pkcs11/uri_parts.h pkcs11/uri-parse.c pkcs11/uri-query.c pkcs11/uri.c \
-    pkcs11/pin.h pkcs11/pin.c \
+    pkcs11/pin.h pkcs11/pin_parts.h pkcs11/pin-read.c pkcs11/pin-exec.c pkcs11/pin.c \
     pkcs11/settings.h pkcs11/settings.c \
     pkcs11/module.h pkcs11/module.c \
     pkcs11/registry.h pkcs11/registry.c \

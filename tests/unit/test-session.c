@@ -557,6 +557,39 @@ TEST(who_leaves_the_queue_early_locks_nobody_out)
     assert_true(clock_us() - began < 30 * SECOND);
 }
 
+static void *wait_alone(void *arg)
+{
+    SCOPED(tok_lease_end) struct tok_lease lease = { .alone = true };
+    struct tok_result result = begin(&lease, 0, SECOND / 2);
+
+    *(bool *)arg = tok_ok(&result);
+    return NULL;
+}
+
+TEST(when_the_first_in_the_queue_gives_up_the_next_one_is_served_at_once)
+{
+    struct tok_lease held = { .token = NULL };
+    struct tok_lease lease = { .token = NULL };
+    bool served = true;
+    uint64_t began;
+    pthread_t thread;
+
+    furnish();
+    OK(begin(&held, 0, SECOND));
+    assert_int_equal(pthread_create(&thread, NULL, wait_alone, &served), 0);
+    for (bool waits = false; !waits; clock_sleep_us(1000)) {
+        LOCKED(&token->lock);
+        waits = token->pool.waiting != NULL;
+    }
+    began = clock_us();
+    OK(begin(&lease, 0, 20 * SECOND)); /* there is a session for it, but it is not its turn */
+    assert_true(clock_us() - began < 10 * SECOND);
+    assert_int_equal(pthread_join(thread, NULL), 0);
+    assert_false(served);
+    tok_lease_end(&lease);
+    tok_lease_end(&held);
+}
+
 TEST(a_session_that_the_module_forgot_is_not_closed_since_its_number_may_be_anothers)
 {
     struct tok_result lost = tok_fail_ckr("C_Sign", CKR_SESSION_HANDLE_INVALID);
@@ -618,6 +651,7 @@ int main(void)
         cmocka_unit_test(who_waits_is_served_when_a_session_comes_back),
         cmocka_unit_test(a_lease_that_is_alone_waits_for_all_others_and_lets_nobody_in),
         cmocka_unit_test(who_leaves_the_queue_early_locks_nobody_out),
+        cmocka_unit_test(when_the_first_in_the_queue_gives_up_the_next_one_is_served_at_once),
         cmocka_unit_test(a_session_that_the_module_forgot_is_not_closed_since_its_number_may_be_anothers),
         cmocka_unit_test(a_number_that_is_given_out_again_while_a_thread_still_uses_it_is_not_shared),
     };
