@@ -82,7 +82,9 @@ static int keymgmt_match(const void *va, const void *vb, int selection)
                                                  : EVP_PKEY_parameters_eq(a->software, b->software) == 1;
 }
 
-/* What is selected may be absent: EVP_PKEY_fromdata selects a key pair for what may be a public key. */
+/* What is selected may be absent: EVP_PKEY_fromdata selects a key pair for what may be a public key. And a public half
+ * may come where the private one alone is selected: OpenSSL's own key managements take it with either, and its hybrids
+ * of ECDH and ML-KEM rely on that. */
 static int parts_of(const struct prov_family *family, int selection, const OSSL_PARAM params[])
 {
     int parts = selection & ~(PRIVATE | PUBLIC);
@@ -92,7 +94,7 @@ static int parts_of(const struct prov_family *family, int selection, const OSSL_
          (family->seed_param != NULL && OSSL_PARAM_locate_const(params, family->seed_param) != NULL))) {
         parts |= PRIVATE;
     }
-    if ((selection & PUBLIC) != 0 && OSSL_PARAM_locate_const(params, family->public_param) != NULL) {
+    if ((selection & (PRIVATE | PUBLIC)) != 0 && OSSL_PARAM_locate_const(params, family->public_param) != NULL) {
         parts |= PUBLIC;
     }
     if ((parts & PRIVATE) != 0 && family->private_tells_public) {

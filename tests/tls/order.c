@@ -393,6 +393,42 @@ static void key_transport_handshake(void)
     SSL_CTX_free(client);
 }
 
+/* --- key shares of TLS 1.3 ------------------------------------------------------------------------------------------
+ */
+
+static void handshake_by(const char *group)
+{
+    char chain[300];
+    char root[300];
+    SSL_CTX *server = context_with("pkcs11:token=test;object=ec;type=private", path(chain, "ec-chain.pem"),
+                                   path(root, "root.pem"), TLS1_3_VERSION);
+    SSL_CTX *client = context_with(NULL, NULL, root, TLS1_3_VERSION);
+
+    if (ok(server != NULL && client != NULL, "%s: contexts", group)) {
+        SSL_CTX_set_verify(server, SSL_VERIFY_NONE, NULL);
+        ok(SSL_CTX_set1_groups_list(client, group) == 1 && SSL_CTX_set1_groups_list(server, group) == 1 &&
+               shake(server, client),
+           "%s: a handshake", group);
+    }
+    SSL_CTX_free(server);
+    SSL_CTX_free(client);
+}
+
+/* Also those whose halves OpenSSL makes of other keys: the providers' own fetches meet us, too. */
+static void handshakes_by_groups(void)
+{
+    static const char *const groups[] = { "P-256", "P-384", "P-521", "X25519", "X448", "ffdhe2048" };
+    static const char *const since_3_5[] = { "brainpoolP256r1tls13", "MLKEM768", "X25519MLKEM768", "SecP256r1MLKEM768",
+                                             "SecP384r1MLKEM1024" };
+
+    for (size_t i = 0; i < sizeof(groups) / sizeof(groups[0]); i++) {
+        handshake_by(groups[i]);
+    }
+    for (size_t i = 0; i < sizeof(since_3_5) / sizeof(since_3_5[0]) && OpenSSL_version_num() >= 0x30500000UL; i++) {
+        handshake_by(since_3_5[i]);
+    }
+}
+
 /* A context in the middle of a message goes on twice. */
 static void contexts_are_duplicated(const char *type)
 {
@@ -445,6 +481,7 @@ int main(int argc, char **argv)
     contexts_are_duplicated("rsa");
     key_transport();
     key_transport_handshake();
+    handshakes_by_groups();
     software_works("at the end");
     return tap_done();
 }
