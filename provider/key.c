@@ -154,8 +154,8 @@ static EVP_PKEY *public_half(struct prov_ctx *prov, const struct tok_public *hal
     prov_err_forget(prov);
     if (key == NULL) {
         prov_raise(prov, PROV_R_KEY_TYPE,
-                   "no other provider of this application knows the type or curve of the public half that the token "
-                   "shows; the FIPS provider knows fewer than default");
+                   "the type or curve of the public half that the token shows is not served, or no other provider of "
+                   "this application knows it; the FIPS provider knows fewer than default");
     }
     return key;
 }

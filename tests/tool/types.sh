@@ -117,12 +117,12 @@ before=$(listed)
 odd_key x25519 38 ed:06032b656e
 odd_key x448 39 ed:06032b656f
 not_ok "a key of X25519 is not taken for one of Ed25519" openssl pkey -in "pkcs11:token=test;object=x25519;type=private" -pubout
-says "the error says so" 'makes no key that OpenSSL knows'
+says "the error says so" 'the type or curve of the public half that the token shows'
 not_ok "nor for one of X448" openssl pkey -in "pkcs11:token=test;object=x448;type=private" -pubout
 ok "there are $before others" test "${before:-0}" -gt 20
 ok "which a listing shows, without an error" test "$(listed)" = "$before"
 openssl storeutl -noout "pkcs11:token=test;object=x448" >out 2>&1 # whose status is 0 whatever happens
-says "a listing of nothing else is an error" 'makes no key that OpenSSL knows'
+says "a listing of nothing else is an error" 'the type or curve of the public half that the token shows'
 
 # A token has one type for RSA and RSA-PSS: what the key allows tells, or its certificate on the token.
 odd_key by-certificate 40 $RSA_PSS
