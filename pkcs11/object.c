@@ -38,10 +38,17 @@ static bool is_of_a_set(CK_KEY_TYPE type)
     return type == CKK_ML_DSA || type == CKK_SLH_DSA;
 }
 
+/* Whose points tell the curve by their length. */
+static bool has_curve_by_length(CK_KEY_TYPE type)
+{
+    return type == CKK_EC_EDWARDS || type == CKK_EC_MONTGOMERY;
+}
+
 bool tok_public_known(const struct tok_public *half)
 {
     return half->spki.len > 0 || half->certificate.len > 0 || (half->modulus.len > 0 && half->exponent.len > 0) ||
-           (half->point.len > 0 && (half->params.len > 0 || half->type == CKK_EC_EDWARDS || is_of_a_set(half->type)));
+           (half->point.len > 0 &&
+            (half->params.len > 0 || has_curve_by_length(half->type) || is_of_a_set(half->type)));
 }
 
 /* Big numbers may carry leading zeros. */
@@ -100,7 +107,7 @@ static bool is_point_length(CK_KEY_TYPE type, size_t len)
 {
     size_t coordinate = len / 2;
 
-    if (type == CKK_EC_EDWARDS || type == CKK_EC_MONTGOMERY) {
+    if (has_curve_by_length(type)) {
         return len == 32 || len == 56 || len == 57;
     }
     return len % 2 == 1 && coordinate >= 20 && (coordinate % 4 == 0 || coordinate == 66);
@@ -122,12 +129,32 @@ static struct tok_result point_copy(struct bytes *out, const struct tok_attrs *a
     return bytes_set(out, value.at, value.left) ? tok_good() : tok_fail(TOK_CODE_NO_MEMORY, "reading a public key");
 }
 
+/* SoftHSM has X25519 and X448 under the type of Ed25519 and Ed448; the curve's name tells. Its private keys name it by
+ * a PrintableString, its public ones by OID. */
+static CK_KEY_TYPE type_by_curve(CK_KEY_TYPE type, const struct bytes *params)
+{
+    static const char *const names[] = {
+        "\006\003\053\145\156",
+        "\006\003\053\145\157",
+        "\023\012curve25519",
+        "\023\010curve448",
+    };
+
+    for (size_t i = 0; type == CKK_EC_EDWARDS && i < COUNT_OF(names); i++) {
+        if (params->len == strlen(names[i]) && memcmp(params->data, names[i], params->len) == 0) {
+            return CKK_EC_MONTGOMERY;
+        }
+    }
+    return type;
+}
+
 static struct tok_result half_copy(struct tok_public *out_half, const struct tok_attrs *attrs)
 {
     out_half->type = tok_attrs_ulong(attrs, CKA_KEY_TYPE, CK_UNAVAILABLE_INFORMATION);
     TOK_TRY(tok_attrs_copy(&out_half->modulus, attrs, CKA_MODULUS));
     TOK_TRY(tok_attrs_copy(&out_half->exponent, attrs, CKA_PUBLIC_EXPONENT));
     TOK_TRY(tok_attrs_copy(&out_half->params, attrs, CKA_EC_PARAMS));
+    out_half->type = type_by_curve(out_half->type, &out_half->params);
     TOK_TRY(tok_attrs_copy(&out_half->spki, attrs, CKA_PUBLIC_KEY_INFO));
     out_half->set = tok_attrs_ulong(attrs, CKA_PARAMETER_SET, 0);
     return is_of_a_set(out_half->type) ? tok_attrs_copy(&out_half->point, attrs, CKA_VALUE)

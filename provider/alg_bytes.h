@@ -1,5 +1,6 @@
-/* What EdDSA, ML-DSA and SLH-DSA have in common: public halves and signatures are strings of bytes, and the token is
- * given the message, which it hashes for itself. For their files alg_*.c, each of which is what differs. */
+/* What EdDSA, ML-DSA and SLH-DSA have in common: public halves (those of X25519, too) and signatures are strings of
+ * bytes, and the token is given the message, which it hashes for itself. For their files alg_*.c, each of which is what
+ * differs. */
 #ifndef SIGNET_PROVIDER_ALG_BYTES_H
 #define SIGNET_PROVIDER_ALG_BYTES_H
 
@@ -24,7 +25,7 @@ extern const OSSL_PARAM prov_bytes_seeded[]; /* generation of the types that hav
  * of some. */
 #define PROV_BYTES_FAMILY                                                                                              \
     .private_param = OSSL_PKEY_PARAM_PRIV_KEY, .public_param = OSSL_PKEY_PARAM_PUB_KEY, .private_tells_public = true,  \
-    .writable = prov_bytes_no_params, .describe = prov_bytes_describe, .shape = prov_bytes_shape
+    .describe = prov_bytes_describe, .shape = prov_bytes_shape
 
 EVP_PKEY *prov_bytes_public_key(const struct prov_ctx *prov, const struct tok_public *half);
 bool prov_bytes_describe(struct tok_public *out_half, EVP_PKEY *key);

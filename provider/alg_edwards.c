@@ -1,31 +1,10 @@
 /* EdDSA on a token: the token is given the whole message, and hashes for itself. PKCS#11 v3.0 §2.3, RFC 8032. */
-#include <string.h>
-
 #include "provider/alg_bytes.h"
 
 /* Which curve it is shows the length of a point; tokens name curves in many ways (by OIDs of two families, by a
  * PrintableString). */
 #define ED25519_BYTES 32
 #define ED448_BYTES 57
-
-/* SoftHSM has keys of X25519 under the same type, and their points are as long as those of Ed25519. Its private keys
- * name the curve by the PrintableString, its public ones by OID. */
-static bool is_x25519(const struct bytes *params)
-{
-    static const char *const names[] = { "\006\003\053\145\156", "\023\012curve25519" };
-
-    for (size_t i = 0; i < COUNT_OF(names); i++) {
-        if (params->len == strlen(names[i]) && memcmp(params->data, names[i], params->len) == 0) {
-            return true;
-        }
-    }
-    return false;
-}
-
-static EVP_PKEY *edwards_public_key(const struct prov_ctx *prov, const struct tok_public *half)
-{
-    return is_x25519(&half->params) ? NULL : prov_bytes_public_key(prov, half);
-}
 
 /* Ed25519 has no parameters: where there are some, tokens take it for one of its variants, or refuse them (NSS,
  * kryoptic). Ed448 has, and not every token does without them (opencryptoki, kryoptic). */
@@ -61,9 +40,10 @@ static const struct prov_family edwards = {
     .operation = "SIGNET-EDWARDS",
     .key_params = edwards_key_params,
     .readable = edwards_readable,
+    .writable = prov_bytes_no_params,
     .generation = prov_bytes_no_params,
     .choice = edwards_choice,
-    .public_key = edwards_public_key,
+    .public_key = prov_bytes_public_key,
     .prepare = edwards_prepare,
     PROV_BYTES_FAMILY,
 };

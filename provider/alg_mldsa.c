@@ -16,6 +16,7 @@ static const struct prov_family mldsa = {
     .seed_param = "seed",
     .key_params = mldsa_key_params,
     .readable = mldsa_readable,
+    .writable = prov_bytes_no_params,
     .generation = prov_bytes_seeded,
     .mechanism = CKM_ML_DSA,
     .public_key = prov_bytes_public_key,

@@ -14,6 +14,7 @@ static const struct prov_family slhdsa = {
     .operation = "SIGNET-SLH-DSA",
     .key_params = slhdsa_key_params,
     .readable = slhdsa_readable,
+    .writable = prov_bytes_no_params,
     .generation = prov_bytes_seeded,
     .mechanism = CKM_SLH_DSA,
     .public_key = prov_bytes_public_key,

@@ -13,6 +13,7 @@
 static const struct group {
     const char *tls_name;
     const char *name; /* OpenSSL's */
+    const char *type; /* of its keys */
     unsigned id;
     unsigned security_bits;
     int min_tls;
@@ -20,22 +21,27 @@ static const struct group {
     int min_dtls;
     int max_dtls; /* likewise; -1: never */
 } groups[] = {
-    { "secp192k1", "secp192k1", 18, 80, TLS1_VERSION, TLS1_2_VERSION, DTLS1_VERSION, DTLS1_2_VERSION },
-    { "secp192r1", "prime192v1", 19, 80, TLS1_VERSION, TLS1_2_VERSION, DTLS1_VERSION, DTLS1_2_VERSION },
-    { "P-192", "prime192v1", 19, 80, TLS1_VERSION, TLS1_2_VERSION, DTLS1_VERSION, DTLS1_2_VERSION },
-    { "secp224k1", "secp224k1", 20, 112, TLS1_VERSION, TLS1_2_VERSION, DTLS1_VERSION, DTLS1_2_VERSION },
-    { "secp224r1", "secp224r1", 21, 112, TLS1_VERSION, TLS1_2_VERSION, DTLS1_VERSION, DTLS1_2_VERSION },
-    { "P-224", "secp224r1", 21, 112, TLS1_VERSION, TLS1_2_VERSION, DTLS1_VERSION, DTLS1_2_VERSION },
-    { "secp256k1", "secp256k1", 22, 128, TLS1_VERSION, TLS1_2_VERSION, DTLS1_VERSION, DTLS1_2_VERSION },
-    { "secp256r1", "prime256v1", 23, 128, TLS1_VERSION, 0, DTLS1_VERSION, 0 },
-    { "P-256", "prime256v1", 23, 128, TLS1_VERSION, 0, DTLS1_VERSION, 0 },
-    { "secp384r1", "secp384r1", 24, 192, TLS1_VERSION, 0, DTLS1_VERSION, 0 },
-    { "P-384", "secp384r1", 24, 192, TLS1_VERSION, 0, DTLS1_VERSION, 0 },
-    { "secp521r1", "secp521r1", 25, 256, TLS1_VERSION, 0, DTLS1_VERSION, 0 },
-    { "P-521", "secp521r1", 25, 256, TLS1_VERSION, 0, DTLS1_VERSION, 0 },
-    { "brainpoolP256r1", "brainpoolP256r1", 26, 128, TLS1_VERSION, TLS1_2_VERSION, DTLS1_VERSION, DTLS1_2_VERSION },
-    { "brainpoolP384r1", "brainpoolP384r1", 27, 192, TLS1_VERSION, TLS1_2_VERSION, DTLS1_VERSION, DTLS1_2_VERSION },
-    { "brainpoolP512r1", "brainpoolP512r1", 28, 256, TLS1_VERSION, TLS1_2_VERSION, DTLS1_VERSION, DTLS1_2_VERSION },
+    { "secp192k1", "secp192k1", "EC", 18, 80, TLS1_VERSION, TLS1_2_VERSION, DTLS1_VERSION, DTLS1_2_VERSION },
+    { "secp192r1", "prime192v1", "EC", 19, 80, TLS1_VERSION, TLS1_2_VERSION, DTLS1_VERSION, DTLS1_2_VERSION },
+    { "P-192", "prime192v1", "EC", 19, 80, TLS1_VERSION, TLS1_2_VERSION, DTLS1_VERSION, DTLS1_2_VERSION },
+    { "secp224k1", "secp224k1", "EC", 20, 112, TLS1_VERSION, TLS1_2_VERSION, DTLS1_VERSION, DTLS1_2_VERSION },
+    { "secp224r1", "secp224r1", "EC", 21, 112, TLS1_VERSION, TLS1_2_VERSION, DTLS1_VERSION, DTLS1_2_VERSION },
+    { "P-224", "secp224r1", "EC", 21, 112, TLS1_VERSION, TLS1_2_VERSION, DTLS1_VERSION, DTLS1_2_VERSION },
+    { "secp256k1", "secp256k1", "EC", 22, 128, TLS1_VERSION, TLS1_2_VERSION, DTLS1_VERSION, DTLS1_2_VERSION },
+    { "secp256r1", "prime256v1", "EC", 23, 128, TLS1_VERSION, 0, DTLS1_VERSION, 0 },
+    { "P-256", "prime256v1", "EC", 23, 128, TLS1_VERSION, 0, DTLS1_VERSION, 0 },
+    { "secp384r1", "secp384r1", "EC", 24, 192, TLS1_VERSION, 0, DTLS1_VERSION, 0 },
+    { "P-384", "secp384r1", "EC", 24, 192, TLS1_VERSION, 0, DTLS1_VERSION, 0 },
+    { "secp521r1", "secp521r1", "EC", 25, 256, TLS1_VERSION, 0, DTLS1_VERSION, 0 },
+    { "P-521", "secp521r1", "EC", 25, 256, TLS1_VERSION, 0, DTLS1_VERSION, 0 },
+    { "brainpoolP256r1", "brainpoolP256r1", "EC", 26, 128, TLS1_VERSION, TLS1_2_VERSION, DTLS1_VERSION,
+      DTLS1_2_VERSION },
+    { "brainpoolP384r1", "brainpoolP384r1", "EC", 27, 192, TLS1_VERSION, TLS1_2_VERSION, DTLS1_VERSION,
+      DTLS1_2_VERSION },
+    { "brainpoolP512r1", "brainpoolP512r1", "EC", 28, 256, TLS1_VERSION, TLS1_2_VERSION, DTLS1_VERSION,
+      DTLS1_2_VERSION },
+    { "x25519", "X25519", "X25519", 29, 128, TLS1_VERSION, 0, DTLS1_VERSION, 0 },
+    { "x448", "X448", "X448", 30, 224, TLS1_VERSION, 0, DTLS1_VERSION, 0 },
 };
 
 static int tell_group(const struct group *group, OSSL_CALLBACK *callback, void *arg)
@@ -49,7 +55,7 @@ static int tell_group(const struct group *group, OSSL_CALLBACK *callback, void *
     OSSL_PARAM params[] = {
         OSSL_PARAM_construct_utf8_string(OSSL_CAPABILITY_TLS_GROUP_NAME, (char *)group->tls_name, 0),
         OSSL_PARAM_construct_utf8_string(OSSL_CAPABILITY_TLS_GROUP_NAME_INTERNAL, (char *)group->name, 0),
-        OSSL_PARAM_construct_utf8_string(OSSL_CAPABILITY_TLS_GROUP_ALG, (char *)"EC", 0),
+        OSSL_PARAM_construct_utf8_string(OSSL_CAPABILITY_TLS_GROUP_ALG, (char *)group->type, 0),
         OSSL_PARAM_construct_uint(OSSL_CAPABILITY_TLS_GROUP_ID, &id),
         OSSL_PARAM_construct_uint(OSSL_CAPABILITY_TLS_GROUP_SECURITY_BITS, &security_bits),
         OSSL_PARAM_construct_int(OSSL_CAPABILITY_TLS_GROUP_MIN_TLS, &min_tls),

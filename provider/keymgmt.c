@@ -38,6 +38,11 @@ static void pkey_ctx_end(EVP_PKEY_CTX **ctx)
     EVP_PKEY_CTX_free(*ctx);
 }
 
+static void pkey_end(EVP_PKEY **key)
+{
+    EVP_PKEY_free(*key);
+}
+
 /* --- keys --------------------------------------------------------------------------------------------------------- */
 
 static void keymgmt_free(void *vkey)
@@ -207,6 +212,11 @@ static EVP_PKEY *software_part(const struct prov_key *key, int selection)
 {
     SCOPED(params_end) OSSL_PARAM *params = NULL;
 
+    if ((selection & (PRIVATE | PUBLIC)) == 0) { /* keys of X25519 have no parameters that could be exported */
+        SCOPED(pkey_end) EVP_PKEY *part = EVP_PKEY_new();
+
+        return part != NULL && EVP_PKEY_copy_parameters(part, key->software) == 1 ? STEAL(part) : NULL;
+    }
     if (EVP_PKEY_todata(key->software, selection, &params) <= 0) {
         return NULL;
     }

@@ -10,7 +10,8 @@ libprovider_la_SOURCES = \
     provider/err.h provider/err.c \
     provider/software.h provider/software.c \
     provider/variant.h provider/alg_rsa.c provider/alg_ec.c \
-    provider/alg_bytes.h provider/alg_bytes.c provider/alg_edwards.c provider/alg_mldsa.c provider/alg_slhdsa.c \
+    provider/alg_bytes.h provider/alg_bytes.c provider/alg_edwards.c provider/alg_montgomery.c provider/alg_mldsa.c \
+    provider/alg_slhdsa.c \
     provider/key.h provider/key.c \
     provider/keymgmt.h provider/keymgmt.c \
     provider/signature.h provider/signature.c \

@@ -65,6 +65,11 @@ static void table_free(OSSL_ALGORITHM *table)
     free(table);
 }
 
+static const char *properties_of(const struct prov_ctx *prov, const struct prov_variant *variant)
+{
+    return variant != NULL && variant->family->unapproved ? prov->unapproved : prov->properties;
+}
+
 /* One for each family, however many rows it has. */
 static bool signatures_make(struct prov_ctx *prov)
 {
@@ -74,7 +79,7 @@ static bool signatures_make(struct prov_ctx *prov)
     for (size_t i = 0; prov_variants[i] != NULL; i++) {
         const struct prov_family *family = prov_variants[i]->family;
 
-        if (family != before && prov_variant_is_known(prov_variants[i])) {
+        if (family != before && family->operation != NULL && prov_variant_is_known(prov_variants[i])) {
             good = good && table_add(&prov->signature, family->operation, prov->properties, NULL,
                                      prov_signature_functions, NULL);
         }
@@ -89,8 +94,8 @@ static bool coders_make(OSSL_ALGORITHM **table, const struct prov_ctx *prov, con
 
     for (; rows->names != NULL; rows++) {
         if (rows->variant == NULL || prov_variant_is_known(rows->variant)) {
-            good = good &&
-                   table_add(table, rows->names, prov->properties, rows->properties_suffix, rows->functions, NULL);
+            good = good && table_add(table, rows->names, properties_of(prov, rows->variant), rows->properties_suffix,
+                                     rows->functions, NULL);
         }
     }
     return good;
@@ -105,8 +110,8 @@ static bool tables_make(struct prov_ctx *prov)
         const struct prov_variant *variant = prov_variants[i];
 
         if (prov_variant_is_known(variant)) {
-            good = good && table_add(&prov->keymgmt, variant->names, properties, NULL, prov_keymgmt_functions(variant),
-                                     variant->description);
+            good = good && table_add(&prov->keymgmt, variant->names, properties_of(prov, variant), NULL,
+                                     prov_keymgmt_functions(variant), variant->description);
         }
     }
     return good && coders_make(&prov->decoder, prov, prov_decoders) &&
@@ -262,6 +267,7 @@ static void prov_teardown(void *vprov)
     tok_settings_end(&prov->settings);
     OSSL_LIB_CTX_free(prov->child);
     free(prov->properties);
+    free(prov->unapproved);
     free(prov->trouble);
     free(prov->hint);
     free(prov);
@@ -309,8 +315,13 @@ static bool properties_make(struct prov_ctx *prov, bool fips)
     size_t size = strlen(prov->name) + sizeof("provider=,signet.algorithm=yes,fips=yes");
 
     prov->properties = malloc(size);
-    return prov->properties != NULL && snprintf(prov->properties, size, "provider=%s,signet.algorithm=yes%s",
-                                                prov->name, fips ? ",fips=yes" : "") > 0;
+    prov->unapproved = malloc(size);
+    if (prov->properties == NULL || prov->unapproved == NULL) {
+        return false;
+    }
+    (void)snprintf(prov->unapproved, size, "provider=%s,signet.algorithm=yes", prov->name);
+    (void)snprintf(prov->properties, size, "%s%s", prov->unapproved, fips ? ",fips=yes" : "");
+    return true;
 }
 
 /* Around what a child of a fork does by itself (pkcs11/child.h): a module may leave errors on the queue. */

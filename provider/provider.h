@@ -22,6 +22,7 @@ struct prov_ctx {
     OSSL_LIB_CTX *child;
     const char *name;            /* as activated; borrowed from the core */
     char *properties;            /* of our algorithms: "provider=NAME,signet.algorithm=yes[,fips=yes]" */
+    char *unapproved;            /* of those that FIPS 140 does not have: the same without fips=yes */
     _Atomic(const char *) query; /* of every fetch in the child: "signet.algorithm!=yes[,?provider=default]"; static */
     struct tok_settings settings;
     bool async;           /* ASYNC jobs pause (provider/async.h) */

@@ -67,7 +67,7 @@ struct prov_mechanism {
 
 /* The functions of a family (RSA, EC). */
 struct prov_family {
-    const char *operation;         /* the private name of the signature algorithm: "SIGNET-RSA" */
+    const char *operation;         /* the private name of the signature algorithm: "SIGNET-RSA"; NULL: none */
     const char *asym_cipher;       /* likewise, for decryption; NULL: none */
     const char *key_exchange;      /* likewise, for key agreement */
     const char *key_encapsulation; /* the other providers' own name, for software keys; NULL: none */
@@ -75,6 +75,7 @@ struct prov_family {
     const char *private_param;     /* whose presence makes a key private ("d", "priv") */
     const char *seed_param;        /* another such; NULL: none */
     const char *public_param;      /* likewise ("n", "pub") */
+    bool unapproved;               /* not of FIPS 140: without fips=yes, whatever the tokens are */
     bool private_tells_public;     /* a private key alone makes the whole key */
     const OSSL_PARAM *key_params;  /* what may be imported and exported */
     const OSSL_PARAM *readable;    /* what get_params knows */
@@ -108,6 +109,8 @@ struct prov_family {
     ROW(ec, PROV_NAMES_EC)                                                                                             \
     ROW(ed25519, PROV_NAMES_ED25519)                                                                                   \
     ROW(ed448, PROV_NAMES_ED448)                                                                                       \
+    ROW(x25519, PROV_NAMES_X25519)                                                                                     \
+    ROW(x448, PROV_NAMES_X448)                                                                                         \
     ROW(ml_dsa_44, PROV_NAMES_ML_DSA_44)                                                                               \
     ROW(ml_dsa_65, PROV_NAMES_ML_DSA_65)                                                                               \
     ROW(ml_dsa_87, PROV_NAMES_ML_DSA_87)                                                                               \
@@ -131,6 +134,8 @@ struct prov_family {
 #define PROV_NAMES_EC "EC:id-ecPublicKey:1.2.840.10045.2.1"
 #define PROV_NAMES_ED25519 "ED25519:1.3.101.112"
 #define PROV_NAMES_ED448 "ED448:1.3.101.113"
+#define PROV_NAMES_X25519 "X25519:1.3.101.110"
+#define PROV_NAMES_X448 "X448:1.3.101.111"
 #define PROV_NAMES_ML_DSA_44 "ML-DSA-44:MLDSA44:2.16.840.1.101.3.4.3.17:id-ml-dsa-44"
 #define PROV_NAMES_ML_DSA_65 "ML-DSA-65:MLDSA65:2.16.840.1.101.3.4.3.18:id-ml-dsa-65"
 #define PROV_NAMES_ML_DSA_87 "ML-DSA-87:MLDSA87:2.16.840.1.101.3.4.3.19:id-ml-dsa-87"

@@ -70,6 +70,36 @@ static void raw_keys_work(const char *when, const char *type)
     EVP_PKEY_free(key);
 }
 
+/* Keys that only agree on secrets: by their halves, and as libssl makes the other side's, of its own key's parameters.
+ */
+static void x_keys_work(const char *when, const char *type)
+{
+    EVP_PKEY *key = EVP_PKEY_Q_keygen(NULL, NULL, type);
+    EVP_PKEY *dup = key == NULL ? NULL : EVP_PKEY_dup(key);
+    EVP_PKEY *half = NULL;
+    EVP_PKEY *received = EVP_PKEY_new();
+    unsigned char *point = NULL;
+    unsigned char secret[64];
+    size_t point_len = key == NULL ? 0 : EVP_PKEY_get1_encoded_public_key(key, &point);
+    size_t secret_len = sizeof(secret);
+
+    ok(derives(dup, key), "%s: an %s key is duplicated, and agrees", when, type);
+    if (key != NULL && EVP_PKEY_get_raw_private_key(key, secret, &secret_len) == 1) {
+        half = EVP_PKEY_new_raw_private_key_ex(NULL, type, NULL, secret, secret_len);
+    }
+    ok(half != NULL && EVP_PKEY_eq(half, key) == 1 && derives(half, key), "%s: %s: the private half makes a whole key",
+       when, type);
+    ok(point_len > 0 && EVP_PKEY_copy_parameters(received, key) == 1 &&
+           EVP_PKEY_set1_encoded_public_key(received, point, point_len) == 1 && EVP_PKEY_eq(received, key) == 1 &&
+           derives(key, received),
+       "%s: %s: the other side's key is made of parameters and a point", when, type);
+    OPENSSL_free(point);
+    EVP_PKEY_free(received);
+    EVP_PKEY_free(half);
+    EVP_PKEY_free(dup);
+    EVP_PKEY_free(key);
+}
+
 /* Everything that a fetch of ours might break for others. */
 static void software_works(const char *when)
 {
@@ -89,6 +119,8 @@ static void software_works(const char *when)
     ok(dup != NULL && EVP_PKEY_eq(ec, dup) == 1, "%s: a key is duplicated", when);
     ok(derives(ec, peer), "%s: ECDH", when);
     ok(derives(x, x_peer), "%s: X25519", when);
+    x_keys_work(when, "X25519");
+    x_keys_work(when, "X448");
     raw_keys_work(when, "ED25519");
     raw_keys_work(when, "ED448");
     if (OpenSSL_version_num() >= 0x30500000UL) {

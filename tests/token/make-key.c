@@ -3,8 +3,9 @@
  *     make-key MODULE TOKEN PIN LABEL ID TYPE [MECHANISM...]
  *
  * ID is a number of two hexadecimal digits. TYPE is one of those below, or a curve's DER (CKA_EC_PARAMS) in hexadecimal
- * digits, with `ed:` or `x:` before it for Edwards and Montgomery curves, and `dh:` for keys that sign and derive. Each
- * MECHANISM, a number, is one that the private key allows. */
+ * digits, with `ed:` or `x:` before it for Edwards and Montgomery curves, `xed:` for Montgomery curves on a token that
+ * has them as Edwards ones, and `dh:` for keys that sign and derive. Each MECHANISM, a number, is one that the private
+ * key allows. */
 #include <dlfcn.h>
 #include <p11-kit/pkcs11.h>
 #include <stdbool.h>
@@ -94,6 +95,7 @@ static const struct kind {
     { "slhdsa:shake-256f", SLH_DSA_KEY_PAIR_GEN, 12, false, false },
     { "ed:", EDWARDS_KEY_PAIR_GEN, 0, false, false },
     { "x:", MONTGOMERY_KEY_PAIR_GEN, 0, true, true },
+    { "xed:", EDWARDS_KEY_PAIR_GEN, 0, true, true },
     { "dh:", CKM_EC_KEY_PAIR_GEN, 0, false, true },
     { "", CKM_EC_KEY_PAIR_GEN, 0, false, false },
 };

@@ -320,6 +320,11 @@ int soft_derive(const struct key *key, const CK_ECDH1_DERIVE_PARAMS *params, uns
     int good = ctx != NULL && EVP_PKEY_derive_init(ctx) > 0 && EVP_PKEY_derive_set_peer(ctx, peer) > 0 &&
                EVP_PKEY_derive(ctx, out, len) > 0;
 
+    if (!good && peer != NULL && soft_is("careless")) {
+        *len = key->type == CKK_EC ? 0 : params->ulPublicDataLen;
+        memset(out, 0, *len);
+        good = 1;
+    }
     EVP_PKEY_CTX_free(ctx);
     EVP_PKEY_free(peer);
     return good;

@@ -48,6 +48,35 @@ odd_key sign-only 20 06082a8648ce3d030107
 not_ok "a key that may not derive does not" openssl pkeyutl -derive -inkey "pkcs11:token=test;object=sign-only;type=private" -peerkey peer.pub -out one
 says "and the token says so" 'C_DeriveKey: CKR_KEY_FUNCTION_NOT_PERMITTED'
 
+# Montgomery curves. SoftHSM has them under the type of Edwards ones.
+soft_x() { # NAME TYPE
+    openssl genpkey -algorithm $2 -out $1.key 2>/dev/null && openssl pkey -in $1.key -pubout -out $1.pub || exit 99
+}
+# low_order TYPE: the public key whose secrets are zeros
+low_order() {
+    case $1 in
+    X25519) printf '\060\052\060\005\006\003\053\145\156\003\041\000' && head -c 32 /dev/zero ;;
+    X448) printf '\060\102\060\005\006\003\053\145\157\003\071\000' && head -c 56 /dev/zero ;;
+    esac | openssl pkey -pubin -inform DER -out zero.pub || exit 99
+}
+odd_key X25519 31 xed:06032b656e
+odd_key X448 32 xed:06032b656f
+odd_key idle 33 ed:06032b656e
+for type in X25519 X448; do
+    soft_x peer-$type $type
+    uri="pkcs11:token=test;object=$type;type=private"
+    openssl pkey -in "$uri" -pubout -out token.pub || exit 99
+    openssl pkey -in "$uri" -out token.key || exit 99
+    ok "$type: both sides get one secret" agreed "$uri" token.pub peer-$type
+    ok "$type: by key file" agreed token.key token.pub peer-$type
+    low_order $type
+    not_ok "$type: a key of low order is no peer" openssl pkeyutl -derive -inkey "$uri" -peerkey zero.pub -out one
+done
+not_ok "a key of X25519 is no peer for one of X448" openssl pkeyutl -derive -inkey "$uri" -peerkey peer-X25519.pub -out one
+not_ok "nor one of a curve" openssl pkeyutl -derive -inkey "$uri" -peerkey peer.pub -out one
+not_ok "a key of X25519 that may not derive does not" openssl pkeyutl -derive -inkey "pkcs11:token=test;object=idle;type=private" -peerkey peer-X25519.pub -out one
+says "and the token says so" 'C_DeriveKey: CKR_KEY_FUNCTION_NOT_PERMITTED'
+
 # What else there is: a token with other customs, which notes what it is asked.
 mkdir keys
 openssl genpkey -algorithm EC -pkeyopt ec_paramgen_curve:P-256 -out keys/dh.pem 2>/dev/null || exit 99
@@ -60,6 +89,23 @@ for words in "" padded old; do
     : >called
     ok "${words:-another token}: one secret" agreed "$uri" dh.pub peer
     ok "${words:-another token}: which is destroyed there" test "$(cat called)" = Dd
+done
+
+for type in X25519 X448; do
+    soft_x keys/own-$type $type
+    mv keys/own-$type.key keys/own-$type.pem
+    low_order $type
+    x_uri="pkcs11:token=soft;object=own-$type;type=private"
+    for words in "" padded old spki; do
+        export SIGNET_TEST_SOFT=$words
+        conf "default signet" "pkcs11-module = $build/tests/token/.libs/soft-token.so"
+        : >called
+        ok "${words:-another token}, $type: one secret" agreed "$x_uri" keys/own-$type.pub peer-$type
+        ok "${words:-another token}, $type: which is destroyed there" test "$(cat called)" = Dd
+    done
+    export SIGNET_TEST_SOFT=careless
+    not_ok "a token that does not check, $type: a key of low order is no peer" openssl pkeyutl -derive -inkey "$x_uri" -peerkey zero.pub -out one
+    says "a token that does not check, $type: the error says so" 'low order'
 done
 
 # The other side's point in an OCTET STRING, as PKCS#11 before 2.40 could be read; that of P-521 has a longer header.
@@ -93,7 +139,9 @@ for order in "default signet" "signet default"; do
     for properties in "" "default_properties = ?provider=signet"; do
         conf "$order" ${properties:+"$properties"} "pkcs11-module = $build/tests/token/.libs/soft-token.so"
         : >called
-        ok "$order${properties:+, $properties}: software keys agree" agreed peer.key peer.pub peer
+        for name in peer peer-X25519 peer-X448; do
+            ok "$order${properties:+, $properties}, $name: software keys agree" agreed $name.key $name.pub $name
+        done
         ok "$order${properties:+, $properties}: without a token" test ! -s called
     done
 done

@@ -25,6 +25,7 @@ soft_uri() {
 }
 soft_key ec -algorithm EC -pkeyopt ec_paramgen_curve:P-256 || exit 99
 soft_key rsa -algorithm RSA -pkeyopt rsa_keygen_bits:2048 || exit 99
+soft_key x -algorithm X25519 || exit 99
 
 # Algorithms by property, with whatever provider there is.
 for fips in no yes; do
@@ -35,6 +36,8 @@ for fips in no yes; do
         ok "fips = $fips: without a query, $type is loaded" openssl pkey -in "$(soft_uri $type)" -noout
         $asked "fips = $fips: whether it is with the query fips=yes" openssl pkey -in "$(soft_uri $type)" -noout -propquery fips=yes
     done
+    ok "fips = $fips: without a query, X25519 is loaded" openssl pkey -in "$(soft_uri x)" -noout
+    not_ok "fips = $fips: but never with it, as FIPS 140 has no such keys" openssl pkey -in "$(soft_uri x)" -noout -propquery fips=yes
 done
 conf "default signet" "fips = yes" "default_properties = fips=yes"
 not_ok "no software of that kind: the key is not loaded" openssl pkey -in "$(soft_uri ec)" -noout
@@ -136,6 +139,8 @@ if [ -n "$fips_module" ]; then
     as_alone "decrypts by PKCS#1" P 1 decrypts pkcs1
     as_alone "signs with MD5" Ss 1 signs -digest md5
     says "for a reason that names it" 'Algorithm (md5'
+    row X25519 -algorithm X25519
+    row X448 -algorithm X448
     for curve in secp256k1 brainpoolP256r1; do
         row $curve -algorithm EC -pkeyopt ec_paramgen_curve:$curve
     done
@@ -145,6 +150,14 @@ if [ -n "$fips_module" ]; then
     ok "software keys are the FIPS provider's" openssl genpkey -algorithm EC -pkeyopt ec_paramgen_curve:P-256 -out soft.key
     ok "and sign" openssl dgst -sha256 -sign soft.key -out sig message
     not_ok "curves that it has not are not to be had through us" openssl genpkey -algorithm EC -pkeyopt ec_paramgen_curve:brainpoolP256r1 -out soft.key
+    fips_conf "fips = yes"
+    can=0
+    for file in keys/*.pem; do
+        ! openssl pkey -in "$(soft_uri "$(basename $file .pem)")" -noout 2>/dev/null || can=$((can + 1))
+    done
+    openssl storeutl -noout "pkcs11:token=soft;type=private" >list 2>&1
+    ok "a listing has the $can keys that the FIPS provider knows, and goes on behind others" grep -x "Total found: $can" list
+    ok "which there are" test "$can" -lt "$(ls keys/*.pem | wc -l)"
 else
     echo "# this release has no FIPS provider"
 fi

@@ -109,20 +109,28 @@ row rsa-pss "-algorithm RSA-PSS" "sha256 sha384 sha512" $RSA_PSS
 as_software "cms signs with PSS" cms_signs_pss
 not_ok "rsa-pss: no other padding" openssl dgst -sha256 -sigopt rsa_padding_mode:pkcs1 -sign "$uri" -out sig message
 
-# SoftHSM has one type for Ed25519 and X25519, whose public keys are of one length.
+# SoftHSM has one type for Ed25519 and X25519, whose public keys are of one length: the curve's name tells.
 listed() {
     openssl storeutl -noout "pkcs11:token=test" | sed -n 's/^Total found: //p'
 }
 before=$(listed)
 odd_key x25519 38 ed:06032b656e
 odd_key x448 39 ed:06032b656f
-not_ok "a key of X25519 is not taken for one of Ed25519" openssl pkey -in "pkcs11:token=test;object=x25519;type=private" -pubout
-says "the error says so" 'the type or curve of the public half that the token shows'
-not_ok "nor for one of X448" openssl pkey -in "pkcs11:token=test;object=x448;type=private" -pubout
-ok "there are $before others" test "${before:-0}" -gt 20
-ok "which a listing shows, without an error" test "$(listed)" = "$before"
-openssl storeutl -noout "pkcs11:token=test;object=x448" >out 2>&1 # whose status is 0 whatever happens
-says "a listing of nothing else is an error" 'the type or curve of the public half that the token shows'
+for type in X25519 X448; do
+    name=$(echo $type | tr X x)
+    uri="pkcs11:token=test;object=$name;type=private"
+    ok "$type: the public half" openssl pkey -in "$uri" -pubout -out one.pub
+    openssl pkey -pubin -in one.pub -noout -text >out
+    says "$type: is one of $type" "^$type Public-Key"
+    ok "$type: the text" openssl pkey -in "$uri" -noout -text
+    says "$type: says where the key is" 'on a PKCS#11 token'
+    ok "$type: the key file" openssl pkey -in "$uri" -out one.key
+    openssl pkey -in one.key -pubout -out other.pub
+    ok "$type: shows the same public half" cmp one.pub other.pub
+    not_ok "$type: no request" openssl req -new -key "$uri" -subj "/CN=$type" -out csr
+    says "$type: as such keys do not sign" 'operation not supported for this keytype'
+done
+ok "a listing shows them with the $before others" test "$(listed)" -gt "${before:-1000}"
 
 # A token has one type for RSA and RSA-PSS: what the key allows tells, or its certificate on the token.
 odd_key by-certificate 40 $RSA_PSS
