@@ -20,6 +20,7 @@ static const OSSL_PARAM montgomery_generation[] = {
 
 static const struct prov_family montgomery = {
     .key_exchange = "SIGNET-ECDH",
+    .x_only = true,
     .unapproved = true, /* SP 800-56A has no such curves, and so the FIPS provider */
     .key_params = montgomery_key_params,
     .readable = montgomery_readable,

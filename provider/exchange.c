@@ -296,14 +296,14 @@ static int kdf_run(struct exchange_ctx *ctx, size_t secret_len, unsigned char *o
     return good;
 }
 
-/* Whose points are one coordinate. */
-static bool is_montgomery(const struct exchange_ctx *ctx)
+/* Whether points are their x coordinate. */
+static bool x_only(const struct exchange_ctx *ctx)
 {
-    return ctx->key != NULL && ctx->key->variant->key_type == CKK_EC_MONTGOMERY;
+    return ctx->key != NULL && ctx->key->variant->family->x_only;
 }
 
 /* The shared secret is the x coordinate in as many bytes as the field has (SEC 1 §3.3.1): some tokens leave out leading
- * zeros. On Montgomery curves one of zeros alone is refused (RFC 7748 §6), which not every token does. */
+ * zeros. Where points are that coordinate, one of zeros alone is refused (RFC 7748 §6), which not every token does. */
 static int secret_derive(struct exchange_ctx *ctx, size_t field_len)
 {
     static const uint8_t nothing[MOST_SECRET_BYTES];
@@ -320,7 +320,7 @@ static int secret_derive(struct exchange_ctx *ctx, size_t field_len)
     }
     memmove(ctx->secret + field_len - len, ctx->secret, len);
     memset(ctx->secret, 0, field_len - len);
-    if (is_montgomery(ctx) && CRYPTO_memcmp(ctx->secret, nothing, field_len) == 0) {
+    if (x_only(ctx) && CRYPTO_memcmp(ctx->secret, nothing, field_len) == 0) {
         return prov_raise(ctx->prov, PROV_R_WRONG_RESULT, "the other side's key is one of low order");
     }
     return 1;
@@ -328,7 +328,7 @@ static int secret_derive(struct exchange_ctx *ctx, size_t field_len)
 
 static size_t field_length(const struct exchange_ctx *ctx)
 {
-    return is_montgomery(ctx) ? ctx->point.len : ctx->point.len / 2;
+    return x_only(ctx) ? ctx->point.len : ctx->point.len / 2;
 }
 
 static int exchange_derive(void *vctx, unsigned char *out, size_t *out_len, size_t room)

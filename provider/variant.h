@@ -77,6 +77,7 @@ struct prov_family {
     const char *public_param;      /* likewise ("n", "pub") */
     bool unapproved;               /* not of FIPS 140: without fips=yes, whatever the tokens are */
     bool private_tells_public;     /* a private key alone makes the whole key */
+    bool x_only;                   /* points are their x coordinate (RFC 7748) */
     const OSSL_PARAM *key_params;  /* what may be imported and exported */
     const OSSL_PARAM *readable;    /* what get_params knows */
     const OSSL_PARAM *writable;    /* what set_params knows, for software keys */
