@@ -34,9 +34,15 @@ const char *trace_area_names(void); /* "config, module, ..." for messages and th
 
 __attribute__((format(printf, 2, 3))) void trace_print(enum trace_area area, const char *format, ...);
 
+/* trace_is_on, for what is only worked out to be traced. */
+static inline bool trace_is_on(enum trace_area area)
+{
+    return (atomic_load_explicit(&trace_areas, memory_order_relaxed) & (unsigned)area) != 0;
+}
+
 #define trace(area, ...)                                                                                               \
     do {                                                                                                               \
-        if ((atomic_load_explicit(&trace_areas, memory_order_relaxed) & (unsigned)(area)) != 0) {                      \
+        if (trace_is_on(area)) {                                                                                       \
             trace_print((area), __VA_ARGS__);                                                                          \
         }                                                                                                              \
     } while (0)

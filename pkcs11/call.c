@@ -183,7 +183,7 @@ bool tok_call_begin(struct tok_call *call, const char *function)
     depth++;
     atomic_store_explicit(&inside, function, memory_order_relaxed);
     call->function = function;
-    call->began_us = (atomic_load_explicit(&trace_areas, memory_order_relaxed) & TRACE_CALLS) != 0 ? clock_us() : 0;
+    call->began_us = trace_is_on(TRACE_CALLS) ? clock_us() : 0;
     tok_sigpipe_hold();
     return true;
 }

@@ -110,11 +110,14 @@ __attribute__((format(printf, 4, 0))) static int raise_va(const struct prov_ctx 
                                                           unsigned reason, const char *format, va_list args)
 {
     const struct prov_err_core *core = &prov->err;
-    va_list again;
 
-    va_copy(again, args);
-    trace_error(place, format, again);
-    va_end(again);
+    if (trace_is_on(TRACE_ERROR)) {
+        va_list again;
+
+        va_copy(again, args);
+        trace_error(place, format, again);
+        va_end(again);
+    }
     if (core->new_error != NULL && core->set_debug != NULL && core->vset_error != NULL) {
         core->new_error(prov->handle);
         core->set_debug(prov->handle, short_file(place.file), place.line, place.function);

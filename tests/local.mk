@@ -104,9 +104,9 @@ tests_bench_overhead_SOURCES = tests/bench/overhead.c
 tests_bench_overhead_CFLAGS = $(AM_CFLAGS) $(CRYPTO_CFLAGS) $(P11KIT_CFLAGS)
 tests_bench_overhead_LDADD = $(CRYPTO_LIBS) -ldl
 check_PROGRAMS += tests/bench/sign
-tests_bench_sign_SOURCES = tests/bench/sign.c
-tests_bench_sign_CFLAGS = $(AM_CFLAGS) $(CRYPTO_CFLAGS)
-tests_bench_sign_LDADD = $(CRYPTO_LIBS)
+tests_bench_sign_SOURCES = tests/bench/sign.c tests/tls/pair.c tests/tls/pair.h
+tests_bench_sign_CFLAGS = $(AM_CFLAGS) $(SSL_CFLAGS)
+tests_bench_sign_LDADD = $(SSL_LIBS) $(CRYPTO_LIBS)
 EXTRA_DIST += tests/bench/overhead.sh tests/bench/instructions.sh
 
 bench: all tests/bench/overhead

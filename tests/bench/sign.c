@@ -1,22 +1,7 @@
 /* Signs N times with a key: sign URI N. */
-#include <openssl/evp.h>
-#include <openssl/store.h>
 #include <stdlib.h>
 
-static EVP_PKEY *load(const char *uri)
-{
-    OSSL_STORE_CTX *store = OSSL_STORE_open(uri, NULL, NULL, NULL, NULL);
-    EVP_PKEY *key = NULL;
-
-    while (store != NULL && key == NULL && !OSSL_STORE_eof(store)) {
-        OSSL_STORE_INFO *info = OSSL_STORE_load(store);
-
-        key = info == NULL ? NULL : OSSL_STORE_INFO_get1_PKEY(info);
-        OSSL_STORE_INFO_free(info);
-    }
-    OSSL_STORE_close(store);
-    return key;
-}
+#include "../tls/pair.h"
 
 static int sign(EVP_PKEY *key)
 {
@@ -33,7 +18,7 @@ static int sign(EVP_PKEY *key)
 
 int main(int argc, char **argv)
 {
-    EVP_PKEY *key = argc == 3 ? load(argv[1]) : NULL;
+    EVP_PKEY *key = argc == 3 ? key_by_name(argv[1]) : NULL;
     int good = key != NULL;
 
     for (int i = argc == 3 ? atoi(argv[2]) : 0; i > 0 && good; i--) {

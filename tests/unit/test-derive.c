@@ -1,43 +1,16 @@
-#include "mock-use.h"
-
-#include "pkcs11/find.h"
-#include "pkcs11/key.h"
+#include "key-use.h"
 
 #define POINT_BYTES 65 /* of P-256 */
 
-static struct mock *mock;
-static struct tok_settings settings;
-static struct tok_key *key;
-
-static const CK_MECHANISM mechanism = { CKM_ECDH1_DERIVE, NULL, 0 };
-static const uint8_t point[POINT_BYTES] = { 4, 1 };
-
-static void furnish(void)
-{
-    SCOPED(tok_uri_end) struct tok_uri *uri = NULL;
-    SCOPED(tok_items_end) struct tok_items items = { .items = NULL };
-    struct tok_module *module;
-
-    tok_key_unref(key);
-    mock = mock_load(&module);
-    tok_settings_end(&settings);
-    tok_settings_init(&settings);
-    settings.modules = strdup(mock_path);
-    settings.deadline_us = 5 * SECOND;
-    OK(tok_pin_source_new(&settings.pin, "1234", TOK_PIN_FROM_SETTINGS));
-    mock_token(mock, "test");
-    mock_ec_key(mock, CKO_PRIVATE_KEY, "www", 1, "\x04xy");
-    OK(tok_uri_parse(&uri, "pkcs11:token=test;object=www;type=private", TOK_URI_FROM_APPLICATION));
-    OK(tok_find(&items, &settings, uri, TOK_WANT_PRIVATE, NULL));
-    key = tok_key_ref(items.items[0].key);
-}
+static const CK_MECHANISM agreement = { CKM_ECDH1_DERIVE, NULL, 0 };
+static const uint8_t peer[POINT_BYTES] = { 4, 1 };
 
 static struct tok_result derive(void)
 {
     uint8_t out[32];
     size_t len = sizeof(out);
 
-    TOK_TRY(tok_key_derive_until(key, &mechanism, point, POINT_BYTES, out, &len, 0));
+    TOK_TRY(tok_key_derive_until(key, &agreement, peer, POINT_BYTES, out, &len, 0));
     if (len != 3 || memcmp(out, "www", 3) != 0) {
         return tok_fail(TOK_CODE_OTHER_KEY, "that is not the secret");
     }

@@ -249,17 +249,23 @@ TEST(a_pin_is_not_tried_on_several_tokens)
     assert_int_equal(mock->calls[MOCK_Login], 0);
 }
 
+/* Two tokens, of which the settings have a PIN for b, where 5678 is right. */
+static void furnish_two(const char *pin_of_b)
+{
+    furnish();
+    settings.tokens = calloc(1, sizeof(*settings.tokens));
+    settings.num_tokens = 1;
+    name_token(0, "pkcs11:token=b", pin_of_b);
+    mock_token(mock, "a");
+    strcpy(mock_token(mock, "b")->pin, "5678");
+    mock_ec_key(mock, CKO_PRIVATE_KEY, "www", 1, "\x04xy");
+}
+
 TEST(of_several_tokens_those_with_a_pin_of_their_own_are_logged_in_to)
 {
     SCOPED(tok_items_end) struct tok_items items = { .items = NULL };
 
-    furnish();
-    settings.tokens = calloc(1, sizeof(*settings.tokens));
-    settings.num_tokens = 1;
-    name_token(0, "pkcs11:token=b", "5678");
-    mock_token(mock, "a");
-    strcpy(mock_token(mock, "b")->pin, "5678");
-    mock_ec_key(mock, CKO_PRIVATE_KEY, "www", 1, "\x04xy");
+    furnish_two("5678");
     OK(find(&items, "pkcs11:object=www", TOK_WANT_PRIVATE));
     assert_int_equal(items.count, 1);
     assert_int_equal(mock->tokens[0].wrong_pins + mock->tokens[1].wrong_pins, 0);
@@ -270,13 +276,7 @@ TEST(a_token_that_is_left_out_does_not_hide_the_failure_of_another)
 {
     SCOPED(tok_items_end) struct tok_items items = { .items = NULL };
 
-    furnish();
-    settings.tokens = calloc(1, sizeof(*settings.tokens));
-    settings.num_tokens = 1;
-    name_token(0, "pkcs11:token=b", "9999");
-    mock_token(mock, "a");
-    mock_token(mock, "b");
-    mock_ec_key(mock, CKO_PRIVATE_KEY, "www", 1, "\x04xy");
+    furnish_two("9999");
     FAILS(find(&items, "pkcs11:object=www", TOK_WANT_PRIVATE), TOK_CODE_CKR);
     SAYS("CKR_PIN_INCORRECT");
     SAYS("'b'");

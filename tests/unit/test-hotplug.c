@@ -1,29 +1,12 @@
 /* Tokens that are inserted, replaced, moved and initialised after the start. */
-#include "mock-use.h"
+#include "key-use.h"
 
 #include <dirent.h>
 
-#include "pkcs11/find.h"
-#include "pkcs11/key.h"
-
-static struct mock *mock;
-static struct tok_module *module;
-static struct tok_settings settings;
-static struct tok_key *key;
-
-static const CK_MECHANISM mechanism = { CKM_ECDSA, NULL, 0 };
-static const char point[] = "\x04xy";
-
-static void furnish(void)
+static void no_token_yet(void)
 {
-    tok_key_unref(key);
-    key = NULL;
-    mock = mock_load(&module);
-    tok_settings_end(&settings);
-    tok_settings_init(&settings);
-    settings.modules = strdup(mock_path);
+    furnish_settings();
     settings.deadline_us = SECOND / 2;
-    OK(tok_pin_source_new(&settings.pin, "1234", TOK_PIN_FROM_SETTINGS));
 }
 
 static struct mock_token *token_with_key(const char *label, const char *key_point)
@@ -45,15 +28,6 @@ static struct tok_result find(const char *text)
     TOK_TRY(tok_find(&items, &settings, uri, TOK_WANT_PRIVATE, NULL));
     key = tok_key_ref(items.items[0].key);
     return tok_good();
-}
-
-static struct tok_result sign(void)
-{
-    uint8_t out[64];
-    size_t len = sizeof(out);
-    uint64_t unproved;
-
-    return tok_key_sign(key, &mechanism, (const uint8_t *)"digest", 6, out, &len, &unproved);
 }
 
 /* Pulled: its sessions are gone, and its login. */
@@ -85,7 +59,7 @@ static void breaker_forgets(void)
 
 TEST(a_token_inserted_after_the_start_is_found_when_a_key_is_asked_for)
 {
-    furnish();
+    no_token_yet();
     token_with_key("test", point);
     pull(0);
     FAILS(find("pkcs11:token=test;object=www"), TOK_CODE_NO_TOKEN);
@@ -100,7 +74,7 @@ TEST(a_key_file_signs_once_its_token_is_inserted)
     struct tok_public half = { .type = CKK_EC };
     struct tok_uri *uri = NULL;
 
-    furnish();
+    no_token_yet();
     token_with_key("test", point);
     pull(0);
     assert_true(bytes_set(&half.params, "\x06\x01\x01", 3) && bytes_set(&half.point, point, strlen(point)));
@@ -114,7 +88,7 @@ TEST(a_key_file_signs_once_its_token_is_inserted)
 
 TEST(a_token_initialised_after_the_start_is_found_when_a_key_is_asked_for)
 {
-    furnish();
+    no_token_yet();
     token_with_key("test", point)->info.flags &= ~(CK_FLAGS)CKF_TOKEN_INITIALIZED;
     FAILS(find("pkcs11:token=test;object=www"), TOK_CODE_NO_TOKEN);
     assert_int_equal(mock->calls[MOCK_OpenSession], 0);
@@ -125,7 +99,7 @@ TEST(a_token_initialised_after_the_start_is_found_when_a_key_is_asked_for)
 
 TEST(a_token_that_is_plugged_in_elsewhere_is_followed)
 {
-    furnish();
+    no_token_yet();
     token_with_key("test", point);
     OK(find("pkcs11:token=test;object=www"));
     OK(sign());
@@ -141,7 +115,7 @@ TEST(two_tokens_that_change_places_keep_their_keys)
 {
     struct tok_key *first;
 
-    furnish();
+    no_token_yet();
     token_with_key("a", point);
     token_with_key("b", "\x04zz");
     OK(find("pkcs11:token=a;object=www"));
@@ -162,7 +136,7 @@ TEST(two_tokens_that_change_places_keep_their_keys)
 
 TEST(another_token_in_its_slot_gets_neither_its_pin_nor_its_work)
 {
-    furnish();
+    no_token_yet();
     token_with_key("test", point);
     OK(find("pkcs11:token=test;object=www"));
     OK(sign());
@@ -177,7 +151,7 @@ TEST(another_token_in_its_slot_gets_neither_its_pin_nor_its_work)
 
 TEST(one_that_looks_alike_but_for_its_serial_number_is_another)
 {
-    furnish();
+    no_token_yet();
     token_with_key("test", point);
     OK(find("pkcs11:token=test;object=www"));
     OK(sign());
@@ -194,7 +168,7 @@ TEST(one_that_looks_alike_but_for_its_serial_number_is_another)
 
 TEST(its_own_key_signs_again_when_it_is_back_beside_the_other)
 {
-    furnish();
+    no_token_yet();
     token_with_key("test", point);
     OK(find("pkcs11:token=test;object=www"));
     OK(sign());
@@ -222,7 +196,7 @@ static unsigned num_threads(void)
 
 TEST(a_reader_that_is_seen_only_when_slots_are_counted_is_found_with_its_token)
 {
-    furnish();
+    no_token_yet();
     mock->lists_what_was_counted = true;
     token_with_key("test", point);
     OK(find("pkcs11:token=test;object=www"));
@@ -231,7 +205,7 @@ TEST(a_reader_that_is_seen_only_when_slots_are_counted_is_found_with_its_token)
 
 TEST(one_that_is_plugged_in_beside_another_too)
 {
-    furnish();
+    no_token_yet();
     token_with_key("other", "\x04zz");
     OK(find("pkcs11:token=other;object=www"));
     mock->lists_what_was_counted = true;
@@ -242,7 +216,7 @@ TEST(one_that_is_plugged_in_beside_another_too)
 
 TEST(and_one_that_comes_back)
 {
-    furnish();
+    no_token_yet();
     mock->lists_what_was_counted = true;
     token_with_key("test", point);
     OK(find("pkcs11:token=test;object=www"));
@@ -255,7 +229,7 @@ TEST(and_one_that_comes_back)
 
 TEST(where_a_token_is_found_no_slots_are_counted)
 {
-    furnish();
+    no_token_yet();
     token_with_key("test", point);
     OK(find("pkcs11:token=test;object=www"));
     assert_int_equal(mock->calls[MOCK_GetSlotList], 1);
@@ -267,7 +241,7 @@ TEST(no_thread_looks_for_tokens)
 {
     unsigned before = num_threads();
 
-    furnish();
+    no_token_yet();
     token_with_key("test", point);
     OK(find("pkcs11:token=test;object=www"));
     pull(0);
