@@ -206,10 +206,10 @@ TEST(a_reader_that_is_seen_only_when_slots_are_counted_is_found_with_its_token)
 TEST(one_that_is_plugged_in_beside_another_too)
 {
     no_token_yet();
+    mock->lists_what_was_counted = true;
     token_with_key("other", "\x04zz");
     OK(find("pkcs11:token=other;object=www"));
-    mock->lists_what_was_counted = true;
-    token_with_key("test", point);
+    token_with_key("test", point); /* now the list is not empty, and still not all */
     OK(find("pkcs11:token=test;object=www"));
     OK(sign());
 }
