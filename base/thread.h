@@ -2,7 +2,7 @@
  *
  * It takes no signal, so that the application's handlers never run there; it has a name, which tools show; its stack is
  * small beside the usual 8 MiB, and large enough for vendors' modules. It is detached: it ends by returning. For
- * pkcs11/worker.c. */
+ * pkcs11/work/worker.c. */
 #ifndef SIGNET_BASE_THREAD_H
 #define SIGNET_BASE_THREAD_H
 

@@ -1,4 +1,4 @@
-# The SETTINGS of signet(7) come from the table in provider/rows.c.
+# The SETTINGS of signet(7) come from the table in provider/settings/table.c.
 dist_man_MANS += man/signet.1
 nodist_man_MANS = man/signet.7
 EXTRA_DIST += man/signet.7.in

@@ -3,35 +3,35 @@ noinst_LTLIBRARIES += libtok.la
 libtok_la_CFLAGS = $(AM_CFLAGS) $(P11KIT_CFLAGS)
 libtok_la_LIBADD = libbase.la $(P11KIT_LIBS) -ldl
 libtok_la_SOURCES = \
-    pkcs11/cryptoki.h \
-    pkcs11/result.h pkcs11/result.c \
-    pkcs11/ckr.h pkcs11/ckr.c \
-    pkcs11/uri.h pkcs11/uri_parts.h pkcs11/uri-parse.c pkcs11/uri-query.c pkcs11/uri.c \
-    pkcs11/pin.h pkcs11/pin_parts.h pkcs11/pin-read.c pkcs11/pin-exec.c pkcs11/pin.c \
-    pkcs11/settings.h pkcs11/settings.c \
-    pkcs11/module.h pkcs11/module.c \
-    pkcs11/registry.h pkcs11/registry.c \
-    pkcs11/quirks.h pkcs11/quirks.c \
-    pkcs11/breaker.h pkcs11/breaker.c \
-    pkcs11/token.h pkcs11/token.c \
-    pkcs11/tries.h pkcs11/tries.c \
-    pkcs11/login.h pkcs11/login.c \
-    pkcs11/session.h pkcs11/session.c \
-    pkcs11/pool.h pkcs11/pool.c \
-    pkcs11/message.h pkcs11/message.c \
-    pkcs11/derive.h pkcs11/derive.c \
-    pkcs11/call.h pkcs11/call.c \
-    pkcs11/mech.h pkcs11/mech.c \
-    pkcs11/attr.h pkcs11/attr.c \
-    pkcs11/object.h pkcs11/object.c \
-    pkcs11/attempts.h pkcs11/attempts.c \
-    pkcs11/recover.h pkcs11/recover.c \
-    pkcs11/child.h pkcs11/child.c \
-    pkcs11/find.h pkcs11/find-tokens.c pkcs11/find.c \
-    pkcs11/replica.h pkcs11/replica.c \
-    pkcs11/key.h pkcs11/key_parts.h pkcs11/key.c pkcs11/key-operate.c \
-    pkcs11/bell.h pkcs11/bell.c \
-    pkcs11/request.h pkcs11/request.c \
-    pkcs11/lane.h pkcs11/lane.c \
-    pkcs11/house.h pkcs11/house.c \
-    pkcs11/worker.h pkcs11/worker.c pkcs11/submit.c
+    pkcs11/result/cryptoki.h \
+    pkcs11/result/result.h pkcs11/result/result.c \
+    pkcs11/result/ckr.h pkcs11/result/ckr.c \
+    pkcs11/config/uri.h pkcs11/config/uri-parts.h pkcs11/config/uri-parse.c pkcs11/config/uri-query.c pkcs11/config/uri.c \
+    pkcs11/config/pin.h pkcs11/config/pin-parts.h pkcs11/config/pin-read.c pkcs11/config/pin-exec.c pkcs11/config/pin.c \
+    pkcs11/config/settings.h pkcs11/config/settings.c \
+    pkcs11/module/module.h pkcs11/module/module.c \
+    pkcs11/module/registry.h pkcs11/module/registry.c \
+    pkcs11/module/quirks.h pkcs11/module/quirks.c \
+    pkcs11/module/breaker.h pkcs11/module/breaker.c \
+    pkcs11/token/token.h pkcs11/token/token.c \
+    pkcs11/token/tries.h pkcs11/token/tries.c \
+    pkcs11/token/login.h pkcs11/token/login.c \
+    pkcs11/token/session.h pkcs11/token/session.c \
+    pkcs11/token/pool.h pkcs11/token/pool.c \
+    pkcs11/token/message.h pkcs11/token/message.c \
+    pkcs11/object/derive.h pkcs11/object/derive.c \
+    pkcs11/module/call.h pkcs11/module/call.c \
+    pkcs11/object/mech.h pkcs11/object/mech.c \
+    pkcs11/object/attr.h pkcs11/object/attr.c \
+    pkcs11/object/object.h pkcs11/object/object.c \
+    pkcs11/recover/attempts.h pkcs11/recover/attempts.c \
+    pkcs11/recover/recover.h pkcs11/recover/recover.c \
+    pkcs11/key/child.h pkcs11/key/child.c \
+    pkcs11/key/find.h pkcs11/key/find-tokens.c pkcs11/key/find.c \
+    pkcs11/key/replica.h pkcs11/key/replica.c \
+    pkcs11/key/key.h pkcs11/key/key-parts.h pkcs11/key/key.c pkcs11/key/key-operate.c \
+    pkcs11/work/bell.h pkcs11/work/bell.c \
+    pkcs11/work/request.h pkcs11/work/request.c \
+    pkcs11/work/lane.h pkcs11/work/lane.c \
+    pkcs11/work/house.h pkcs11/work/house.c \
+    pkcs11/work/worker.h pkcs11/work/worker.c pkcs11/work/submit.c

@@ -6,7 +6,7 @@
 #include <strings.h>
 
 #include "base/scoped.h"
-#include "provider/variant.h"
+#include "provider/keys/variant.h"
 
 /* IANA's "TLS Supported Groups". The brainpool ones of RFC 7027 are for TLS 1.2 and before, those of RFC 8734 for
  * TLS 1.3. */

@@ -4,29 +4,29 @@ libprovider_la_CFLAGS = $(AM_CFLAGS) $(CRYPTO_CFLAGS) $(P11KIT_CFLAGS)
 libprovider_la_LIBADD = libtok.la $(CRYPTO_LIBS)
 libprovider_la_SOURCES = \
     provider/provider.h provider/provider.c \
-    provider/config.h provider/config.c \
-    provider/rows.h provider/rows.c \
-    provider/conffile.h provider/conffile.c \
-    provider/err.h provider/err.c \
-    provider/software.h provider/software.c \
-    provider/variant.h provider/alg_rsa.c provider/alg_ec.c \
-    provider/alg_bytes.h provider/alg_bytes.c provider/alg_edwards.c provider/alg_montgomery.c provider/alg_mldsa.c \
-    provider/alg_slhdsa.c \
-    provider/key.h provider/key.c \
-    provider/keymgmt.h provider/keymgmt.c \
-    provider/signature.h provider/signature.c \
-    provider/signing.h provider/signing.c \
-    provider/async.h provider/async.c \
-    provider/pad.h provider/pad.c \
-    provider/asymcipher.h provider/asymcipher.c \
-    provider/decryption.h provider/decryption.c \
-    provider/exchange.h provider/exchange.c \
-    provider/unpad.h provider/unpad.c \
-    provider/store.h provider/store.c \
-    provider/prompt.h provider/prompt.c \
-    provider/keyfile.h provider/keyfile.c \
-    provider/decoder.h provider/decoder.c \
-    provider/encoder.h provider/encoder.c \
+    provider/settings/config.h provider/settings/config.c \
+    provider/settings/table.h provider/settings/table.c \
+    provider/settings/conffile.h provider/settings/conffile.c \
+    provider/core/err.h provider/core/err.c \
+    provider/core/software.h provider/core/software.c \
+    provider/keys/variant.h provider/keys/alg-rsa.c provider/keys/alg-ec.c \
+    provider/keys/alg-bytes.h provider/keys/alg-bytes.c provider/keys/alg-edwards.c provider/keys/alg-montgomery.c provider/keys/alg-mldsa.c \
+    provider/keys/alg-slhdsa.c \
+    provider/keys/key.h provider/keys/key.c \
+    provider/keys/keymgmt.h provider/keys/keymgmt.c \
+    provider/operations/signature.h provider/operations/signature.c \
+    provider/operations/signing.h provider/operations/signing.c \
+    provider/operations/async.h provider/operations/async.c \
+    provider/keys/pad.h provider/keys/pad.c \
+    provider/operations/asymcipher.h provider/operations/asymcipher.c \
+    provider/operations/decryption.h provider/operations/decryption.c \
+    provider/operations/exchange.h provider/operations/exchange.c \
+    provider/operations/unpad.h provider/operations/unpad.c \
+    provider/files/store.h provider/files/store.c \
+    provider/files/prompt.h provider/files/prompt.c \
+    provider/files/keyfile.h provider/files/keyfile.c \
+    provider/files/decoder.h provider/files/decoder.c \
+    provider/files/encoder.h provider/files/encoder.c \
     provider/capabilities.h provider/capabilities.c
 
 signetdir = $(modulesdir)

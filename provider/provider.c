@@ -10,18 +10,18 @@
 
 #include "base/shared.h"
 #include "base/trace.h"
-#include "pkcs11/worker.h"
-#include "provider/asymcipher.h"
+#include "pkcs11/work/worker.h"
+#include "provider/operations/asymcipher.h"
 #include "provider/capabilities.h"
-#include "provider/conffile.h"
-#include "provider/config.h"
-#include "provider/decoder.h"
-#include "provider/encoder.h"
-#include "provider/exchange.h"
-#include "provider/keymgmt.h"
-#include "provider/signature.h"
-#include "provider/software.h"
-#include "provider/store.h"
+#include "provider/settings/conffile.h"
+#include "provider/settings/config.h"
+#include "provider/files/decoder.h"
+#include "provider/files/encoder.h"
+#include "provider/operations/exchange.h"
+#include "provider/keys/keymgmt.h"
+#include "provider/operations/signature.h"
+#include "provider/core/software.h"
+#include "provider/files/store.h"
 
 static OSSL_FUNC_provider_teardown_fn prov_teardown;
 static OSSL_FUNC_provider_gettable_params_fn prov_gettable_params;
@@ -324,7 +324,7 @@ static bool properties_make(struct prov_ctx *prov, bool fips)
     return true;
 }
 
-/* Around what a child of a fork does by itself (pkcs11/child.h): a module may leave errors on the queue. */
+/* Around what a child of a fork does by itself (pkcs11/key/child.h): a module may leave errors on the queue. */
 static void quiet_begin(void *prov)
 {
     prov_err_mark(prov);

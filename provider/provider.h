@@ -13,8 +13,8 @@
 #include <openssl/types.h>
 #include <stdbool.h>
 
-#include "pkcs11/settings.h"
-#include "provider/err.h"
+#include "pkcs11/config/settings.h"
+#include "provider/core/err.h"
 
 struct prov_ctx {
     const OSSL_CORE_HANDLE *handle;
@@ -25,7 +25,7 @@ struct prov_ctx {
     char *unapproved;            /* of those that FIPS 140 does not have: the same without fips=yes */
     _Atomic(const char *) query; /* of every fetch in the child: "signet.algorithm!=yes[,?provider=default]"; static */
     struct tok_settings settings;
-    bool async;           /* ASYNC jobs pause (provider/async.h) */
+    bool async;           /* ASYNC jobs pause (provider/operations/async.h) */
     unsigned rsa_decrypt; /* bits of enum config_decrypt: what RSA decryption is served */
     _Atomic(struct tok_result *)
         trouble;             /* a setting makes no sense: told whenever a key is loaded; NULL: none. Owned */

@@ -6,8 +6,8 @@
 #ifndef SIGNET_SRC_COMMAND_H
 #define SIGNET_SRC_COMMAND_H
 
-#include "pkcs11/result.h"
-#include "provider/config.h"
+#include "pkcs11/result/result.h"
+#include "provider/settings/config.h"
 
 #define EXIT_USAGE 2
 

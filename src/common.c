@@ -6,7 +6,7 @@
 
 #include "base/text.h"
 #include "command.h"
-#include "provider/conffile.h"
+#include "provider/settings/conffile.h"
 
 /* --module may be said several times. */
 static void module_add(const char *path)

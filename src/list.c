@@ -6,8 +6,8 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "pkcs11/find.h"
-#include "pkcs11/registry.h"
+#include "pkcs11/key/find.h"
+#include "pkcs11/module/registry.h"
 #include "command.h"
 
 static void usage(FILE *out)

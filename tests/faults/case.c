@@ -9,7 +9,7 @@
 
 #include "../token/control.h"
 #include "app.h"
-#include "pkcs11/ckr.h"
+#include "pkcs11/result/ckr.h"
 
 #define HANG_MS 2000
 #define TOO_LONG (DEADLINE + 1) /* for a thread whose own call does not hang */

@@ -604,7 +604,7 @@ static void different(unsigned count)
     ok(same == 0, "no two signatures have one nonce (%u pairs)", same);
 }
 
-/* What the rows of pkcs11/quirks.c are for. */
+/* What the rows of pkcs11/module/quirks.c are for. */
 static void the_same(unsigned count)
 {
     unsigned same = nonces_of_family(count);

@@ -25,7 +25,7 @@ story family
 story different
 
 # With the copy of its parent's state a child repeats its parent's random numbers: the reason of the row in
-# pkcs11/quirks.c, and why a module that nobody knows is refused.
+# pkcs11/module/quirks.c, and why a module that nobody knows is refused.
 nss "tokens = db" "token.db.uri = pkcs11:token=NSS%20Certificate%20DB" "token.db.quirks = fork=share"
 story the-same
 nss "tokens = db" "token.db.uri = pkcs11:token=NSS%20Certificate%20DB" "token.db.quirks = fork=refuse"

@@ -5,8 +5,8 @@
 
 #include "mock-use.h"
 
-#include "pkcs11/find.h"
-#include "pkcs11/key.h"
+#include "pkcs11/key/find.h"
+#include "pkcs11/key/key.h"
 
 static struct mock *mock;
 static struct tok_module *module;

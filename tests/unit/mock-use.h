@@ -9,8 +9,8 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "pkcs11/registry.h"
-#include "pkcs11/token.h"
+#include "pkcs11/module/registry.h"
+#include "pkcs11/token/token.h"
 #include "mock.h"
 #include "unit.h"
 

@@ -11,7 +11,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "pkcs11/pin.h"
+#include "pkcs11/config/pin.h"
 
 static char folder[] = "/tmp/signet-pin-XXXXXX";
 static char name[64];

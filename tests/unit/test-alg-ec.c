@@ -4,7 +4,7 @@
 #include <openssl/rand.h>
 #include <string.h>
 
-#include "provider/variant.h"
+#include "provider/keys/variant.h"
 
 #define ROOM 512
 

@@ -1,6 +1,6 @@
 #include "mock-use.h"
 
-#include "pkcs11/attr.h"
+#include "pkcs11/object/attr.h"
 
 static struct mock *mock;
 static struct tok_module *module;

@@ -1,6 +1,6 @@
 #include <string.h>
 
-#include "pkcs11/breaker.h"
+#include "pkcs11/module/breaker.h"
 #include "unit.h"
 
 #define SECOND UINT64_C(1000000)

@@ -2,9 +2,9 @@
 
 #include <fcntl.h>
 
-#include "pkcs11/child.h"
-#include "pkcs11/find.h"
-#include "pkcs11/key.h"
+#include "pkcs11/key/child.h"
+#include "pkcs11/key/find.h"
+#include "pkcs11/key/key.h"
 #include "child.h"
 
 static struct mock *mock;

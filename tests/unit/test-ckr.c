@@ -5,7 +5,7 @@
 #include <string.h>
 
 #include "base/scoped.h"
-#include "pkcs11/ckr.h"
+#include "pkcs11/result/ckr.h"
 
 /* clang-format off */
 /* PKCS#11 v3.1, and from 0x204 v3.2. */

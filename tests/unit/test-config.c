@@ -5,8 +5,8 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "provider/config.h"
-#include "provider/conffile.h"
+#include "provider/settings/config.h"
+#include "provider/settings/conffile.h"
 
 /* A configuration as pairs of strings, which a NULL ends. */
 static const char *get(void *arg, const char *key)

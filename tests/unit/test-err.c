@@ -3,7 +3,7 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "pkcs11/ckr.h"
+#include "pkcs11/result/ckr.h"
 #include "provider/provider.h"
 
 /* A core that keeps the last entry. */

@@ -1,6 +1,6 @@
 #include "mock-use.h"
 
-#include "pkcs11/find.h"
+#include "pkcs11/key/find.h"
 
 static struct mock *mock;
 static struct tok_module *module;

@@ -5,7 +5,7 @@
 #include <openssl/x509.h>
 #include <string.h>
 
-#include "provider/keyfile.h"
+#include "provider/files/keyfile.h"
 
 #define URI "pkcs11:token=t;object=k;type=private"
 

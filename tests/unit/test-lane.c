@@ -3,7 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "pkcs11/lane.h"
+#include "pkcs11/work/lane.h"
 
 #define MOST 8
 

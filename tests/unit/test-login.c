@@ -2,7 +2,7 @@
 
 #include <stdatomic.h>
 
-#include "pkcs11/login.h"
+#include "pkcs11/token/login.h"
 #include "child.h"
 
 static struct mock *mock;

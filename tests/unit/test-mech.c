@@ -2,7 +2,7 @@
 
 #include <string.h>
 
-#include "pkcs11/mech.h"
+#include "pkcs11/object/mech.h"
 
 static struct bytes list_of(const CK_MECHANISM_TYPE *types, size_t count)
 {

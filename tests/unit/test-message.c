@@ -1,6 +1,6 @@
 #include "mock-use.h"
 
-#include "pkcs11/session.h"
+#include "pkcs11/token/session.h"
 
 /* The functions that sign messages, which the mock has not. */
 static struct {

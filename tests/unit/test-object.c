@@ -1,6 +1,6 @@
 #include "mock-use.h"
 
-#include "pkcs11/object.h"
+#include "pkcs11/object/object.h"
 
 static struct mock *mock;
 static struct tok_module *module;

@@ -4,7 +4,7 @@
 #include <openssl/rsa.h>
 #include <string.h>
 
-#include "provider/pad.h"
+#include "provider/keys/pad.h"
 
 /* What is padded here and signed raw must verify as what libcrypto would have made. */
 static void verifies(size_t bits, const char *digest_name, const char *mgf1_name, int salt_len)

@@ -5,7 +5,7 @@
 
 #include "base/lock.h"
 #include "child.h"
-#include "pkcs11/uri.h"
+#include "pkcs11/config/uri.h"
 
 TEST(a_pin_comes_from_any_source)
 {

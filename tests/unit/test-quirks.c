@@ -1,8 +1,8 @@
 #include "mock-use.h"
 
-#include "pkcs11/find.h"
-#include "pkcs11/quirks.h"
-#include "pkcs11/session.h"
+#include "pkcs11/key/find.h"
+#include "pkcs11/module/quirks.h"
+#include "pkcs11/token/session.h"
 #include "child.h"
 
 static struct mock *mock;

@@ -1,8 +1,8 @@
 #include "mock-use.h"
 
-#include "pkcs11/ckr.h"
-#include "pkcs11/login.h"
-#include "pkcs11/recover.h"
+#include "pkcs11/result/ckr.h"
+#include "pkcs11/token/login.h"
+#include "pkcs11/recover/recover.h"
 
 static struct mock *mock;
 static struct tok_module *module;

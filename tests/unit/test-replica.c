@@ -4,9 +4,9 @@
 #include <stdatomic.h>
 
 #include "child.h"
-#include "pkcs11/find.h"
-#include "pkcs11/key_parts.h"
-#include "pkcs11/worker.h"
+#include "pkcs11/key/find.h"
+#include "pkcs11/key/key-parts.h"
+#include "pkcs11/work/worker.h"
 
 #define NUM 3
 

@@ -3,8 +3,8 @@
 
 #include <string.h>
 
-#include "pkcs11/ckr.h"
-#include "pkcs11/result.h"
+#include "pkcs11/result/ckr.h"
+#include "pkcs11/result/result.h"
 
 TEST(a_failure_of_a_module_names_function_and_value)
 {

@@ -2,8 +2,8 @@
 
 #include <stdatomic.h>
 
-#include "pkcs11/pool.h"
-#include "pkcs11/recover.h"
+#include "pkcs11/token/pool.h"
+#include "pkcs11/recover/recover.h"
 
 static struct mock *mock;
 static struct tok_module *module;

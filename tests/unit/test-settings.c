@@ -3,7 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "pkcs11/settings.h"
+#include "pkcs11/config/settings.h"
 
 TEST(the_defaults_are_cautious)
 {

@@ -1,6 +1,6 @@
 #include "mock-use.h"
 
-#include "pkcs11/settings.h"
+#include "pkcs11/config/settings.h"
 
 static struct mock *mock;
 static struct tok_module *module;

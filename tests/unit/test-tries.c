@@ -2,7 +2,7 @@
 
 #include <signal.h>
 
-#include "pkcs11/tries.h"
+#include "pkcs11/token/tries.h"
 #include "child.h"
 
 static struct tok_module *module;

@@ -5,7 +5,7 @@
 #include <string.h>
 
 #include "base/scoped.h"
-#include "provider/unpad.h"
+#include "provider/operations/unpad.h"
 
 #define K 256 /* RSA-2048 */
 #define MOST (K - UNPAD_PKCS1)

@@ -7,7 +7,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "pkcs11/uri.h"
+#include "pkcs11/config/uri.h"
 
 static void pad(unsigned char *field, size_t size, const char *text)
 {

@@ -4,8 +4,8 @@
 #include <stdatomic.h>
 
 #include "child.h"
-#include "pkcs11/find.h"
-#include "pkcs11/worker.h"
+#include "pkcs11/key/find.h"
+#include "pkcs11/work/worker.h"
 
 static struct mock *mock;
 static struct tok_module *module;

@@ -55,24 +55,64 @@ includes() {
     what=$1
     rooms=$2
     shift 2
-    code "$@" | grep -E '# *include "' | grep -vE "# *include \"($rooms)/[a-z_]*\.h\"" >"$work/strangers"
+    code "$@" | grep -E '# *include "' | grep -vE "# *include \"($rooms)/([a-z0-9-]*/)*[a-z0-9-]*\.h\"" >"$work/strangers"
     code "$@" >"$work/code"
     ok "$what" sh -c 'cat "$1" && [ -s "$2" ] && [ ! -s "$1" ]' sh "$work/strangers" "$work/code"
 }
 
 without "base/ and pkcs11/ know no OpenSSL" \
-    '\b(EVP|OSSL|OPENSSL|CRYPTO|BN|X509|ERR|BIO|ASN1|PEM|RSA|EC|SSL)_[A-Za-z]|\bBIGNUM\b|<openssl/' base/*.[ch] pkcs11/*.[ch]
+    '\b(EVP|OSSL|OPENSSL|CRYPTO|BN|X509|ERR|BIO|ASN1|PEM|RSA|EC|SSL)_[A-Za-z]|\bBIGNUM\b|<openssl/' base/*.[ch] pkcs11/*/*.[ch]
 without "base/ knows no Cryptoki" '\bCK[AMRKOFU]?_[A-Z]|\bC_[A-Z]|p11-kit' base/*.[ch]
-without "mechanisms and attributes are named in provider/'s tables alone" '\bCK[AMK]_' $(ls provider/*.[ch] | grep -v '/alg_\|/variant.h')
-without "provider/ calls no C_ function" '\bC_[A-Z]|\bTOK_(CALL|DO)\b' provider/*.[ch]
+without "mechanisms and attributes are named in provider/'s tables alone" '\bCK[AMK]_' $(ls provider/*.[ch] provider/*/*.[ch] | grep -v '/alg-\|/variant.h')
+without "provider/ calls no C_ function" '\bC_[A-Z]|\bTOK_(CALL|DO)\b' provider/*.[ch] provider/*/*.[ch]
 without "src/ calls no C_ function" '\bC_[A-Z]|\bTOK_(CALL|DO)\b' src/*.[ch]
 without "examples/ know nothing of PKCS#11" 'p11-kit|pkcs11/|\bCK[AMR]_' examples/*.c examples/*.h
-without "pkcs11/ calls C_ functions through its door alone" '(->|\.) *C_[A-Z][A-Za-z]* *\(' pkcs11/*.c
-without "only provider/err.c raises errors" 'new_error\(|vset_error\(|ERR_raise' $(ls provider/*.c | grep -v '/err.c')
+without "pkcs11/ calls C_ functions through its door alone" '(->|\.) *C_[A-Z][A-Za-z]* *\(' pkcs11/*/*.c
+without "only provider/core/err.c raises errors" 'new_error\(|vset_error\(|ERR_raise' $(ls provider/*.c provider/*/*.c | grep -v '/err.c')
 includes "base/ includes base/ alone" 'base' base/*.[ch]
-includes "pkcs11/ includes base/ and pkcs11/ alone" 'base|pkcs11' pkcs11/*.[ch]
+includes "pkcs11/ includes base/ and pkcs11/ alone" 'base|pkcs11' pkcs11/*/*.[ch]
 
-for header in base/*.h pkcs11/*.h provider/*.h include/*.h; do
+# Rooms of a floor, from the ground up: a file includes from its own room and those before it.
+pkcs11_rooms="result config module token object recover key work"
+provider_rooms="core settings keys operations files"
+
+# upwards FLOOR ROOM...: includes of a room that comes later
+upwards() {
+    floor=$1
+    shift
+    below=
+    for room in "$@"; do
+        below="$below${below:+|}$room"
+        code "$floor/$room"/*.[ch] | grep -E "# *include \"$floor/" | grep -vE "# *include \"$floor/($below)/"
+    done
+}
+none() {
+    "$@" >"$work/none"
+    cat "$work/none"
+    [ ! -s "$work/none" ]
+}
+if [ -n "${WALLS_ROOMS:-}" ]; then
+ok "the rooms of pkcs11/ include downwards alone" none upwards pkcs11 $pkcs11_rooms
+ok "the rooms of provider/ include downwards alone" none upwards provider $provider_rooms
+
+# Which file needs which, by the linker's names, so that a call through another's header counts as well.
+# circles FOLDER: files that need each other, directly or through others
+circles() {
+    (cd "$build" && nm -A -g $(find "$1" -path '*/.libs/*.o') </dev/null) |
+        sed 's#^\([^:]*\)/.libs/\(lib[a-z]*_la-\)*\([^:]*\)\.o:[0-9a-f ]*#\1/\3 #' >"$work/names"
+    [ -s "$work/names" ] || { echo "no objects in $build/$1"; return; }
+    awk 'FNR == NR { if ($2 != "U") { defined[$3] = $1 } next }
+        $2 == "U" && ($3 in defined) && defined[$3] != $1 { print $1, defined[$3] }' "$work/names" "$work/names" |
+        sort -u | tsort 2>&1 >/dev/null
+}
+fi
+ok "no files of base/ need each other in a circle" none circles base
+if [ -n "${WALLS_ROOMS:-}" ]; then
+ok "no files of pkcs11/ need each other in a circle" none circles pkcs11
+ok "no files of provider/ need each other in a circle" none circles provider
+fi
+
+for header in base/*.h pkcs11/*/*.h provider/*.h provider/*/*.h include/*.h; do
     printf '#include "%s"\n' "${header#include/}" >"$work/one.c"
     ok "$header compiles alone" ${CC:-cc} -std=gnu11 -D_GNU_SOURCE -Wall -Wextra -Werror -I. -Iinclude \
         $(pkg-config --cflags p11-kit-1 libcrypto) -fsyntax-only "$work/one.c"

@@ -1,0 +1,311 @@
+#include "pkcs11/config/pin.h"
+
+#include <stdio.h>
+#include <string.h>
+#include <sys/auxv.h>
+
+#include "base/fork.h"
+#include "base/lock.h"
+#include "pkcs11/config/pin-parts.h"
+
+#define US_PER_S (1000 * 1000)
+
+/* Held for an instant only, never while a source is read, so that a fork can hold it, too. A child gets a new one. */
+static struct lock sources_lock;
+
+static void sources_prepare(void)
+{
+    lock_take(&sources_lock);
+}
+
+static void sources_parent(void)
+{
+    lock_give(&sources_lock);
+}
+
+static void sources_child(void)
+{
+    lock_init(&sources_lock);
+}
+
+static void sources_begin(void)
+{
+    (void)secret_locked(); /* arms the arena first: its lock is taken under ours, so a fork must take ours first, too */
+    lock_init(&sources_lock);
+    fork_handlers(sources_prepare, sources_parent, sources_child);
+}
+
+static void sources_init(void)
+{
+    static pthread_once_t once = PTHREAD_ONCE_INIT;
+
+    pthread_once(&once, sources_begin);
+}
+
+void tok_pin_arm(void)
+{
+    sources_init();
+}
+
+/* --- kinds -------------------------------------------------------------------------------------------------------- */
+
+static bool is_path(const char *argument)
+{
+    return argument[0] == '/';
+}
+
+static bool is_number(const char *argument)
+{
+    return argument[0] != '\0' && strspn(argument, "0123456789") == strlen(argument) && strlen(argument) < 7;
+}
+
+static bool is_name(const char *argument)
+{
+    return argument[0] != '\0' && strpbrk(argument, "/=") == NULL;
+}
+
+static struct tok_result fetch_env(struct pin_fetched *out, const struct tok_pin_source *source)
+{
+    (void)out;
+    return pin_failed(source, "%s",
+                      getauxval(AT_SECURE) != 0 ? "the environment does not count in a set-user-id process"
+                                                : "the variable was unset or empty when the provider started");
+}
+
+static struct tok_result fetch_credential(struct pin_fetched *out, const struct tok_pin_source *source)
+{
+    return source->argument[0] == '/'
+               ? pin_fetch_file(out, source)
+               : pin_failed(source, "$CREDENTIALS_DIRECTORY was not set when the provider started");
+}
+
+static const struct pin_kind {
+    const char *prefix; /* with its colon; NULL: a literal PIN */
+    bool (*valid)(const char *argument);
+    const char *form; /* what is allowed */
+    struct tok_result (*fetch)(struct pin_fetched *out, const struct tok_pin_source *source);
+    bool is_file;
+    bool once; /* can't be read again */
+} kinds[] = {
+    { "file:", is_path, "file: needs an absolute path", pin_fetch_file, true, false },
+    { "env:", is_name, "env: needs the name of a variable", fetch_env, false, false },
+    { "fd:", is_number, "fd: needs a number", pin_fetch_fd, false, true },
+    { "credential:", is_name, "credential: needs a name without a slash", fetch_credential, true, false },
+    { "exec:", is_path, "exec: needs the absolute path of a program", pin_fetch_exec, false, false },
+};
+
+static const struct pin_kind literal = { .prefix = NULL };
+
+static void source_end(struct tok_pin_source **source)
+{
+    tok_pin_source_free(*source);
+}
+
+void tok_pin_source_free(struct tok_pin_source *source)
+{
+    if (source != NULL) {
+        free(source->name);
+        free(source->argument);
+        secret_end(&source->fetched.pin);
+        free(source);
+    }
+}
+
+static struct tok_result literal_new(struct tok_pin_source **out_source, const char *pin, const char *name)
+{
+    SCOPED(source_end) struct tok_pin_source *source = calloc(1, sizeof(*source));
+
+    if (pin[0] == '\0') { /* to send it would cost a try */
+        return tok_fail(TOK_CODE_PIN_SOURCE, "%s is empty", name);
+    }
+    if (source == NULL || (source->name = strdup(name)) == NULL ||
+        !secret_set(&source->fetched.pin, pin, strlen(pin))) {
+        return tok_fail(TOK_CODE_NO_MEMORY, "a PIN");
+    }
+    source->kind = &literal;
+    *out_source = STEAL(source);
+    return tok_good();
+}
+
+/* The environment is copied now: servers wipe theirs before the first signature. */
+static bool environment_copy(struct tok_pin_source *source)
+{
+    const char *value = getauxval(AT_SECURE) != 0 ? NULL : getenv(source->argument);
+
+    if (value == NULL) {
+        return true;
+    }
+    if (!secret_set(&source->fetched.pin, value, strlen(value))) {
+        return false;
+    }
+    pin_cut_line_end(&source->fetched.pin);
+    if (source->fetched.pin.len == 0) {
+        secret_end(&source->fetched.pin);
+    }
+    return true;
+}
+
+/* systemd's folder becomes part of the path; without it the argument stays a name, which the fetch tells. */
+static bool credential_resolve(struct tok_pin_source *source)
+{
+    const char *folder = getauxval(AT_SECURE) != 0 ? NULL : getenv("CREDENTIALS_DIRECTORY");
+    char *path = NULL;
+
+    if (folder == NULL || folder[0] != '/') {
+        return true;
+    }
+    if (asprintf(&path, "%s/%s", folder, source->argument) < 0) {
+        return false;
+    }
+    free(source->argument);
+    source->argument = path;
+    return true;
+}
+
+static struct tok_result source_make(struct tok_pin_source **out_source, const struct pin_kind *kind,
+                                     const char *argument)
+{
+    SCOPED(source_end) struct tok_pin_source *source = calloc(1, sizeof(*source));
+    bool good;
+
+    if (source == NULL || asprintf(&source->name, "%s%s", kind->prefix, argument) < 0) {
+        return tok_fail(TOK_CODE_NO_MEMORY, "a PIN's source");
+    }
+    source->kind = kind;
+    source->argument = strdup(argument);
+    good = source->argument != NULL && (kind->fetch != fetch_env || environment_copy(source)) &&
+           (kind->fetch != fetch_credential || credential_resolve(source));
+    if (!good) {
+        return tok_fail(TOK_CODE_NO_MEMORY, "a PIN's source");
+    }
+    *out_source = STEAL(source);
+    return tok_good();
+}
+
+/* pin-source of a URI is a file, with or without the scheme of RFC 8089 and its empty host. NULL if it is none. */
+static const char *file_of_uri(const char *text)
+{
+    text += strncmp(text, "file:", 5) == 0 ? 5 : 0;
+    text += strncmp(text, "///", 3) == 0 ? 2 : 0;
+    return is_path(text) && text[1] != '/' ? text : NULL;
+}
+
+/* `/etc/pin` or `flie:/etc/pin` sent as a PIN would cost a try. */
+static bool looks_like_source(const char *text)
+{
+    return strpbrk(text, ":/") != NULL;
+}
+
+struct tok_result tok_pin_source_new(struct tok_pin_source **out_source, const char *text, enum tok_pin_origin origin)
+{
+    static const char name[] = "a literal PIN in the settings";
+
+    if (origin == TOK_PIN_FROM_URI) {
+        const char *path = file_of_uri(text);
+
+        return path != NULL ? source_make(out_source, &kinds[0], path)
+                            : tok_fail(TOK_CODE_PIN_SOURCE, "pin-source of a PKCS#11 URI must be file:/path or /path");
+    }
+    if (strncmp(text, "value:", 6) == 0) {
+        return literal_new(out_source, text + 6, name);
+    }
+    for (size_t i = 0; i < COUNT_OF(kinds); i++) {
+        const char *argument = text + strlen(kinds[i].prefix);
+
+        if (strncmp(text, kinds[i].prefix, strlen(kinds[i].prefix)) != 0) {
+            continue;
+        }
+        return kinds[i].valid(argument) ? source_make(out_source, &kinds[i], argument)
+                                        : tok_fail(TOK_CODE_PIN_SOURCE, "%s", kinds[i].form);
+    }
+    if (looks_like_source(text)) {
+        return tok_fail(TOK_CODE_PIN_SOURCE,
+                        "it looks like a path or a source: a PIN with : or / is written value:PIN");
+    }
+    return literal_new(out_source, text, name);
+}
+
+struct tok_result tok_pin_source_value(struct tok_pin_source **out_source, const char *pin)
+{
+    return literal_new(out_source, pin, "pin-value of the URI");
+}
+
+/* --- fetching ----------------------------------------------------------------------------------------------------- */
+
+static struct tok_result pin_copy(struct secret *out, const struct secret *pin)
+{
+    return secret_set(out, pin->data, pin->len) ? tok_good() : tok_fail(TOK_CODE_NO_MEMORY, "a PIN");
+}
+
+/* fetch_claim waits for whoever is reading. True if it is the caller's turn to read; false with *out_result otherwise,
+ * which is good if the PIN was there. A thread of another generation stayed behind in the parent. */
+static bool fetch_claim(struct tok_pin_source *source, struct secret *out_pin, struct tok_result *out_result)
+{
+    uint64_t deadline_us = clock_us() + (uint64_t)PIN_READ_S * US_PER_S;
+
+    LOCKED(&sources_lock);
+    while (source->fetching == fork_generation()) {
+        if (!lock_wait(&sources_lock, deadline_us) && source->fetching == fork_generation()) {
+            *out_result = pin_failed(source, "another thread is reading it, and has not ended within %d s", PIN_READ_S);
+            return false;
+        }
+    }
+    if (secret_exists(&source->fetched.pin)) {
+        *out_result = pin_copy(out_pin, &source->fetched.pin);
+        return false;
+    }
+    if (source->spent) {
+        *out_result = pin_failed(source, "it was read before, and can't be read again");
+        return false;
+    }
+    source->fetching = fork_generation();
+    source->spent = source->kind->once;
+    return true;
+}
+
+static void fetch_publish(struct tok_pin_source *source, struct pin_fetched *fetched)
+{
+    LOCKED(&sources_lock);
+    source->fetched = STEAL(*fetched);
+    source->fetching = 0;
+    lock_wake(&sources_lock);
+}
+
+struct tok_result tok_pin_fetch(struct tok_pin_source *source, struct secret *out_pin)
+{
+    struct pin_fetched fetched = { .pin = { 0 } };
+    struct tok_result result;
+
+    sources_init();
+    if (fetch_claim(source, out_pin, &result)) {
+        result = source->kind->fetch(&fetched, source);
+        if (tok_ok(&result)) {
+            result = pin_copy(out_pin, &fetched.pin);
+        }
+        fetch_publish(source, &fetched);
+    }
+    return result;
+}
+
+bool tok_pin_refused(struct tok_pin_source *source)
+{
+    struct stat info;
+    struct pin_stamp now;
+
+    sources_init();
+    if (!source->kind->is_file || stat(source->argument, &info) != 0) {
+        return false;
+    }
+    now = pin_stamp_of(&info);
+    LOCKED(&sources_lock);
+    if (!secret_exists(&source->fetched.pin) || pin_stamps_equal(&now, &source->fetched.stamp)) {
+        return false;
+    }
+    secret_end(&source->fetched.pin);
+    return true;
+}
+
+const char *tok_pin_source_name(const struct tok_pin_source *source)
+{
+    return source->name;
+}

@@ -1,0 +1,183 @@
+/* The query of a URI: the module and the PIN that it asks for, and who may ask for which. */
+#include <ctype.h>
+#include <limits.h>
+#include <string.h>
+#include <sys/auxv.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "pkcs11/config/uri-parts.h"
+
+/* RFC 7512 §2.4. Each is the business of who asks, since p11-kit's own copy of a PIN could not be wiped. */
+static const char *const query_names[] = { "pin-source", "pin-value", "module-name", "module-path", NULL };
+
+/* RFC 3986 §2.1. False for a % without two digits, and for a NUL. `out` has room for len + 1. */
+static bool percent_decode(char *out, size_t *out_len, const char *value, size_t len)
+{
+    size_t n = 0;
+
+    for (size_t i = 0; i < len; i++) {
+        char c = value[i];
+
+        if (c == '%') {
+            char digits[3] = { 0 };
+
+            if (len - i < 3 || !isxdigit((unsigned char)value[i + 1]) || !isxdigit((unsigned char)value[i + 2])) {
+                return false;
+            }
+            memcpy(digits, value + i + 1, 2);
+            c = (char)strtoul(digits, NULL, 16);
+            i += 2;
+        }
+        if (c == '\0') {
+            return false;
+        }
+        out[n++] = c;
+    }
+    out[n] = '\0';
+    *out_len = n;
+    return true;
+}
+
+static struct tok_result query_text(char **out, const struct uri_attribute *attribute)
+{
+    size_t len;
+
+    *out = malloc(attribute->value_len + 1);
+    if (*out == NULL) {
+        return tok_fail(TOK_CODE_NO_MEMORY, "a PKCS#11 URI");
+    }
+    if (!percent_decode(*out, &len, attribute->value, attribute->value_len) || len == 0) {
+        return tok_fail(TOK_CODE_BAD_URI, "'%.*s' of the PKCS#11 URI is empty or badly encoded",
+                        (int)attribute->name_len, attribute->name);
+    }
+    return tok_good();
+}
+
+static struct tok_result query_secret(struct secret *out, const struct uri_attribute *attribute)
+{
+    size_t len;
+
+    if (!secret_new(out, attribute->value_len)) {
+        return tok_fail(TOK_CODE_NO_MEMORY, "a PKCS#11 URI");
+    }
+    if (!percent_decode((char *)out->data, &len, attribute->value, attribute->value_len)) {
+        return tok_fail(TOK_CODE_BAD_URI, "'pin-value' of the PKCS#11 URI is badly encoded");
+    }
+    secret_shorten(out, len);
+    return tok_good();
+}
+
+/* Whether somebody but root may change the file or folder. In a folder with the sticky bit only owners replace their
+ * files. */
+static bool others_may_change(const char *path)
+{
+    struct stat info;
+
+    if (stat(path, &info) != 0) {
+        return false; /* loading will say so */
+    }
+    if (S_ISDIR(info.st_mode) && (info.st_mode & S_ISVTX) != 0) {
+        return false;
+    }
+    return info.st_uid != 0 || (info.st_mode & (S_IWGRP | S_IWOTH)) != 0;
+}
+
+static bool others_may_change_module(const char *path)
+{
+    char file[PATH_MAX];
+    char *slash;
+
+    if (realpath(path, file) == NULL) {
+        return false;
+    }
+    if (others_may_change(file)) {
+        return true;
+    }
+    slash = strrchr(file, '/');
+    slash[slash == file ? 1 : 0] = '\0';
+    return others_may_change(file);
+}
+
+/* What an application passes on may come from a stranger: a module is code that we will run. The registry takes lists,
+ * and cuts white space off; one URI names one module, the very one that was checked. */
+static struct tok_result module_path_check(const char *path)
+{
+    if (path[0] != '/') {
+        return tok_fail(TOK_CODE_BAD_URI, "module-path '%s' of the PKCS#11 URI is not absolute", path);
+    }
+    if (strpbrk(path, ",") != NULL || isspace((unsigned char)path[strlen(path) - 1])) {
+        return tok_fail(TOK_CODE_BAD_URI, "module-path '%s' of the PKCS#11 URI has a comma, or a space at its end",
+                        path);
+    }
+    if (geteuid() == 0 && others_may_change_module(path)) {
+        return tok_fail(TOK_CODE_BAD_URI, "module-path '%s' of the PKCS#11 URI may be changed by others than root",
+                        path);
+    }
+    return tok_good();
+}
+
+static struct tok_result module_name_check(const char *name)
+{
+    return strpbrk(name, "/, \t") == NULL
+               ? tok_good()
+               : tok_fail(TOK_CODE_BAD_URI,
+                          "module-name '%s' of the PKCS#11 URI is a name that p11-kit knows; a path is given "
+                          "as module-path",
+                          name);
+}
+
+static struct tok_result pin_source_check(const char *source)
+{
+    if (source[0] == '|') {
+        return tok_fail(TOK_CODE_BAD_URI, "pin-source of a PKCS#11 URI may not run a command");
+    }
+    if (source[0] != '/' && strncmp(source, "file:/", 6) != 0) {
+        return tok_fail(TOK_CODE_BAD_URI, "pin-source of a PKCS#11 URI must be a file: file:/path or /path");
+    }
+    return tok_good();
+}
+
+static struct tok_result query_take(struct tok_uri *uri, const struct uri_attribute *attribute)
+{
+    if (uri_attribute_is(attribute, "pin-value")) {
+        return query_secret(&uri->pin_value, attribute);
+    }
+    if (uri_attribute_is(attribute, "pin-source")) {
+        TOK_TRY(query_text(&uri->pin_source, attribute));
+        return pin_source_check(uri->pin_source);
+    }
+    if (uri_attribute_is(attribute, "module-path")) {
+        TOK_TRY(query_text(&uri->module_path, attribute));
+        return module_path_check(uri->module_path);
+    }
+    TOK_TRY(query_text(&uri->module_name, attribute));
+    return module_name_check(uri->module_name);
+}
+
+/* Whoever starts a set-user-id program may choose the URI, but neither its modules nor the files that it reads. */
+static struct tok_result origin_check(const struct uri_attribute *attribute, enum tok_uri_origin origin)
+{
+    if (origin == TOK_URI_FROM_FILE) {
+        return tok_fail(TOK_CODE_TRUST, "the key file's URI has '%.*s'", (int)attribute->name_len, attribute->name);
+    }
+    if (getauxval(AT_SECURE) != 0 && !uri_attribute_is(attribute, "pin-value")) {
+        return tok_fail(TOK_CODE_TRUST, "'%.*s' of a PKCS#11 URI does not count in a set-user-id process",
+                        (int)attribute->name_len, attribute->name);
+    }
+    return tok_good();
+}
+
+struct tok_result uri_query_parse(struct tok_uri *uri, const char *query, enum tok_uri_origin origin)
+{
+    const char *end = query + strlen(query);
+    struct uri_attribute attribute;
+    unsigned seen = 0;
+
+    while (uri_attribute_next(&attribute, &query, end, '&')) {
+        TOK_TRY(uri_attribute_check(&attribute, query_names, &seen));
+        TOK_TRY(origin_check(&attribute, origin));
+        TOK_TRY(query_take(uri, &attribute));
+    }
+    return tok_good();
+}

@@ -1,0 +1,202 @@
+#include "pkcs11/config/uri.h"
+
+#include <string.h>
+
+#include "pkcs11/config/uri-parts.h"
+
+void tok_uri_free(struct tok_uri *uri)
+{
+    if (uri == NULL) {
+        return;
+    }
+    free(uri->text);
+    p11_kit_uri_free(uri->path);
+    bytes_end(&uri->id);
+    bytes_end(&uri->label);
+    secret_end(&uri->pin_value);
+    free(uri->pin_source);
+    free(uri->module_path);
+    free(uri->module_name);
+    free(uri);
+}
+
+void tok_uri_end(struct tok_uri **uri)
+{
+    tok_uri_free(*uri);
+}
+
+static bool text_dup(char **out, const char *text)
+{
+    *out = text != NULL ? strdup(text) : NULL;
+    return text == NULL || *out != NULL;
+}
+
+struct tok_result tok_uri_parse_like(struct tok_uri **out_uri, const char *text, const struct tok_uri *like)
+{
+    SCOPED(tok_uri_end) struct tok_uri *uri = NULL;
+
+    TOK_TRY(tok_uri_parse(&uri, text, TOK_URI_FROM_APPLICATION));
+    if (!text_dup(&uri->pin_source, like->pin_source) || !text_dup(&uri->module_path, like->module_path) ||
+        !text_dup(&uri->module_name, like->module_name) ||
+        (secret_exists(&like->pin_value) && !secret_set(&uri->pin_value, like->pin_value.data, like->pin_value.len))) {
+        return tok_fail(TOK_CODE_NO_MEMORY, "a PKCS#11 URI");
+    }
+    *out_uri = STEAL(uri);
+    return tok_good();
+}
+
+struct tok_result tok_uri_dup(struct tok_uri **out_uri, const struct tok_uri *uri)
+{
+    return tok_uri_parse_like(out_uri, uri->text, uri);
+}
+
+const char *tok_uri_text(const struct tok_uri *uri)
+{
+    return uri->text;
+}
+
+bool tok_uri_matches_module(const struct tok_uri *uri, const CK_INFO *info)
+{
+    return p11_kit_uri_match_module_info(uri->path, info) == 1;
+}
+
+bool tok_uri_matches_slot(const struct tok_uri *uri, CK_SLOT_ID id, const CK_SLOT_INFO *info)
+{
+    CK_SLOT_ID asked = p11_kit_uri_get_slot_id(uri->path);
+
+    return (asked == (CK_SLOT_ID)-1 || asked == id) && p11_kit_uri_match_slot_info(uri->path, info) == 1;
+}
+
+bool tok_uri_matches_token(const struct tok_uri *uri, const CK_TOKEN_INFO *info)
+{
+    return p11_kit_uri_match_token_info(uri->path, info) == 1;
+}
+
+bool tok_uri_within_token(const struct tok_uri *uri, const struct tok_uri *token)
+{
+    return tok_uri_matches_token(token,
+                                 p11_kit_uri_get_token_info(uri->path)); /* a field that is not set is no match */
+}
+
+/* Fields that are not set are empty. */
+static bool may_be_equal(const unsigned char *a, const unsigned char *b, size_t size)
+{
+    return a[0] == '\0' || b[0] == '\0' || memcmp(a, b, size) == 0;
+}
+
+bool tok_uri_may_mean_token(const struct tok_uri *uri, const struct tok_uri *token)
+{
+    const CK_TOKEN_INFO *a = p11_kit_uri_get_token_info(uri->path);
+    const CK_TOKEN_INFO *b = p11_kit_uri_get_token_info(token->path);
+
+    return may_be_equal(a->label, b->label, sizeof(a->label)) &&
+           may_be_equal(a->serialNumber, b->serialNumber, sizeof(a->serialNumber)) &&
+           may_be_equal(a->manufacturerID, b->manufacturerID, sizeof(a->manufacturerID)) &&
+           may_be_equal(a->model, b->model, sizeof(a->model));
+}
+
+/* Whether a field of the URI's own structures was set: unset ones are empty. */
+bool tok_uri_asks_module(const struct tok_uri *uri)
+{
+    const CK_INFO *info = p11_kit_uri_get_module_info(uri->path);
+
+    return info->manufacturerID[0] != '\0' || info->libraryDescription[0] != '\0' ||
+           info->libraryVersion.major != (CK_BYTE)-1 || info->libraryVersion.minor != (CK_BYTE)-1;
+}
+
+bool tok_uri_asks_slot(const struct tok_uri *uri)
+{
+    const CK_SLOT_INFO *info = p11_kit_uri_get_slot_info(uri->path);
+
+    return p11_kit_uri_get_slot_id(uri->path) != (CK_SLOT_ID)-1 || info->slotDescription[0] != '\0' ||
+           info->manufacturerID[0] != '\0';
+}
+
+bool tok_uri_names_token(const struct tok_uri *uri)
+{
+    const CK_TOKEN_INFO *info = p11_kit_uri_get_token_info(uri->path);
+
+    return info->label[0] != '\0' || info->serialNumber[0] != '\0';
+}
+
+const struct bytes *tok_uri_id(const struct tok_uri *uri)
+{
+    return uri->has_id ? &uri->id : NULL;
+}
+
+const struct bytes *tok_uri_label(const struct tok_uri *uri)
+{
+    return uri->has_label ? &uri->label : NULL;
+}
+
+bool tok_uri_class(const struct tok_uri *uri, CK_OBJECT_CLASS *out_class)
+{
+    const CK_ATTRIBUTE *class = p11_kit_uri_get_attribute(uri->path, CKA_CLASS);
+
+    if (class == NULL || class->ulValueLen != sizeof(*out_class)) {
+        return false;
+    }
+    memcpy(out_class, class->pValue, sizeof(*out_class));
+    return true;
+}
+
+const char *tok_uri_pin_value(const struct tok_uri *uri)
+{
+    return (const char *)uri->pin_value.data;
+}
+
+const char *tok_uri_pin_source(const struct tok_uri *uri)
+{
+    return uri->pin_source;
+}
+
+const char *tok_uri_module_path(const struct tok_uri *uri)
+{
+    return uri->module_path;
+}
+
+const char *tok_uri_module_name(const struct tok_uri *uri)
+{
+    return uri->module_name;
+}
+
+static struct tok_result format(char **out_text, P11KitUri *uri, const CK_TOKEN_INFO *token)
+{
+    CK_TOKEN_INFO *named = p11_kit_uri_get_token_info(uri);
+
+    memcpy(named->label, token->label, sizeof(named->label));
+    memcpy(named->serialNumber, token->serialNumber, sizeof(named->serialNumber));
+    memcpy(named->manufacturerID, token->manufacturerID, sizeof(named->manufacturerID));
+    memcpy(named->model, token->model, sizeof(named->model));
+    return p11_kit_uri_format(uri, P11_KIT_URI_FOR_OBJECT_ON_TOKEN, out_text) == P11_KIT_URI_OK
+               ? tok_good()
+               : tok_fail(TOK_CODE_NO_MEMORY, "a PKCS#11 URI");
+}
+
+struct tok_result tok_uri_of_object(char **out_text, const CK_TOKEN_INFO *token, CK_OBJECT_CLASS class,
+                                    const struct bytes *id, const struct bytes *label)
+{
+    SCOPED(p11_uri_end) P11KitUri *uri = p11_kit_uri_new();
+    CK_ATTRIBUTE attributes[] = {
+        { CKA_CLASS, &class, sizeof(class) },
+        { CKA_ID, id->data, (CK_ULONG)id->len },
+        { CKA_LABEL, label->data, (CK_ULONG)label->len },
+    };
+
+    if (uri == NULL) {
+        return tok_fail(TOK_CODE_NO_MEMORY, "a PKCS#11 URI");
+    }
+    for (size_t i = 0; i < COUNT_OF(attributes); i++) {
+        if (attributes[i].ulValueLen > 0 && p11_kit_uri_set_attribute(uri, &attributes[i]) != P11_KIT_URI_OK) {
+            return tok_fail(TOK_CODE_NO_MEMORY, "a PKCS#11 URI");
+        }
+    }
+    return format(out_text, uri, token);
+}
+
+struct tok_result tok_uri_of_token(char **out_text, const CK_TOKEN_INFO *token)
+{
+    SCOPED(p11_uri_end) P11KitUri *uri = p11_kit_uri_new();
+
+    return uri == NULL ? tok_fail(TOK_CODE_NO_MEMORY, "a PKCS#11 URI") : format(out_text, uri, token);
+}

@@ -1,0 +1,465 @@
+#include "pkcs11/key/find.h"
+
+#include <ctype.h>
+#include <string.h>
+
+#include "base/text.h"
+#include "base/trace.h"
+#include "pkcs11/recover/recover.h"
+
+/* From so many private keys on, all public keys are read once and joined by id. */
+#define JOIN_FROM 8
+
+static void item_end(struct tok_item *item)
+{
+    tok_key_unref(item->key);
+    tok_public_end(&item->half);
+    bytes_end(&item->certificate);
+    free(item->uri);
+}
+
+void tok_items_cut(struct tok_items *items, size_t count)
+{
+    while (items->count > count) {
+        item_end(&items->items[--items->count]);
+    }
+}
+
+void tok_items_end(struct tok_items *items)
+{
+    tok_items_cut(items, 0);
+    free(items->items);
+    items->items = NULL;
+    items->count = 0;
+}
+
+/* Takes the item over, also on failure. */
+static struct tok_result items_add(struct tok_items *items, struct tok_item *item)
+{
+    struct tok_item *grown = reallocarray(items->items, items->count + 1, sizeof(*grown));
+
+    if (grown == NULL) {
+        item_end(item);
+        return tok_fail(TOK_CODE_NO_MEMORY, "listing objects");
+    }
+    items->items = grown;
+    grown[items->count++] = *item;
+    return tok_good();
+}
+
+/* --- objects ------------------------------------------------------------------------------------------------------ */
+
+/* What one search is about; goes through the functions below in place of six parameters. */
+struct search {
+    const struct tok_settings *settings;
+    const struct tok_uri *uri;
+    struct tok_credentials credentials;
+    struct tok_token_list tokens;
+    struct tok_items items;
+    struct tok_result trouble; /* why something may have been missed */
+    bool names_one;            /* the URI has an id or a label */
+    uint64_t deadline_us;
+};
+
+static void search_end(struct search *search)
+{
+    tok_pin_source_free(search->credentials.uri_pin);
+    tok_token_list_end(&search->tokens);
+    tok_items_end(&search->items);
+}
+
+static struct tok_result login_first(struct search *search, struct tok_lease *lease)
+{
+    if (!tok_login_needed(lease->token, search->settings)) {
+        return tok_good();
+    }
+    if (search->tokens.count > 1) {
+        TOK_TRY(tok_login_allowed(lease->token, search->settings, search->uri));
+    }
+    return tok_login(lease, &search->credentials, search->deadline_us);
+}
+
+/* All public keys of a token with their ids, for joining them with many private keys. */
+struct join_row {
+    struct bytes id;
+    struct tok_public half;
+};
+
+struct join {
+    struct join_row *rows;
+    size_t count;
+};
+
+static void join_end(struct join *join)
+{
+    for (size_t i = 0; i < join->count; i++) {
+        bytes_end(&join->rows[i].id);
+        tok_public_end(&join->rows[i].half);
+    }
+    free(join->rows);
+}
+
+static struct tok_result join_read(struct join *join, struct tok_lease *lease)
+{
+    SCOPED(tok_handles_end) struct tok_handles found = { .items = NULL };
+    SCOPED(bytes_end) struct bytes label = { 0 };
+
+    TOK_TRY(tok_search(&found, lease, CKO_PUBLIC_KEY, NULL, NULL, false));
+    join->rows = calloc(found.count + 1, sizeof(*join->rows));
+    if (join->rows == NULL) {
+        return tok_fail(TOK_CODE_NO_MEMORY, "listing public keys");
+    }
+    for (size_t i = 0; i < found.count; i++) {
+        TOK_TRY(tok_public_read(&join->rows[i].half, &join->rows[i].id, &label, lease, found.items[i]));
+        join->count++;
+    }
+    return tok_good();
+}
+
+static void join_complete(struct join *join, struct tok_private *key)
+{
+    for (size_t i = 0; i < join->count && !tok_public_known(&key->half) && key->id.len > 0; i++) {
+        if (join->rows[i].half.type == key->half.type && bytes_equal(&join->rows[i].id, &key->id)) {
+            tok_public_complete(&key->half, &join->rows[i].half);
+        }
+    }
+}
+
+static const char *refused_by_policy(const struct tok_private *key, unsigned require)
+{
+    if ((require & TOK_REQUIRE_SENSITIVE) != 0 && !key->sensitive) {
+        return "sensitive";
+    }
+    if ((require & TOK_REQUIRE_NON_EXTRACTABLE) != 0 && key->extractable) {
+        return "non-extractable";
+    }
+    return (require & TOK_REQUIRE_LOCAL) != 0 && !key->local ? "local" : NULL;
+}
+
+static struct tok_result usable(const struct search *search, const struct tok_private *key)
+{
+    const char *missing = refused_by_policy(key, search->settings->require);
+
+    if (missing != NULL) {
+        return tok_fail(TOK_CODE_POLICY, "key '%.*s' is not %s, as the setting require demands", (int)key->label.len,
+                        (const char *)key->label.data, missing);
+    }
+    if (!tok_public_known(&key->half)) {
+        return tok_fail(TOK_CODE_NO_PUBLIC_HALF,
+                        "no public half of key '%.*s' is to be seen: neither a public key nor a "
+                        "certificate with its id",
+                        (int)key->label.len, (const char *)key->label.data);
+    }
+    return tok_good();
+}
+
+/* The first trouble is told; but that a token was left out for want of a PIN is none where another one failed. */
+static void trouble_note(struct search *search, const struct tok_result *result)
+{
+    if (tok_ok(&search->trouble) || (search->trouble.code == TOK_CODE_PIN_OWN && result->code != TOK_CODE_PIN_OWN)) {
+        search->trouble = *result;
+    }
+}
+
+/* A key that can't be used is an error where it was asked for by name; a listing goes on without it. */
+static struct tok_result private_add(struct search *search, struct tok_lease *lease, struct tok_private *found)
+{
+    struct tok_item item = { .kind = TOK_WANT_PRIVATE };
+    struct tok_result result = usable(search, found);
+
+    if (!tok_ok(&result)) {
+        trace(TRACE_FIND, "find: %s", result.message);
+        trouble_note(search, &result);
+        return search->names_one ? result : tok_good();
+    }
+    TOK_TRY(tok_key_found(&item.key, search->settings, search->uri, lease, found, search->tokens.count == 1));
+    item.uri = strdup(tok_key_uri(item.key));
+    if (item.uri == NULL) {
+        item_end(&item);
+        return tok_fail(TOK_CODE_NO_MEMORY, "listing keys");
+    }
+    return items_add(&search->items, &item);
+}
+
+static struct tok_result find_private(struct search *search, struct tok_lease *lease)
+{
+    SCOPED(tok_handles_end) struct tok_handles found = { .items = NULL };
+    SCOPED(join_end) struct join join = { .rows = NULL };
+
+    TOK_TRY(login_first(search, lease));
+    TOK_TRY(tok_search(&found, lease, CKO_PRIVATE_KEY, tok_uri_id(search->uri), tok_uri_label(search->uri), false));
+    if (found.count == 0) {
+        return tok_login_check(lease);
+    }
+    if (found.count >= JOIN_FROM) {
+        TOK_TRY(join_read(&join, lease));
+    }
+    for (size_t i = 0; i < found.count; i++) {
+        SCOPED(tok_private_end) struct tok_private key = { .handle = 0 };
+
+        TOK_TRY(tok_private_read(&key, lease, found.items[i]));
+        join_complete(&join, &key);
+        TOK_TRY(tok_public_resolve(&key, lease));
+        TOK_TRY(private_add(search, lease, &key));
+    }
+    return tok_good();
+}
+
+static struct tok_result item_uri(struct tok_item *item, struct tok_lease *lease, CK_OBJECT_CLASS class,
+                                  const struct bytes *id, const struct bytes *label)
+{
+    CK_TOKEN_INFO info;
+
+    tok_token_info(lease->token, &info);
+    return tok_uri_of_object(&item->uri, &info, class, id, label);
+}
+
+static struct tok_result find_public(struct search *search, struct tok_lease *lease)
+{
+    SCOPED(tok_handles_end) struct tok_handles found = { .items = NULL };
+
+    TOK_TRY(tok_search(&found, lease, CKO_PUBLIC_KEY, tok_uri_id(search->uri), tok_uri_label(search->uri), false));
+    for (size_t i = 0; i < found.count; i++) {
+        SCOPED(bytes_end) struct bytes id = { 0 };
+        SCOPED(bytes_end) struct bytes label = { 0 };
+        SCOPED(item_end) struct tok_item item = { .kind = TOK_WANT_PUBLIC };
+
+        TOK_TRY(tok_public_read(&item.half, &id, &label, lease, found.items[i]));
+        TOK_TRY(item_uri(&item, lease, CKO_PUBLIC_KEY, &id, &label));
+        if (tok_public_known(&item.half)) {
+            struct tok_item moved = STEAL(item);
+
+            TOK_TRY(items_add(&search->items, &moved));
+        }
+    }
+    return tok_good();
+}
+
+static struct tok_result find_certificates(struct search *search, struct tok_lease *lease)
+{
+    SCOPED(tok_handles_end) struct tok_handles found = { .items = NULL };
+
+    TOK_TRY(tok_search(&found, lease, CKO_CERTIFICATE, tok_uri_id(search->uri), tok_uri_label(search->uri), false));
+    for (size_t i = 0; i < found.count; i++) {
+        SCOPED(bytes_end) struct bytes id = { 0 };
+        SCOPED(bytes_end) struct bytes label = { 0 };
+        SCOPED(item_end) struct tok_item item = { .kind = TOK_WANT_CERTIFICATE };
+
+        TOK_TRY(tok_certificate_read(&item.certificate, &id, &label, lease, found.items[i]));
+        TOK_TRY(item_uri(&item, lease, CKO_CERTIFICATE, &id, &label));
+        if (item.certificate.len > 0) {
+            struct tok_item moved = STEAL(item);
+
+            TOK_TRY(items_add(&search->items, &moved));
+        }
+    }
+    return tok_good();
+}
+
+static const struct kind {
+    enum tok_wanted bit;
+    CK_OBJECT_CLASS class;
+    const char *name;
+    struct tok_result (*find)(struct search *search, struct tok_lease *lease);
+} kinds[] = {
+    /* in the order in which a store gives them */
+    { TOK_WANT_PRIVATE, CKO_PRIVATE_KEY, "private key", find_private },
+    { TOK_WANT_CERTIFICATE, CKO_CERTIFICATE, "certificate", find_certificates },
+    { TOK_WANT_PUBLIC, CKO_PUBLIC_KEY, "public key", find_public },
+};
+
+static struct tok_result find_once(struct search *search, const struct kind *kind, struct tok_token *token,
+                                   struct tok_lease *lease, struct tok_attempts *attempts)
+{
+    TOK_TRY(tok_attempts_enter(attempts, token));
+    lease->began_us = attempts->began_us;
+    lease->idle_sessions = search->settings->idle_sessions;
+    lease->want_new = attempts->want_new;
+    TOK_TRY(tok_lease_begin(lease, token, tok_token_max_sessions(token, search->settings), search->deadline_us));
+    return kind->find(search, lease);
+}
+
+/* One search of one token, repeated after what can be recovered from; what a failed attempt had found is dropped. */
+static struct tok_result find_on(struct search *search, const struct kind *kind, struct tok_token *token, bool patient)
+{
+    struct tok_attempts attempts;
+
+    tok_attempts_begin(&attempts, search->settings, search->deadline_us);
+    attempts.others = !patient;
+    for (;;) {
+        SCOPED(tok_lease_end) struct tok_lease lease = { .token = NULL };
+        size_t before = search->items.count;
+        struct tok_result result = find_once(search, kind, token, &lease, &attempts);
+
+        if (!tok_ok(&result)) {
+            tok_attempts_note(&attempts, token, &lease, &result);
+            tok_items_cut(&search->items, before);
+            tok_lease_end(&lease);
+        }
+        if (tok_ok(&result) || !tok_recover(&attempts, token, &lease, &result)) {
+            tok_attempts_end(&attempts, token, &result);
+            return tok_context(result, "token '%s'", token->label);
+        }
+    }
+}
+
+/* With several tokens, one that fails must not hide what another has; its failure is told if nothing is found. */
+static void find_on_all(struct search *search, const struct kind *kind, bool patient)
+{
+    for (size_t i = 0; i < search->tokens.count; i++) {
+        struct tok_result result = find_on(search, kind, search->tokens.items[i], patient);
+
+        if (!tok_ok(&result)) {
+            trace(TRACE_FIND, "find: %s", result.message);
+            trouble_note(search, &result);
+        }
+    }
+}
+
+/* Of several tokens that may have a key, none is waited for unless no other has it. */
+static struct tok_result find_kind(struct search *search, const struct kind *kind)
+{
+    size_t before = search->items.count;
+
+    if (search->tokens.count == 1) {
+        return find_on(search, kind, search->tokens.items[0], true);
+    }
+    find_on_all(search, kind, !search->names_one);
+    if (search->names_one && search->items.count == before && !tok_ok(&search->trouble)) {
+        struct tok_result first = search->trouble;
+
+        search->trouble = tok_good();
+        find_on_all(search, kind, true);
+        if (search->trouble.code == TOK_CODE_PIN_REFUSED) { /* by the first look */
+            search->trouble = first;
+        }
+    }
+    return tok_good();
+}
+
+/* Keys that one name means are replicas of one, or an error. */
+static struct tok_result settle_on_one(struct tok_items *items, const struct tok_uri *uri)
+{
+    char list[384];
+    struct text text = TEXT_OVER(list);
+
+    if (items->count < 2) {
+        return tok_good();
+    }
+    for (size_t i = 0; i < items->count; i++) {
+        text_printf(&text, "%s%s", i > 0 ? ", " : "", items->items[i].uri);
+    }
+    for (size_t i = 1; i < items->count; i++) {
+        if (tok_public_compare(tok_key_half(items->items[0].key), tok_key_half(items->items[i].key)) != TOK_SAME) {
+            return tok_fail(TOK_CODE_AMBIGUOUS, "'%s' matches %zu different keys: %s", tok_uri_text(uri), items->count,
+                            list);
+        }
+    }
+    for (size_t i = 1; i < items->count; i++) {
+        TOK_TRY(tok_key_join(items->items[0].key, items->items[i].key));
+    }
+    tok_items_cut(items, 1);
+    return tok_good();
+}
+
+static void kinds_put(struct text *text, unsigned wanted)
+{
+    for (size_t i = 0; i < COUNT_OF(kinds); i++) {
+        if ((wanted & kinds[i].bit) != 0) {
+            text_printf(text, "%s%s", text->len > 0 ? " or " : "", kinds[i].name);
+        }
+    }
+}
+
+/* `id=02` where `id=%02` was meant. */
+static void id_in_digits(struct text *text, const struct bytes *id)
+{
+    if (id == NULL || id->len == 0 || id->len % 2 != 0 || id->len > 40) {
+        return;
+    }
+    for (size_t i = 0; i < id->len; i++) {
+        if (!isxdigit(id->data[i])) {
+            return;
+        }
+    }
+    text_printf(text, "; id=%.*s is characters, bytes are written id=", (int)id->len, (const char *)id->data);
+    for (size_t i = 0; i < id->len; i += 2) {
+        text_printf(text, "%%%.2s", (const char *)id->data + i);
+    }
+}
+
+static struct tok_result nothing_found(struct search *search, unsigned wanted)
+{
+    char kinds_text[64];
+    char digits[160];
+    struct text text = TEXT_OVER(kinds_text);
+    struct text hint = TEXT_OVER(digits);
+
+    if (!tok_ok(&search->trouble)) {
+        return search->trouble;
+    }
+    kinds_put(&text, wanted);
+    id_in_digits(&hint, tok_uri_id(search->uri));
+    return tok_fail(TOK_CODE_NO_OBJECT, "token '%s'%s has no %s that matches '%s'%s", search->tokens.items[0]->label,
+                    search->tokens.count > 1 ? " and others" : "", kinds_text, tok_uri_text(search->uri), digits);
+}
+
+/* What the URI's own type leaves of what is wanted. */
+static struct tok_result narrow(unsigned *wanted, const struct tok_uri *uri)
+{
+    CK_OBJECT_CLASS class;
+    unsigned asked = 0;
+    char kinds_text[64];
+    struct text text = TEXT_OVER(kinds_text);
+
+    if (!tok_uri_class(uri, &class)) {
+        return tok_good();
+    }
+    kinds_put(&text, *wanted);
+    for (size_t i = 0; i < COUNT_OF(kinds); i++) {
+        asked |= kinds[i].class == class ? (unsigned)kinds[i].bit : 0;
+    }
+    *wanted &= asked;
+    if (*wanted == 0) {
+        return tok_fail(TOK_CODE_NO_OBJECT, "a %s is asked for, and '%s' has another type=", kinds_text,
+                        tok_uri_text(uri));
+    }
+    return tok_good();
+}
+
+struct tok_result tok_find(struct tok_items *out_items, const struct tok_settings *settings, const struct tok_uri *uri,
+                           unsigned wanted, const struct tok_pin_prompt *prompt)
+{
+    SCOPED(search_end)
+    struct search search = {
+        .settings = settings,
+        .uri = uri,
+        .credentials = { .settings = settings,
+                         .prompt = prompt != NULL ? *prompt : (struct tok_pin_prompt){ NULL, NULL } },
+        .trouble = tok_good(),
+        .names_one = tok_uri_id(uri) != NULL || tok_uri_label(uri) != NULL,
+        .deadline_us = clock_us() + settings->deadline_us,
+    };
+
+    TOK_TRY(narrow(&wanted, uri));
+    TOK_TRY(tok_pin_source_of_uri(&search.credentials.uri_pin, uri));
+    TOK_TRY(tok_find_tokens(&search.tokens, settings, uri, search.deadline_us));
+    search.credentials.own_pin_only = search.tokens.count > 1;
+    for (size_t i = 0; i < COUNT_OF(kinds); i++) {
+        if ((wanted & kinds[i].bit) == 0) {
+            continue;
+        }
+        TOK_TRY(find_kind(&search, &kinds[i]));
+        if (kinds[i].bit == TOK_WANT_PRIVATE && search.names_one) {
+            TOK_TRY(settle_on_one(&search.items, uri));
+            if (!tok_ok(&search.trouble) && search.items.count > 0) {
+                tok_key_look_again(search.items.items[0].key);
+            }
+        }
+    }
+    if (search.items.count == 0) {
+        return nothing_found(&search, wanted);
+    }
+    *out_items = STEAL(search.items);
+    return tok_good();
+}

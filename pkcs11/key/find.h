@@ -1,0 +1,56 @@
+/* Finding what a URI names: tokens over all modules, and the objects on them.
+ *
+ * Looks at the tokens that are present now, so one that came after the start is found. Private keys come first, then
+ * certificates, then public keys. A URI with an id or a label names one key: matches with the same public half are
+ * replicas, one key that is on all of them; different ones are TOK_CODE_AMBIGUOUS, listing them. A URI with neither
+ * lists. A login goes to a single token: where several match, only those that the configuration gives a PIN of their
+ * own are logged in to. */
+#ifndef SIGNET_PKCS11_KEY_FIND_H
+#define SIGNET_PKCS11_KEY_FIND_H
+
+#include "pkcs11/key/key.h"
+#include "pkcs11/token/login.h"
+#include "pkcs11/object/object.h"
+
+enum tok_wanted { TOK_WANT_PRIVATE = 1, TOK_WANT_CERTIFICATE = 2, TOK_WANT_PUBLIC = 4 };
+
+struct tok_item {
+    enum tok_wanted kind;
+    struct tok_key *key;      /* private keys; owned */
+    struct tok_public half;   /* public keys; owned */
+    struct bytes certificate; /* certificates: DER; owned */
+    char *uri;                /* of this object; owned */
+};
+
+struct tok_items {
+    struct tok_item *items;
+    size_t count;
+};
+
+void tok_items_end(struct tok_items *items);
+/* tok_items_cut ends those behind the first `count`. */
+void tok_items_cut(struct tok_items *items, size_t count);
+
+struct tok_token_list {
+    struct tok_token **items; /* borrowed */
+    size_t count;
+};
+
+void tok_token_list_end(struct tok_token_list *list);
+
+/* tok_find_tokens lists the present tokens that the URI matches, of all modules that it and the settings mean. None is
+ * TOK_CODE_NO_TOKEN, which lists those that are present, or the failure of the module that could not tell. */
+TOK_RESULT tok_find_tokens(struct tok_token_list *out_list, const struct tok_settings *settings,
+                           const struct tok_uri *uri, uint64_t deadline_us);
+
+/* tok_find_met_tokens lists those of them that the last looks saw; none is no failure. A call is made only where the
+ * URI asks for something of a module or a slot. */
+TOK_RESULT tok_find_met_tokens(struct tok_token_list *out_list, const struct tok_settings *settings,
+                               const struct tok_uri *uri, uint64_t deadline_us);
+
+/* tok_find collects the objects of the wanted kinds (bits of enum tok_wanted) that the URI names, its `type` counting,
+ * too. Finding nothing is TOK_CODE_NO_OBJECT. */
+TOK_RESULT tok_find(struct tok_items *out_items, const struct tok_settings *settings, const struct tok_uri *uri,
+                    unsigned wanted, const struct tok_pin_prompt *prompt);
+
+#endif

@@ -1,0 +1,500 @@
+#include "pkcs11/module/module.h"
+
+#include <dlfcn.h>
+#include <errno.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/fork.h"
+#include "base/pause.h"
+#include "base/text.h"
+#include "base/trace.h"
+#include "pkcs11/result/ckr.h"
+#include "pkcs11/module/quirks.h"
+#include "pkcs11/token/pool.h"
+#include "pkcs11/token/token.h"
+
+/* Pauses between initialising again: those of a breaker, and shorter ones where it harms nobody. */
+#define AGAIN_HARMLESS_US (UINT64_C(200) * 1000)
+/* A C_Initialize that fails at the deadline is to blame for it if it took as long as this. */
+#define TOO_LONG_US (UINT64_C(100) * 1000)
+
+void tok_module_close(struct tok_module **module)
+{
+    if (*module != NULL) {
+        free((*module)->path);
+        free((*module)->name);
+        free((*module)->init_args);
+        lock_end(&(*module)->lock);
+        free(*module);
+    }
+}
+
+static bool text_dup(char **out, const char *text)
+{
+    *out = text != NULL ? strdup(text) : NULL;
+    return text == NULL || *out != NULL;
+}
+
+/* What PKCS#11 3.0 added, as far as it is used; NULL where the module has it not, or not whole. Asked for by version,
+ * for modules that have several, and whatever they have first, for those whose only one is 3.2. */
+static const struct tok_functions_3 *messages_of(tok_get_interface *get)
+{
+    CK_VERSION version = { 3, 0 };
+    CK_VERSION *const asked[] = { &version, NULL };
+
+    for (size_t i = 0; get != NULL && i < COUNT_OF(asked); i++) {
+        struct tok_interface *found = NULL;
+        const struct tok_functions_3 *functions;
+
+        if (get((CK_BYTE *)"PKCS 11", asked[i], &found, 0) != CKR_OK || found == NULL || found->functions == NULL) {
+            continue;
+        }
+        functions = found->functions;
+        if (functions->base.version.major == 3 && functions->C_MessageSignInit != NULL &&
+            functions->C_SignMessage != NULL && functions->C_MessageSignFinal != NULL) {
+            return functions;
+        }
+    }
+    return NULL;
+}
+
+/* Of a library for another machine, dlopen says that there is no such file. */
+static struct tok_result not_loaded(const char *path, const char *why)
+{
+    bool foreign = access(path, F_OK) == 0 && strncmp(why, path, strlen(path)) == 0 &&
+                   strstr(why + strlen(path), strerror(ENOENT)) != NULL;
+
+    return tok_fail(TOK_CODE_MODULE_LOAD, "module '%s' can't be loaded: %s%s", path, why,
+                    foreign ? " (the file is there, so it is for another architecture)" : "");
+}
+
+/* Never RTLD_DEEPBIND: in a program that brings its own malloc, the module would allocate with one and free with the
+ * other. RTLD_NODELETE, because vendors' libraries leave threads and exit handlers behind. */
+static struct tok_result load(struct tok_module *module, const char *path)
+{
+    void *library = dlopen(path, RTLD_NOW | RTLD_LOCAL | RTLD_NODELETE);
+    void *symbol;
+
+    if (library == NULL) {
+        return not_loaded(path, dlerror());
+    }
+    symbol = dlsym(library, "C_GetFunctionList");
+    if (symbol == NULL) {
+        return tok_fail(TOK_CODE_MODULE_LOAD, "'%s' is no PKCS#11 module: it has no C_GetFunctionList", path);
+    }
+    memcpy(&module->get_functions, &symbol, sizeof(symbol));
+    symbol = dlsym(library, "C_GetInterface");
+    memcpy(&module->get_interface, &symbol, sizeof(symbol));
+    return tok_good();
+}
+
+struct tok_result tok_module_open(struct tok_module **out_module, const char *path, const char *name,
+                                  const char *init_args)
+{
+    SCOPED(tok_module_close) struct tok_module *module = calloc(1, sizeof(*module));
+
+    if (module == NULL) {
+        return tok_fail(TOK_CODE_NO_MEMORY, "module '%s'", path);
+    }
+    lock_init(&module->lock);
+    if (!text_dup(&module->path, path) || !text_dup(&module->name, name) || !text_dup(&module->init_args, init_args)) {
+        return tok_fail(TOK_CODE_NO_MEMORY, "module '%s'", path);
+    }
+    TOK_TRY(load(module, path));
+    *out_module = STEAL(module);
+    return tok_good();
+}
+
+struct tok_result tok_module_ask_functions(struct tok_module *module)
+{
+    struct tok_call call;
+    CK_RV rv;
+
+    if (!tok_call_begin(&call, "C_GetFunctionList")) {
+        return tok_fail(TOK_CODE_EXITING, "module '%s' is not used any more", module->path);
+    }
+    rv = module->get_functions(&module->functions);
+    module->messages = rv == CKR_OK ? messages_of(module->get_interface) : NULL;
+    tok_call_end(&call, rv);
+    if (rv != CKR_OK || module->functions == NULL) {
+        return tok_context(tok_fail_ckr("C_GetFunctionList", rv != CKR_OK ? rv : CKR_GENERAL_ERROR), "module '%s'",
+                           module->path);
+    }
+    trace(TRACE_MODULE, "module: loaded '%s' (Cryptoki %u.%u)", module->path, module->functions->version.major,
+          module->functions->version.minor);
+    return tok_good();
+}
+
+/* The threads of a server share the module, so it must lock; it may use the system's locks. */
+static CK_RV initialize(struct tok_module *module)
+{
+    CK_C_INITIALIZE_ARGS args = { .flags = CKF_OS_LOCKING_OK, .pReserved = module->init_args };
+
+    return TOK_CALL(module->functions, C_Initialize, &args);
+}
+
+/* Requires the lock. Waits until the module is neither being initialised nor looked at. Once somebody's deadline has
+ * passed, nobody else waits for the same call; not for one that has only begun, though: whose time is over by then has
+ * spent it elsewhere. */
+static struct tok_result wait_idle(struct tok_module *module, bool also_looking, uint64_t deadline_us)
+{
+    while (module->state == TOK_MODULE_STARTING || (also_looking && module->looking)) {
+        if (module->late_us == 0 && lock_wait(&module->lock, deadline_us)) {
+            continue;
+        }
+        if (module->state == TOK_MODULE_STARTING || (also_looking && module->looking)) {
+            uint64_t now = clock_us();
+
+            module->late_us = now - module->busy_us >= TOO_LONG_US ? now : 0;
+            return tok_fail(TOK_CODE_DEADLINE, "module '%s': %s, called by another thread %.1f s ago, has not returned",
+                            module->path, tok_inside_name(module->busy_by), (double)(now - module->busy_us) / 1e6);
+        }
+    }
+    return tok_good();
+}
+
+/* Requires the lock. */
+static void busy_begin(struct tok_module *module)
+{
+    module->busy_by = tok_inside_here();
+    module->busy_us = clock_us();
+    module->late_us = 0;
+}
+
+/* Requires the lock. */
+static void busy_end(struct tok_module *module)
+{
+    module->busy_by = NULL;
+    module->late_us = 0;
+    lock_wake(&module->lock);
+}
+
+/* start_claim takes the right to initialise. True if the caller has it; false with *out_result otherwise. */
+static bool start_claim(struct tok_module *module, uint64_t deadline_us, struct tok_result *out_result)
+{
+    LOCKED(&module->lock);
+    if (!tok_breaker_is_open(&module->breaker)) {
+        *out_result = wait_idle(module, false, deadline_us);
+        if (!tok_ok(out_result) || module->state == TOK_MODULE_READY) {
+            return false;
+        }
+    }
+    if (tok_breaker_is_open(&module->breaker) && !tok_breaker_probe(&module->breaker, clock_us())) {
+        *out_result =
+            tok_context(tok_breaker_refusal(&module->breaker, clock_us()), "initialising module '%s'", module->path);
+        return false;
+    }
+    module->state = TOK_MODULE_STARTING;
+    busy_begin(module);
+    return true;
+}
+
+/* Requires the lock. A module that took longer than anybody would wait, only to fail, is started by one caller now and
+ * then. */
+static void start_judge(struct tok_module *module, CK_RV rv, uint64_t deadline_us)
+{
+    uint64_t now = clock_us();
+    char why[64];
+    struct text text = TEXT_OVER(why);
+
+    if (module->state == TOK_MODULE_READY) {
+        tok_breaker_close(&module->breaker);
+    } else if (tok_breaker_is_open(&module->breaker)) {
+        tok_breaker_probed(&module->breaker, now);
+    } else if (module->late_us != 0 || (now >= deadline_us && now - module->busy_us >= TOO_LONG_US)) {
+        text_printf(&text, "C_Initialize: %s", tok_ckr(rv)->name);
+        tok_breaker_trip(&module->breaker, now, module->busy_us, false, why);
+    }
+}
+
+/* start_end says how it went, and opens the door again. */
+static void start_end(struct tok_module *module, CK_RV rv, uint64_t deadline_us)
+{
+    LOCKED(&module->lock);
+    module->initialized_by_us = rv == CKR_OK;
+    module->inherited = module->inherited && rv != CKR_OK;
+    module->starts++;
+    module->again_us = module->again_us == 0 ? clock_us() + AGAIN_HARMLESS_US : module->again_us;
+    module->state = rv == CKR_OK || rv == CKR_CRYPTOKI_ALREADY_INITIALIZED ? TOK_MODULE_READY : TOK_MODULE_IDLE;
+    module->closed = false;
+    start_judge(module, rv, deadline_us);
+    busy_end(module);
+}
+
+static bool is_inherited(struct tok_module *module, bool *out_by_us)
+{
+    LOCKED(&module->lock);
+    *out_by_us = module->inherited_by_us;
+    return module->inherited;
+}
+
+static struct tok_result refused(const struct tok_module *module, const char *reason)
+{
+    return tok_fail(TOK_CODE_AFTER_FORK, "module '%s' was opened before the fork and can't be used after it: %s",
+                    module->path, reason);
+}
+
+/* The module says that it is initialised. Somebody else in this process did it, or it does not know that it is in the
+ * child of a fork, and what it has is a copy of the parent's state; what somebody else made is not finalised there. */
+static struct tok_result start_inherited(struct tok_module *module, CK_RV *in_out_rv)
+{
+    const char *reason;
+    bool by_us;
+    bool inherited = is_inherited(module, &by_us);
+    enum tok_fork what = inherited ? tok_quirks_fork(module, &reason) : TOK_FORK_SHARE;
+
+    if (what == TOK_FORK_SHARE) {
+        /* The fork may have come while the parent's copy overlooked the token: the child makes its own anew then. */
+        if (inherited && by_us && tok_quirks_start_missed(module)) {
+            *in_out_rv = CKR_OK;
+        }
+        return tok_good();
+    }
+    if (what == TOK_FORK_FINALIZE && by_us) {
+        trace(TRACE_MODULE, "module: '%s' is finalised in the child of a fork: %s", module->path, reason);
+        (void)TOK_CALL(module->functions, C_Finalize, NULL);
+        *in_out_rv = initialize(module);
+        return tok_good();
+    }
+    *in_out_rv = CKR_FUNCTION_NOT_SUPPORTED; /* not started */
+    return refused(module, what == TOK_FORK_FINALIZE ? "another part of the parent initialised it" : reason);
+}
+
+static struct tok_result start_here(struct tok_module *module, CK_RV *out_rv)
+{
+    const char *reason;
+    bool by_us;
+
+    if (is_inherited(module, &by_us) && tok_quirks_forgets_fork(module, &reason)) {
+        *out_rv = CKR_FUNCTION_NOT_SUPPORTED; /* not started */
+        return refused(module, reason);
+    }
+    *out_rv = initialize(module);
+    return *out_rv == CKR_CRYPTOKI_ALREADY_INITIALIZED ? start_inherited(module, out_rv) : tok_good();
+}
+
+struct tok_result tok_module_start(struct tok_module *module, uint64_t deadline_us)
+{
+    struct tok_result result;
+    CK_RV rv;
+
+    if (tok_inside_module()) {
+        return tok_fail(TOK_CODE_RECURSION, "a module asked for a token key while it was being called itself");
+    }
+    if (process_exiting()) {
+        return tok_fail(TOK_CODE_EXITING, "module '%s' is not used any more", module->path);
+    }
+    if (atomic_load_explicit(&module->state, memory_order_acquire) == TOK_MODULE_READY) {
+        return tok_good();
+    }
+    if (!start_claim(module, deadline_us, &result)) {
+        return result;
+    }
+    result = start_here(module, &rv);
+    process_watch_exit(); /* after the module's own exit handlers are registered, so that ours runs first */
+    start_end(module, rv, deadline_us);
+    if (!tok_ok(&result) || rv == CKR_OK || rv == CKR_CRYPTOKI_ALREADY_INITIALIZED) {
+        return result;
+    }
+    return tok_context(tok_fail_ckr("C_Initialize", rv), "module '%s'", module->path);
+}
+
+/* Requires the module's lock. */
+static void tokens_lost(struct tok_module *module)
+{
+    for (struct tok_token *token = module->tokens; token != NULL; token = token->next) {
+        tok_token_lost(token, 0);
+    }
+}
+
+void tok_module_lost(struct tok_module *module, uint64_t starts)
+{
+    LOCKED(&module->lock);
+    if (module->starts != starts) {
+        return;
+    }
+    if (module->state == TOK_MODULE_READY) {
+        module->state = TOK_MODULE_IDLE;
+    }
+    tokens_lost(module);
+}
+
+/* --- once more ---------------------------------------------------------------------------------------------------- */
+
+#define RESTART "; the process must be restarted to initialise the module again"
+
+/* Requires the lock. May the module be finalised? */
+static struct tok_result may_finalize(struct tok_module *module, bool harmless)
+{
+    uint64_t now = clock_us();
+
+    if (!module->initialized_by_us) {
+        return tok_fail(TOK_CODE_UNSUPPORTED, "module '%s' was initialised %s%s", module->path,
+                        module->inherited ? "before this process was forked" : "by another part of this process",
+                        RESTART);
+    }
+    if (now < module->again_us) {
+        return tok_fail(TOK_CODE_UNAVAILABLE, "module '%s' was initialised again just now", module->path);
+    }
+    module->again_pause = harmless ? AGAIN_HARMLESS_US : pause_after(module->again_pause, &pauses_to_probe);
+    module->again_us = now + module->again_pause;
+    return tok_good();
+}
+
+/* again_claim takes the right to initialise again. True if the caller has it; false with *out_result otherwise. */
+static bool again_claim(struct tok_module *module, uint64_t starts, bool harmless, uint64_t deadline_us,
+                        struct tok_result *out_result)
+{
+    LOCKED(&module->lock);
+    *out_result = wait_idle(module, true, deadline_us);
+    if (!tok_ok(out_result) || module->starts != starts || module->state != TOK_MODULE_READY) {
+        return false;
+    }
+    *out_result = may_finalize(module, harmless);
+    if (!tok_ok(out_result)) {
+        return false;
+    }
+    module->state = TOK_MODULE_STARTING;
+    module->closed = true;
+    busy_begin(module);
+    return true;
+}
+
+/* With the door closed nobody gets a session; whoever has one is waited for. */
+static struct tok_result all_out(struct tok_module *module, uint64_t deadline_us)
+{
+    struct tok_token *token;
+
+    {
+        LOCKED(&module->lock);
+        token = module->tokens; /* the list only grows, at its end, and not while the door is closed */
+    }
+    for (; token != NULL; token = token->next) {
+        LOCKED(&token->lock);
+        while (token->pool.num_lent > 0) {
+            if (!lock_wait(&token->lock, deadline_us) && token->pool.num_lent > 0) {
+                return tok_fail(TOK_CODE_UNSUPPORTED, "%u calls on token '%s' do not return%s", token->pool.num_lent,
+                                token->label, RESTART);
+            }
+        }
+    }
+    return tok_good();
+}
+
+/* Those who wait for a session wait on their token's condition. */
+static void wake_waiters(struct tok_module *module)
+{
+    LOCKED(&module->lock);
+    for (struct tok_token *token = module->tokens; token != NULL; token = token->next) {
+        LOCKED(&token->lock);
+        tok_pool_wake(token);
+    }
+}
+
+static void again_cancel(struct tok_module *module)
+{
+    {
+        LOCKED(&module->lock);
+        module->state = TOK_MODULE_READY;
+        module->closed = false;
+        busy_end(module);
+    }
+    wake_waiters(module);
+}
+
+struct tok_result tok_module_again(struct tok_module *module, uint64_t starts, bool harmless, uint64_t deadline_us)
+{
+    uint64_t now = clock_us();
+    struct tok_result result;
+    CK_RV rv;
+
+    if (!again_claim(module, starts, harmless, deadline_us, &result)) {
+        return result;
+    }
+    result =
+        all_out(module, now + (deadline_us > now ? (deadline_us - now) / 2 : 0)); /* the rest is for what follows */
+    if (!tok_ok(&result)) {
+        again_cancel(module);
+        return result;
+    }
+    trace(TRACE_MODULE, "module: '%s' is initialised again", module->path);
+    (void)TOK_CALL(module->functions, C_Finalize, NULL); /* a module whose daemon is dead may well complain */
+    rv = initialize(module);
+    {
+        LOCKED(&module->lock);
+        tokens_lost(module);
+    }
+    /* what was ours and would not be finalised still is */
+    start_end(module, rv == CKR_CRYPTOKI_ALREADY_INITIALIZED ? CKR_OK : rv, deadline_us);
+    wake_waiters(module);
+    return rv == CKR_OK ? tok_good() : tok_context(tok_fail_ckr("C_Initialize", rv), "module '%s'", module->path);
+}
+
+struct tok_result tok_module_enter(struct tok_module *module, bool *out_looked, uint64_t deadline_us)
+{
+    uint64_t begun_before;
+
+    LOCKED(&module->lock);
+    begun_before = module->looks_begun;
+    TOK_TRY(wait_idle(module, true, deadline_us));
+    if (out_looked != NULL) {
+        *out_looked = module->looks_good > begun_before;
+        if (*out_looked) {
+            return tok_good();
+        }
+    }
+    module->looking = true;
+    module->looks_begun++;
+    busy_begin(module);
+    return tok_good();
+}
+
+void tok_module_leave(struct tok_module *module, bool has_looked)
+{
+    LOCKED(&module->lock);
+    module->looking = false;
+    if (has_looked) {
+        module->looks_good = module->looks_begun;
+    }
+    busy_end(module);
+}
+
+void tok_module_anew(struct tok_module *module)
+{
+    lock_init(&module->lock);
+    if (module->state != TOK_MODULE_IDLE) {
+        module->inherited = true;
+        module->inherited_by_us = module->initialized_by_us || module->state == TOK_MODULE_STARTING;
+    }
+    module->state = TOK_MODULE_IDLE;
+    module->closed = false;
+    module->looking = false;
+    module->initialized_by_us = false;
+    module->busy_by = NULL;
+    module->late_us = 0;
+    tok_breaker_close(&module->breaker);
+    module->again_us = 0;
+    module->again_pause = 0;
+}
+
+struct tok_result tok_module_info(struct tok_module *module, CK_INFO *out_info, uint64_t deadline_us)
+{
+    struct tok_result result;
+
+    {
+        LOCKED(&module->lock);
+        if (module->has_info) {
+            *out_info = module->info;
+            return tok_good();
+        }
+    }
+    TOK_TRY(tok_module_enter(module, NULL, deadline_us));
+    result = tok_context(TOK_DO(module->functions, C_GetInfo, out_info), "module '%s'", module->path);
+    tok_module_leave(module, false);
+    TOK_TRY(result);
+    LOCKED(&module->lock);
+    module->info = *out_info;
+    module->has_info = true;
+    return tok_good();
+}

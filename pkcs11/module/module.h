@@ -1,0 +1,97 @@
+/* A PKCS#11 module that is loaded into this process: its functions, and whether it is initialised.
+ *
+ * Cryptoki is initialised and logged in once in a process, whatever number of library contexts use it, so modules live
+ * in a process-wide registry (pkcs11/module/registry.h), are never unloaded, and own their tokens
+ * (pkcs11/token/token.h). Initialising is a state with a condition variable: one thread does it, without a lock, others
+ * wait up to their deadline. After a fork the child initialises again at its first use. C_Finalize is called only to
+ * initialise again a module that we initialised ourselves in this process, while nobody is inside (tok_module_again).
+ *
+ * Lock order: registry → module → token → key. None is held across a C_ call. */
+#ifndef SIGNET_PKCS11_MODULE_MODULE_H
+#define SIGNET_PKCS11_MODULE_MODULE_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/lock.h"
+#include "pkcs11/module/breaker.h"
+#include "pkcs11/module/call.h"
+#include "pkcs11/result/cryptoki.h"
+#include "pkcs11/result/result.h"
+
+struct tok_token;
+
+enum tok_module_state { TOK_MODULE_IDLE, TOK_MODULE_STARTING, TOK_MODULE_READY };
+
+struct tok_module {
+    char *path;      /* as dlopen got it; constant, like all up to `lock` */
+    char *name;      /* p11-kit's name for it, or the file's */
+    char *init_args; /* pReserved of C_Initialize; NULL for none */
+    CK_C_GetFunctionList get_functions;
+    tok_get_interface *get_interface; /* NULL before PKCS#11 3.0 */
+    CK_FUNCTION_LIST *functions;
+    const struct tok_functions_3 *messages; /* the functions that sign messages (pkcs11/token/message.h); NULL: none */
+    struct tok_module *next;                /* in the registry */
+
+    _Atomic bool closed; /* it is being initialised again: no session is lent. Changed under the lock */
+    _Atomic(enum tok_module_state) state; /* likewise */
+    _Atomic uint64_t starts;              /* how often it was initialised; likewise */
+
+    struct lock lock;           /* guards what follows */
+    struct tok_breaker breaker; /* of C_Initialize */
+    bool initialized_by_us;
+    bool inherited;       /* initialised by an ancestor of this process, */
+    bool inherited_by_us; /* and that by us */
+    tok_inside *busy_by;  /* who starts it, or looks at its slots, */
+    uint64_t busy_us;     /* since when, */
+    uint64_t late_us;     /* and when somebody's deadline passed who waited for that; 0: nobody's */
+    bool looking;
+    uint64_t looks_begun;
+    uint64_t looks_good;  /* the number of the last one that went well */
+    uint64_t again_us;    /* when it may be initialised again */
+    uint64_t again_pause; /* after that */
+    bool has_info;
+    CK_INFO info;
+    struct tok_token *tokens;
+    uint64_t looks;            /* how many there were */
+    struct tok_result trouble; /* of a slot that could not tell what it holds, at the last look */
+};
+
+/* tok_module_open loads the file, and calls nothing in it. TOK_CODE_MODULE_LOAD has dlerror's text. The caller (the
+ * registry) owns the result, and then asks it for its function list, which is the module's own code and may hang.
+ * Neither initialises. */
+TOK_RESULT tok_module_open(struct tok_module **out_module, const char *path, const char *name, const char *init_args);
+TOK_RESULT tok_module_ask_functions(struct tok_module *module);
+/* tok_module_close frees one that has no function list. */
+void tok_module_close(struct tok_module **module);
+
+/* tok_module_start makes sure that the module is initialised in this process; any number of times. A failure is no
+ * state for ever: the next call tries again. TOK_CODE_UNAVAILABLE if it
+ * took too long only to fail, and is not tried again yet, TOK_CODE_RECURSION if this thread is inside a module,
+ * TOK_CODE_EXITING after exit has begun, TOK_CODE_DEADLINE if another thread has been initialising it for too long. */
+TOK_RESULT tok_module_start(struct tok_module *module, uint64_t deadline_us);
+
+/* tok_module_lost says that the module forgot its initialisation (CKR_CRYPTOKI_NOT_INITIALIZED), if `starts` is still
+ * module->starts: of many threads that notice, one acts. */
+void tok_module_lost(struct tok_module *module, uint64_t starts);
+
+/* tok_module_again finalises the module and initialises it again, for all its tokens and library contexts, while no
+ * thread is inside; good at once if another thread has done so since `starts`. Refused, with the reason and the advice
+ * to restart the process, where it was not our own C_Initialize that initialised it here, or where a call does not
+ * return (TOK_CODE_UNSUPPORTED); and too soon after the last time (TOK_CODE_UNAVAILABLE), which is soon over where it
+ * has no slots that anybody could be using (`harmless`). */
+TOK_RESULT tok_module_again(struct tok_module *module, uint64_t starts, bool harmless, uint64_t deadline_us);
+
+/* The right to make calls that belong to no session: one thread at a time, and none while the module is being
+ * initialised. Waits, up to the deadline; tok_module_leave ends it. Who wants to look at the slots hears in *out_looked
+ * whether somebody else did so meanwhile, from beginning to end: then there is no right, and nothing to end. */
+TOK_RESULT tok_module_enter(struct tok_module *module, bool *out_looked, uint64_t deadline_us);
+void tok_module_leave(struct tok_module *module, bool has_looked);
+
+/* tok_module_anew: in the child of a fork, nothing of what its parent was doing counts. */
+void tok_module_anew(struct tok_module *module);
+
+/* tok_module_info is C_GetInfo's answer, asked once. */
+TOK_RESULT tok_module_info(struct tok_module *module, CK_INFO *out_info, uint64_t deadline_us);
+
+#endif

@@ -1,0 +1,161 @@
+#include "pkcs11/object/mech.h"
+
+#include <string.h>
+
+#include "base/scoped.h"
+#include "base/trace.h"
+#include "pkcs11/module/call.h"
+
+#define MECHS_AT_ONCE 512
+
+size_t tok_mech_count(const struct bytes *list)
+{
+    return list->len % sizeof(CK_MECHANISM_TYPE) == 0 ? list->len / sizeof(CK_MECHANISM_TYPE) : 0;
+}
+
+/* The bytes need not be aligned for it. */
+static CK_MECHANISM_TYPE mech_at(const struct bytes *list, size_t i)
+{
+    CK_MECHANISM_TYPE type;
+
+    memcpy(&type, list->data + i * sizeof(type), sizeof(type));
+    return type;
+}
+
+bool tok_mech_among(const struct bytes *list, CK_MECHANISM_TYPE type)
+{
+    for (size_t i = 0; i < tok_mech_count(list); i++) {
+        if (mech_at(list, i) == type) {
+            return true;
+        }
+    }
+    return false;
+}
+
+static bool is_pss(CK_MECHANISM_TYPE type)
+{
+    static const CK_MECHANISM_TYPE all[] = {
+        CKM_RSA_PKCS_PSS,        CKM_SHA1_RSA_PKCS_PSS,   CKM_SHA224_RSA_PKCS_PSS,
+        CKM_SHA256_RSA_PKCS_PSS, CKM_SHA384_RSA_PKCS_PSS, CKM_SHA512_RSA_PKCS_PSS,
+    };
+
+    for (size_t i = 0; i < COUNT_OF(all); i++) {
+        if (all[i] == type) {
+            return true;
+        }
+    }
+    return false;
+}
+
+bool tok_mech_pss_only(const struct bytes *list)
+{
+    size_t count = tok_mech_count(list);
+
+    for (size_t i = 0; i < count; i++) {
+        if (!is_pss(mech_at(list, i))) {
+            return false;
+        }
+    }
+    return count > 0;
+}
+
+/* clang-format off */
+#define ROW(type) { type, #type }
+/* clang-format on */
+
+const char *tok_mech_name(CK_MECHANISM_TYPE type)
+{
+    static const struct {
+        CK_MECHANISM_TYPE type;
+        const char *name;
+    } rows[] = {
+        ROW(CKM_RSA_PKCS),
+        ROW(CKM_RSA_X_509),
+        ROW(CKM_RSA_PKCS_PSS),
+        ROW(CKM_RSA_PKCS_OAEP),
+        ROW(CKM_SHA1_RSA_PKCS),
+        ROW(CKM_SHA224_RSA_PKCS),
+        ROW(CKM_SHA256_RSA_PKCS),
+        ROW(CKM_SHA384_RSA_PKCS),
+        ROW(CKM_SHA512_RSA_PKCS),
+        ROW(CKM_SHA1_RSA_PKCS_PSS),
+        ROW(CKM_SHA224_RSA_PKCS_PSS),
+        ROW(CKM_SHA256_RSA_PKCS_PSS),
+        ROW(CKM_SHA384_RSA_PKCS_PSS),
+        ROW(CKM_SHA512_RSA_PKCS_PSS),
+        ROW(CKM_ECDSA),
+        ROW(CKM_ECDSA_SHA1),
+        ROW(CKM_ECDSA_SHA224),
+        ROW(CKM_ECDSA_SHA256),
+        ROW(CKM_ECDSA_SHA384),
+        ROW(CKM_ECDSA_SHA512),
+        ROW(CKM_EDDSA),
+        ROW(CKM_ML_DSA),
+        ROW(CKM_SLH_DSA),
+    };
+
+    for (size_t i = 0; i < COUNT_OF(rows); i++) {
+        if (rows[i].type == type) {
+            return rows[i].name;
+        }
+    }
+    return "a mechanism";
+}
+
+const struct bytes *tok_mech_offered(struct tok_token *token)
+{
+    const struct bytes *list = atomic_load(&token->mechanisms);
+
+    return list == NULL || list->len == 0 ? NULL : list;
+}
+
+static struct tok_result list_read(struct bytes *out, const struct tok_token *token, CK_SLOT_ID slot)
+{
+    CK_ULONG count = MECHS_AT_ONCE;
+    CK_RV rv;
+
+    do {
+        if (!bytes_new(out, count * sizeof(CK_MECHANISM_TYPE))) {
+            return tok_fail(TOK_CODE_NO_MEMORY, "a list of mechanisms");
+        }
+        rv = TOK_CALL(token->module->functions, C_GetMechanismList, slot, (CK_MECHANISM_TYPE *)(void *)out->data,
+                      &count);
+    } while (rv == CKR_BUFFER_TOO_SMALL && count > out->len / sizeof(CK_MECHANISM_TYPE));
+    if (rv != CKR_OK) {
+        return tok_fail_ckr("C_GetMechanismList", rv);
+    }
+    out->len = count * sizeof(CK_MECHANISM_TYPE) < out->len ? count * sizeof(CK_MECHANISM_TYPE) : out->len;
+    return tok_good();
+}
+
+static CK_SLOT_ID slot_of(struct tok_token *token)
+{
+    LOCKED(&token->lock);
+    return token->slot;
+}
+
+/* Of two threads one asks, and the other goes on without knowing. */
+void tok_mech_ask(struct tok_token *token)
+{
+    struct bytes *list;
+    struct tok_result result;
+
+    if (atomic_exchange(&token->mechanisms_asked, true)) {
+        return;
+    }
+    list = calloc(1, sizeof(*list));
+    result = list == NULL ? tok_fail(TOK_CODE_NO_MEMORY, "a list of mechanisms")
+                          : list_read(list, token, slot_of(token));
+    if (tok_ok(&result) && list->len > 0) {
+        trace(TRACE_TOKEN, "token: '%s' offers %zu mechanisms", token->label, tok_mech_count(list));
+        atomic_store(&token->mechanisms, list);
+        return;
+    }
+    trace(TRACE_TOKEN, "token: '%s' does not tell what it offers: %s", token->label,
+          tok_ok(&result) ? "an empty list" : result.message);
+    if (list != NULL) {
+        bytes_end(list);
+    }
+    free(list);
+    atomic_store(&token->mechanisms_asked, tok_ok(&result)); /* what failed is asked again when it is needed again */
+}

@@ -1,0 +1,74 @@
+/* Objects on a token: searching, and what a key shows of itself.
+ *
+ * `struct tok_public` is the public half of a key in the token's own bytes, as far as objects and attributes show it;
+ * making an OpenSSL key of it is the business of the floor above. For the rooms of pkcs11/; the structs travel upwards.
+ */
+#ifndef SIGNET_PKCS11_OBJECT_OBJECT_H
+#define SIGNET_PKCS11_OBJECT_OBJECT_H
+
+#include "base/bytes.h"
+#include "pkcs11/token/session.h"
+
+struct tok_public {
+    CK_KEY_TYPE type;
+    struct bytes modulus; /* RSA */
+    struct bytes exponent;
+    struct bytes params; /* EC: DER of CKA_EC_PARAMS */
+    struct bytes point;  /* EC: the point itself, without the OCTET STRING around it; ML-DSA and SLH-DSA: the key */
+    CK_ULONG set;        /* of parameters, ML-DSA and SLH-DSA: CKA_PARAMETER_SET; 0: not shown */
+    struct bytes spki;   /* SubjectPublicKeyInfo, where the token has it */
+    struct bytes certificate; /* DER, where only a certificate shows the key */
+    bool pss_only;            /* RSA: the private object allows PSS and nothing else */
+    bool by_key_itself;       /* the private object shows it, so that it can't belong to another key */
+};
+
+void tok_public_end(struct tok_public *half);
+/* tok_public_known tells whether there is enough to make a key of. */
+bool tok_public_known(const struct tok_public *half);
+
+enum tok_likeness { TOK_SAME, TOK_DIFFERENT, TOK_CANT_TELL };
+/* tok_public_compare compares two halves by what both show. */
+enum tok_likeness tok_public_compare(const struct tok_public *a, const struct tok_public *b);
+/* tok_public_move moves what `from` shows and `to` doesn't. */
+void tok_public_complete(struct tok_public *to, struct tok_public *from);
+
+/* What a private key's own object tells, in one round trip. */
+struct tok_private {
+    CK_OBJECT_HANDLE handle;
+    struct bytes id;
+    struct bytes label;
+    struct bytes allowed; /* CKA_ALLOWED_MECHANISMS; empty: any */
+    struct tok_public half;
+    bool always_authenticate;
+    bool sensitive;
+    bool extractable;
+    bool local;
+};
+
+void tok_private_end(struct tok_private *key);
+
+struct tok_handles {
+    CK_OBJECT_HANDLE *items;
+    size_t count;
+};
+
+void tok_handles_end(struct tok_handles *handles);
+
+/* tok_search lists the objects of a class; id and label restrict it, NULL doesn't. With `first_only` one answer of the
+ * token is enough. Not finding any is good, with count 0. */
+TOK_RESULT tok_search(struct tok_handles *out_handles, struct tok_lease *lease, CK_OBJECT_CLASS class,
+                      const struct bytes *id, const struct bytes *label, bool first_only);
+
+TOK_RESULT tok_private_read(struct tok_private *out_key, struct tok_lease *lease, CK_OBJECT_HANDLE object);
+/* tok_public_read reads a public key object, with the names that it goes by. */
+TOK_RESULT tok_public_read(struct tok_public *out_half, struct bytes *out_id, struct bytes *out_label,
+                           struct tok_lease *lease, CK_OBJECT_HANDLE object);
+TOK_RESULT tok_certificate_read(struct bytes *out_der, struct bytes *out_id, struct bytes *out_label,
+                                struct tok_lease *lease, CK_OBJECT_HANDLE object);
+
+/* tok_public_resolve fills what the private object does not show from the public key object, else the certificate, that
+ * has the same CKA_ID. Finding neither is good; then the half stays unknown. The certificate of a key that allows only
+ * PSS is looked for in any case: it says whether the key is one of RSA or of RSA-PSS. */
+TOK_RESULT tok_public_resolve(struct tok_private *key, struct tok_lease *lease);
+
+#endif

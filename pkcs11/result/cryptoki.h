@@ -1,0 +1,62 @@
+/* Cryptoki's types and constants, from the header that p11-kit ships. The one place that names that header, so that the
+ * algorithm tables of provider/ and the rooms of pkcs11/ agree on one version. Holds no code. */
+#ifndef SIGNET_PKCS11_RESULT_CRYPTOKI_H
+#define SIGNET_PKCS11_RESULT_CRYPTOKI_H
+
+#include <p11-kit/pkcs11.h>
+
+/* An attribute that is not there, in the terms of PKCS#11 v3.0 §5.7.5. */
+#ifndef CK_UNAVAILABLE_INFORMATION
+#define CK_UNAVAILABLE_INFORMATION ((CK_ULONG)-1)
+#endif
+
+/* Names of PKCS#11 v3.0 and v3.2 that older headers lack. */
+#ifndef CKK_EC_MONTGOMERY
+#define CKK_EC_MONTGOMERY 0x41UL
+#endif
+
+#ifndef CKK_ML_DSA
+#define CKK_ML_DSA 0x4aUL
+#endif
+#ifndef CKM_ML_DSA
+#define CKM_ML_DSA 0x1dUL
+#endif
+#ifndef CKK_SLH_DSA
+#define CKK_SLH_DSA 0x4bUL
+#endif
+#ifndef CKM_SLH_DSA
+#define CKM_SLH_DSA 0x2eUL
+#endif
+#ifndef CKA_PARAMETER_SET
+#define CKA_PARAMETER_SET 0x61dUL
+#endif
+
+/* As much of CK_FUNCTION_LIST_3_0 as is used. */
+struct tok_functions_3 {
+    CK_FUNCTION_LIST base;
+    void (*others[14])(void); /* from C_GetInterfaceList to C_MessageDecryptFinal */
+    CK_RV (*C_MessageSignInit)(CK_SESSION_HANDLE session, CK_MECHANISM *mechanism, CK_OBJECT_HANDLE key);
+    CK_RV(*C_SignMessage)
+    (CK_SESSION_HANDLE session, void *params, CK_ULONG params_len, CK_BYTE *data, CK_ULONG data_len, CK_BYTE *sig,
+     CK_ULONG *sig_len);
+    void (*streams[2])(void); /* C_SignMessageBegin, C_SignMessageNext */
+    CK_RV (*C_MessageSignFinal)(CK_SESSION_HANDLE session);
+};
+
+/* CK_INTERFACE, likewise. */
+struct tok_interface {
+    const char *name;
+    void *functions;
+    CK_FLAGS flags;
+};
+typedef CK_RV tok_get_interface(CK_BYTE *name, CK_VERSION *version, struct tok_interface **out_interface,
+                                CK_FLAGS flags);
+
+/* CK_EDDSA_PARAMS of PKCS#11 v3.0, which older headers lack. */
+struct tok_eddsa_params {
+    CK_BBOOL prehash;
+    CK_ULONG context_len;
+    CK_BYTE *context;
+};
+
+#endif

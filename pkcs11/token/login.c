@@ -1,0 +1,291 @@
+#include "pkcs11/token/login.h"
+
+#include "base/text.h"
+#include "base/trace.h"
+#include "pkcs11/key/child.h"
+#include "pkcs11/result/ckr.h"
+#include "pkcs11/token/tries.h"
+
+/* A PIN and where it is from. */
+struct pin {
+    struct secret secret;
+    const char *name; /* borrowed; for messages */
+};
+
+static void pin_end(struct pin *pin)
+{
+    secret_end(&pin->secret);
+}
+
+struct tok_result tok_pin_source_of_uri(struct tok_pin_source **out_source, const struct tok_uri *uri)
+{
+    *out_source = NULL;
+    if (tok_uri_pin_value(uri) != NULL) {
+        return tok_pin_source_value(out_source, tok_uri_pin_value(uri));
+    }
+    return tok_uri_pin_source(uri) == NULL ? tok_good()
+                                           : tok_pin_source_new(out_source, tok_uri_pin_source(uri), TOK_PIN_FROM_URI);
+}
+
+bool tok_login_needed(struct tok_token *token, const struct tok_settings *settings)
+{
+    LOCKED(&token->lock);
+    if (token->login == TOK_LOGGED_IN || settings->login == TOK_LOGIN_NEVER) {
+        return false;
+    }
+    return settings->login == TOK_LOGIN_ALWAYS || token->wants_login || (token->info.flags & CKF_LOGIN_REQUIRED) != 0;
+}
+
+struct tok_result tok_login_allowed(struct tok_token *token, const struct tok_settings *settings,
+                                    const struct tok_uri *uri)
+{
+    const struct tok_named_token *named;
+
+    if (!tok_login_needed(token, settings)) {
+        return tok_good();
+    }
+    named = tok_token_settings(token, settings);
+    if (named != NULL && named->pin != NULL) {
+        return tok_good();
+    }
+    return tok_fail(TOK_CODE_PIN_OWN,
+                    "'%s' matches several tokens, and '%s' has no PIN of its own in the configuration",
+                    tok_uri_text(uri), token->label);
+}
+
+static struct tok_pin_source *source_for(struct tok_token *token, const struct tok_credentials *credentials)
+{
+    const struct tok_named_token *named = tok_token_settings(token, credentials->settings);
+
+    if (credentials->own_pin_only) {
+        return named != NULL ? named->pin : NULL;
+    }
+    if (credentials->uri_pin != NULL) {
+        return credentials->uri_pin;
+    }
+    return named != NULL && named->pin != NULL ? named->pin : credentials->settings->pin;
+}
+
+static struct tok_result pin_ask(struct pin *pin, struct tok_token *token, const struct tok_credentials *credentials)
+{
+    char what[64];
+    struct text text = TEXT_OVER(what);
+
+    text_printf(&text, "token '%s' (user PIN)", token->label);
+    pin->name = "the prompt";
+    if (credentials->own_pin_only || credentials->prompt.ask == NULL ||
+        !credentials->prompt.ask(credentials->prompt.arg, what, &pin->secret)) {
+        return tok_fail(TOK_CODE_PIN_NEEDED, "a login is needed, and no PIN was given");
+    }
+    return tok_good();
+}
+
+/* The PIN that the token accepted before, unless it was refused since, here or in another process. */
+static struct tok_result pin_remembered(struct pin *pin, struct tok_token *token)
+{
+    pin->name = "an earlier login";
+    LOCKED(&token->lock);
+    if (!secret_exists(&token->pin)) {
+        return tok_good();
+    }
+    return secret_set(&pin->secret, token->pin.data, token->pin.len)
+               ? tok_good()
+               : tok_fail(TOK_CODE_NO_MEMORY, "remembering a PIN");
+}
+
+static void pin_forget(struct tok_token *token)
+{
+    LOCKED(&token->lock);
+    secret_end(&token->pin);
+}
+
+/* The remembered PIN comes first: its source may be out of reach by now (a chroot, another user). */
+static struct tok_result pin_get(struct pin *pin, struct tok_token *token, const struct tok_credentials *credentials)
+{
+    struct tok_pin_source *source = source_for(token, credentials);
+
+    TOK_TRY(pin_remembered(pin, token));
+    if (secret_exists(&pin->secret)) {
+        if (!tok_pin_was_refused(token, &pin->secret)) {
+            return tok_good();
+        }
+        secret_end(&pin->secret);
+        pin_forget(token);
+    }
+    if (source == NULL) {
+        return pin_ask(pin, token, credentials);
+    }
+    pin->name = tok_pin_source_name(source);
+    TOK_TRY(tok_pin_fetch(source, &pin->secret));
+    if (tok_pin_was_refused(token, &pin->secret) && tok_pin_refused(source)) { /* the file has changed since */
+        return tok_pin_fetch(source, &pin->secret);
+    }
+    return tok_good();
+}
+
+/* What the token says of its user PIN. */
+static struct tok_result pin_allowed(struct tok_token *token, const struct tok_settings *settings)
+{
+    LOCKED(&token->lock);
+    if ((token->info.flags & CKF_USER_PIN_LOCKED) != 0) {
+        return tok_fail_ckr("C_GetTokenInfo", CKR_PIN_LOCKED);
+    }
+    if ((token->info.flags & CKF_USER_PIN_FINAL_TRY) != 0 && !settings->pin_last_try) {
+        return tok_fail(TOK_CODE_PIN_LAST_TRY, "one try is left before the PIN is locked; it is not used");
+    }
+    return tok_good();
+}
+
+/* A right PIN is kept for the next login. */
+static void pin_judge(struct pin *pin, struct tok_token *token, CK_RV rv)
+{
+    LOCKED(&token->lock);
+    if (tok_refuses_pin(rv)) {
+        secret_end(&token->pin);
+    } else if (rv == CKR_OK && !secret_exists(&token->pin)) {
+        token->pin = STEAL(pin->secret);
+    }
+}
+
+static bool has_pin_pad(struct tok_token *token)
+{
+    LOCKED(&token->lock);
+    return (token->info.flags & CKF_PROTECTED_AUTHENTICATION_PATH) != 0;
+}
+
+static struct tok_result login_failed(const char *pin_name, CK_RV rv)
+{
+    return tok_context(tok_fail_ckr("C_Login", rv), "PIN from %s", pin_name);
+}
+
+static void info_is_stale(struct tok_token *token)
+{
+    LOCKED(&token->lock);
+    token->info_fresh = false;
+}
+
+/* Sends a PIN, once among all forks. Where another one was refused, by whichever process, the token's flags are looked
+ * at once more; not within an operation, where no other call may come between: pkcs11/key/key.c does so before. */
+static struct tok_result pin_send(CK_RV *out_rv, struct pin *pin, struct tok_lease *lease, CK_USER_TYPE user,
+                                  const struct tok_credentials *credentials, uint64_t deadline_us)
+{
+    SCOPED(tok_try_end) struct tok_try try = { .row = NULL };
+
+    TOK_TRY(pin_allowed(lease->token, credentials->settings)); /* else nobody need be asked for it */
+    TOK_TRY(pin_get(pin, lease->token, credentials));
+    TOK_TRY(tok_try_begin(&try, lease->token, &pin->secret, pin->name, deadline_us));
+    if (try.after_refusal && user != CKU_CONTEXT_SPECIFIC) {
+        info_is_stale(lease->token);
+        TOK_TRY(tok_token_refresh(lease->token));
+    }
+    TOK_TRY(pin_allowed(lease->token, credentials->settings));
+    tok_try_sent(&try);
+    *out_rv = TOK_CALL(lease->functions, C_Login, lease->session, user, pin->secret.data, (CK_ULONG)pin->secret.len);
+    tok_try_answered(&try, *out_rv);
+    pin_judge(pin, lease->token, *out_rv);
+    return tok_good();
+}
+
+static struct tok_result login_call(struct tok_lease *lease, CK_USER_TYPE user,
+                                    const struct tok_credentials *credentials, uint64_t deadline_us)
+{
+    SCOPED(pin_end) struct pin pin = { .name = "the token's own PIN pad" };
+    CK_RV rv;
+
+    if (has_pin_pad(lease->token)) {
+        rv = TOK_CALL(lease->functions, C_Login, lease->session, user, NULL, 0);
+    } else {
+        TOK_TRY(pin_send(&rv, &pin, lease, user, credentials, deadline_us));
+    }
+    if (user != CKU_CONTEXT_SPECIFIC || rv != CKR_OK) {
+        info_is_stale(lease->token);
+    }
+    trace(TRACE_LOGIN, "login: '%s' with %s: %s", lease->token->label, pin.name, tok_ckr(rv)->name);
+    return rv == CKR_OK || rv == CKR_USER_ALREADY_LOGGED_IN ? tok_good() : login_failed(pin.name, rv);
+}
+
+/* login_claim waits for whoever is logging in. True if it is the caller's turn to do so, with the epoch that it is for.
+ */
+static bool login_claim(struct tok_token *token, uint64_t *out_epoch, uint64_t deadline_us,
+                        struct tok_result *out_result)
+{
+    LOCKED(&token->lock);
+    while (token->login == TOK_LOGGING_IN) {
+        if (!lock_wait(&token->lock, deadline_us) && token->login == TOK_LOGGING_IN) {
+            *out_result = tok_fail(TOK_CODE_DEADLINE,
+                                   "another thread began to log in %.1f s ago and has not finished (it is in %s)",
+                                   (double)(clock_us() - token->login_us) / 1e6, tok_inside_name(token->login_by));
+            return false;
+        }
+    }
+    if (token->login == TOK_LOGGED_IN) {
+        *out_result = tok_good();
+        return false;
+    }
+    token->login = TOK_LOGGING_IN;
+    token->login_by = tok_inside_here();
+    token->login_us = clock_us();
+    *out_epoch = token->epoch;
+    return true;
+}
+
+struct tok_result tok_login(struct tok_lease *lease, const struct tok_credentials *credentials, uint64_t deadline_us)
+{
+    struct tok_token *token = lease->token;
+    struct tok_result result;
+    uint64_t epoch;
+
+    if (!login_claim(token, &epoch, deadline_us, &result)) {
+        return result;
+    }
+    result = tok_token_refresh(token);
+    if (tok_ok(&result)) {
+        result = login_call(lease, CKU_USER, credentials, deadline_us);
+    }
+    if (tok_ok(&result)) {
+        tok_child_note(token, credentials->settings);
+    }
+    LOCKED(&token->lock);
+    /* The lease may be older than the claim, and its login with it; the claim is given back in any case. */
+    if (token->epoch == epoch && token->login == TOK_LOGGING_IN) {
+        token->login = tok_ok(&result) && lease->epoch == epoch ? TOK_LOGGED_IN : TOK_LOGGED_OUT;
+    }
+    lock_wake(&token->lock);
+    return result;
+}
+
+struct tok_result tok_login_for_operation(struct tok_lease *lease, const struct tok_credentials *credentials)
+{
+    return login_call(lease, CKU_CONTEXT_SPECIFIC, credentials, clock_us() + credentials->settings->deadline_us);
+}
+
+struct tok_result tok_login_check(struct tok_lease *lease)
+{
+    CK_SESSION_INFO info = { .state = CKS_RO_PUBLIC_SESSION };
+
+    {
+        LOCKED(&lease->token->lock);
+        if (lease->token->login != TOK_LOGGED_IN) {
+            return tok_good();
+        }
+        if (lease->token->objects != lease->objects) { /* lost and made anew since: the search may have been between */
+            return tok_fail_ckr("C_FindObjects", CKR_USER_NOT_LOGGED_IN);
+        }
+    }
+    TOK_TRY(TOK_DO(lease->functions, C_GetSessionInfo, lease->session, &info));
+    if (info.state == CKS_RO_PUBLIC_SESSION || info.state == CKS_RW_PUBLIC_SESSION) {
+        return tok_fail_ckr("C_GetSessionInfo", CKR_USER_NOT_LOGGED_IN);
+    }
+    return tok_good();
+}
+
+void tok_login_lost(struct tok_token *token)
+{
+    LOCKED(&token->lock);
+    token->wants_login = true;
+    if (token->login == TOK_LOGGED_IN) {
+        trace(TRACE_LOGIN, "login: '%s' is logged out", token->label);
+        token->login = TOK_LOGGED_OUT;
+        token->objects++; /* a handle of a private object may name another one after the next login */
+    }
+}

@@ -1,0 +1,68 @@
+/* What requests, workers and their watch have in common: one state for the process, behind one lock.
+ *
+ * Who makes requests is in submit.c, who carries them out in worker.c; here is what becomes of a request in any case,
+ * and what a fork and exit make of all. For these two; everybody else goes through pkcs11/work/worker.h. */
+#ifndef SIGNET_PKCS11_WORK_HOUSE_H
+#define SIGNET_PKCS11_WORK_HOUSE_H
+
+#include "base/lock.h"
+#include "pkcs11/work/lane.h"
+#include "pkcs11/work/request.h"
+
+#define HOUSE_LATE_US (1 * 1000)     /* a request that waits for so long wants another worker */
+#define HOUSE_GRACE_US (100 * 1000)  /* for the worker's own report of a passed deadline, which knows more */
+#define HOUSE_LEAVE_US (1000 * 1000) /* how long the end of an instance of the provider waits for calls */
+
+struct worker { /* on its own stack */
+    struct lock_signal given;
+    struct tok_request *request;
+    struct worker *next_idle;
+};
+
+/* The lock guards all of this, and what request.h says; its own condition is for whoever waits for an end. Functions
+ * below require it, but for house_ready. */
+struct house {
+    struct lock lock;
+    struct lock_signal watch;
+    struct tok_request *requests; /* all there are */
+    struct lanes lanes;           /* those that are queued. Its limit is as the latest request has it */
+    struct worker *idle;          /* who was busy last is first */
+    unsigned num_workers;         /* without those that are written off, */
+    unsigned num_busy;            /* but here with them */
+    unsigned num_waiting;         /* on the lock's own condition */
+    unsigned crowd;               /* so many of the next requests are not expected to be alone */
+    unsigned probe;
+    bool many_cpus; /* constant */
+    bool watching;
+    uint64_t watch_until;
+    bool stopping;
+};
+extern struct house house;
+
+/* house_ready makes all of this, once; without the lock. */
+void house_ready(void);
+/* house_wait gives the lock away until somebody calls house_changed, or the deadline. */
+bool house_wait(uint64_t deadline_us);
+void house_changed(void);
+
+void house_add(struct tok_request *request);
+/* house_part_ends: an owner less. */
+void house_part_ends(struct tok_request *request);
+/* house_done tells who waits for the request. It may give the lock away meanwhile. */
+void house_done(struct tok_request *request);
+/* house_undone is the same for one that was not served in time, or will not be at all. */
+void house_undone(struct tok_request *request, enum request_end why);
+
+/* worker.c's. worker_start: false if there is no thread to be had. */
+bool worker_start(void);
+/* worker_take: a worker has the request from now on. */
+void worker_take(struct tok_request *request);
+/* worker_give hands it to an idle one, which is the one who was busy last. */
+void worker_give(struct tok_request *request);
+/* worker_write_off: it is not waited for any longer, and another worker may take the place of the one who has it. */
+void worker_write_off(struct tok_request *request);
+/* watch_for sees to it that the request is not late without its maker being told. Without the watch a worker still
+ * reports its own deadline. */
+void watch_for(const struct tok_request *request);
+
+#endif

@@ -1,0 +1,154 @@
+/* The part of pkcs11/work/worker.h for who makes requests: handing them over, and hearing of their end. */
+#include "base/fork.h"
+#include "pkcs11/work/house.h"
+
+#define MOST_WORKERS 64 /* unless the setting says otherwise */
+#define SOON_US 1000    /* a job may look for a result that is usually there by then, instead of pausing */
+#define CROWD 64        /* requests made alone after which nobody else is expected */
+#define PROBE 16        /* one of so many pauses in any case: others show only then */
+
+void request_enter(struct tok_request *request)
+{
+    house_ready();
+    LOCKED(&house.lock);
+    house_add(request);
+}
+
+/* Requires the lock. To an idle worker, or to the end of the queue. False if there will be no worker to come. */
+static bool hand_over(struct tok_request *request)
+{
+    struct lane *lane = request->lane;
+    const struct tok_request *oldest = lane->first != NULL ? lane->first : request;
+
+    if (house.idle != NULL && lane->first == NULL && lane_has_place(&house.lanes, lane)) {
+        worker_take(request);
+        worker_give(request);
+        return true;
+    }
+    if (house.idle == NULL && (house.num_workers < 2 || request->submitted_us - oldest->submitted_us > HOUSE_LATE_US) &&
+        !worker_start() && house.num_workers == 0) {
+        return false;
+    }
+    request->state = REQUEST_QUEUED;
+    request->had_to_queue = true;
+    lanes_push(&house.lanes, request);
+    return true;
+}
+
+/* Requires the lock. Until when a job may look for this request's end: not where other jobs have requests, since their
+ * thread has better things to do. Jobs that never paused would never meet, so that one of some does in any case. */
+static uint64_t soon(const struct tok_request *request)
+{
+    bool alone = house.requests == request && request->next == NULL;
+
+    if (!alone) {
+        house.crowd = CROWD;
+        return 0;
+    }
+    if (house.crowd > 0) {
+        house.crowd--;
+        return 0;
+    }
+    if (++house.probe % PROBE == 0 || request->had_to_queue || request->lane->usual_us == 0 ||
+        request->lane->usual_us > SOON_US || !house.many_cpus) {
+        return 0;
+    }
+    return request->submitted_us + 2 * request->lane->usual_us;
+}
+
+struct tok_result tok_request_submit(struct tok_request *request)
+{
+    const struct tok_settings *settings = tok_key_settings(request->key);
+    unsigned sessions;
+    const struct tok_token *token = tok_key_where(request->key, &sessions);
+
+    LOCKED(&house.lock);
+    if (house.stopping || process_exiting()) {
+        return tok_fail(TOK_CODE_EXITING, "the process is exiting");
+    }
+    request->lane = lane_of(&house.lanes, token);
+    if (request->lane == NULL) {
+        return tok_fail(TOK_CODE_NO_MEMORY, "a request");
+    }
+    request->lane->sessions = sessions;
+    house.lanes.most = settings->workers != 0 ? settings->workers : MOST_WORKERS;
+    request->submitted_us = clock_us();
+    request->deadline_us = request->submitted_us + settings->deadline_us;
+    if (!hand_over(request)) {
+        return tok_fail(TOK_CODE_NO_MEMORY, "the system has no thread to spare");
+    }
+    request->owners++;
+    request->soon_us = soon(request);
+    watch_for(request);
+    return tok_good();
+}
+
+bool tok_request_soon(struct tok_request *request)
+{
+    while (!atomic_load_explicit(&request->served, memory_order_acquire)) {
+        if (request->soon_us == 0 || clock_us() >= request->soon_us) {
+            return false;
+        }
+    }
+    return true;
+}
+
+bool tok_request_on_done(struct tok_request *request, struct tok_bell *bell, void (*wake)(void *arg), void *arg)
+{
+    LOCKED(&house.lock);
+    if (request->gone || request->state == REQUEST_DONE) {
+        return false;
+    }
+    request->bell = bell;
+    request->wake = wake;
+    request->wake_arg = arg;
+    return true;
+}
+
+bool tok_request_done(struct tok_request *request)
+{
+    LOCKED(&house.lock);
+    return request->gone || request->state == REQUEST_DONE;
+}
+
+void tok_request_wait(struct tok_request *request)
+{
+    LOCKED(&house.lock);
+    while (!request->gone && (request->state == REQUEST_QUEUED || request->state == REQUEST_RUNNING)) {
+        uint64_t late_us = request->deadline_us + 2 * HOUSE_GRACE_US;
+
+        (void)house_wait(late_us);
+        if (clock_us() < late_us || request->state == REQUEST_DONE) {
+            continue;
+        }
+        if (request->state == REQUEST_RUNNING) { /* and there is no watch */
+            worker_write_off(request);
+        }
+        house_undone(request, REQUEST_LATE);
+    }
+}
+
+void tok_request_leave(struct tok_request *request)
+{
+    uint64_t until = 0;
+
+    LOCKED(&house.lock);
+    while (request->waking && !request->gone) {
+        until = until != 0 ? until : clock_us() + HOUSE_LEAVE_US;
+        if (!house_wait(until)) {
+            break;
+        }
+    }
+    request->left = true;
+    if (request->state == REQUEST_QUEUED && !request->gone) {
+        house_undone(request, REQUEST_LEFT);
+    }
+    house_part_ends(request);
+}
+
+void tok_request_end(struct tok_request **request)
+{
+    if (*request != NULL) {
+        tok_request_leave(*request);
+    }
+}

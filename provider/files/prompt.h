@@ -1,0 +1,26 @@
+/* Asking a person for a PIN, by the callback that OpenSSL gave for this load.
+ *
+ * Where the application gave no way to ask, there is no callback or it fails, and so does the login, with an error that
+ * says how a PIN is configured. An empty answer is none. We never open a terminal ourselves. Owns nothing: the callback
+ * lives as long as the load that brought it. */
+#ifndef SIGNET_PROVIDER_FILES_PROMPT_H
+#define SIGNET_PROVIDER_FILES_PROMPT_H
+
+#include <openssl/core_dispatch.h>
+
+#include "pkcs11/token/login.h"
+#include "provider/provider.h"
+
+struct prov_prompt {
+    OSSL_PASSPHRASE_CALLBACK *ask;
+    void *arg;
+};
+
+/* prov_pin_prompt wraps it for the token's floor; `prompt` must outlive the result. */
+struct tok_pin_prompt prov_pin_prompt(struct prov_prompt *prompt);
+
+/* prov_fetch_pins reads the configured PINs into memory, in this process, while it still may: a server's worker can't
+ * read root's file later. A source that fails is no error until a login needs it. */
+void prov_fetch_pins(struct prov_ctx *prov);
+
+#endif

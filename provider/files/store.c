@@ -1,0 +1,246 @@
+#include "provider/files/store.h"
+
+#include <openssl/core_names.h>
+#include <openssl/core_object.h>
+#include <openssl/evp.h>
+#include <openssl/params.h>
+#include <openssl/store.h>
+
+#include "provider/keys/key.h"
+#include "provider/files/prompt.h"
+
+static OSSL_FUNC_store_open_fn store_open;
+static OSSL_FUNC_store_settable_ctx_params_fn store_settable;
+static OSSL_FUNC_store_set_ctx_params_fn store_set_params;
+static OSSL_FUNC_store_load_fn store_load;
+static OSSL_FUNC_store_eof_fn store_eof;
+static OSSL_FUNC_store_close_fn store_close;
+static OSSL_FUNC_store_export_object_fn store_export;
+
+struct store {
+    struct prov_ctx *prov;
+    struct tok_uri *uri;      /* NULL if it is malformed */
+    struct tok_result parsed; /* what is wrong with it is told by the first load: before that, errors of the `file:`
+                                 loader, which OpenSSL asks first, would stand before ours */
+    unsigned wanted;          /* bits of enum tok_wanted */
+    bool looked;              /* the tokens were asked */
+    bool over;                /* nothing more to come */
+    struct tok_items items;
+    size_t next;
+    bool given; /* one was handed over */
+};
+
+/* What an application may expect of a store, in our terms; what is not here we don't have. */
+static const struct {
+    int expected;
+    unsigned wanted;
+} expectations[] = {
+    { 0, TOK_WANT_PRIVATE | TOK_WANT_CERTIFICATE | TOK_WANT_PUBLIC },
+    { OSSL_STORE_INFO_PKEY, TOK_WANT_PRIVATE },
+    { OSSL_STORE_INFO_PUBKEY, TOK_WANT_PUBLIC },
+    { OSSL_STORE_INFO_CERT, TOK_WANT_CERTIFICATE },
+};
+
+static int store_close(void *vstore)
+{
+    struct store *store = vstore;
+
+    if (store != NULL) {
+        tok_items_end(&store->items);
+        tok_uri_free(store->uri);
+        free(store);
+    }
+    return 1;
+}
+
+static void *store_open(void *vprov, const char *text)
+{
+    struct prov_ctx *prov = vprov;
+    struct store *store;
+
+    if (!tok_uri_has_scheme(text)) {
+        return NULL;
+    }
+    store = calloc(1, sizeof(*store));
+    if (store == NULL) {
+        prov_raise(prov, PROV_R_NO_MEMORY, "a store");
+        return NULL;
+    }
+    store->prov = prov;
+    store->wanted = expectations[0].wanted;
+    store->parsed = tok_uri_parse(&store->uri, text, TOK_URI_FROM_APPLICATION);
+    return store;
+}
+
+static const OSSL_PARAM *store_settable(void *vprov)
+{
+    static const OSSL_PARAM known[] = {
+        OSSL_PARAM_int(OSSL_STORE_PARAM_EXPECT, NULL),
+        OSSL_PARAM_utf8_string(OSSL_STORE_PARAM_PROPERTIES, NULL, 0),
+        OSSL_PARAM_END,
+    };
+
+    (void)vprov;
+    return known;
+}
+
+static int store_set_params(void *vstore, const OSSL_PARAM params[])
+{
+    struct store *store = vstore;
+    const OSSL_PARAM *p = OSSL_PARAM_locate_const(params, OSSL_STORE_PARAM_EXPECT);
+    int expected;
+
+    if (p == NULL) {
+        return 1;
+    }
+    if (!OSSL_PARAM_get_int(p, &expected)) {
+        return 0;
+    }
+    store->wanted = 0;
+    for (size_t i = 0; i < COUNT_OF(expectations); i++) {
+        store->wanted |= expectations[i].expected == expected ? expectations[i].wanted : 0;
+    }
+    store->over = store->wanted == 0;
+    return 1;
+}
+
+static int store_eof(void *vstore)
+{
+    const struct store *store = vstore;
+
+    return store->over;
+}
+
+static int offer_certificate(const struct tok_item *item, OSSL_CALLBACK *callback, void *arg)
+{
+    int type = OSSL_OBJECT_CERT;
+    OSSL_PARAM params[] = {
+        OSSL_PARAM_construct_int(OSSL_OBJECT_PARAM_TYPE, &type),
+        OSSL_PARAM_construct_octet_string(OSSL_OBJECT_PARAM_DATA, item->certificate.data, item->certificate.len),
+        OSSL_PARAM_construct_end(),
+    };
+
+    return callback(params, arg);
+}
+
+static struct prov_key *key_of(struct store *store, struct tok_item *item)
+{
+    return item->kind == TOK_WANT_PRIVATE ? prov_key_on_token(store->prov, STEAL(item->key), NULL)
+                                          : prov_key_public(store->prov, &item->half);
+}
+
+/* Hands the next item over. Keys of a curve that we don't serve are passed over, unless there is nothing else. */
+static int offer_next(struct store *store, OSSL_CALLBACK *callback, void *arg)
+{
+    struct prov_key *key = NULL;
+
+    while (key == NULL && store->next < store->items.count) {
+        struct tok_item *item = &store->items.items[store->next++];
+        bool only = !store->given && store->next == store->items.count;
+
+        if (item->kind == TOK_WANT_CERTIFICATE) {
+            store->given = true;
+            return offer_certificate(item, callback, arg);
+        }
+        prov_err_mark(store->prov);
+        key = key_of(store, item);
+        if (key != NULL || only) {
+            prov_err_keep(store->prov);
+        } else {
+            prov_err_forget(store->prov);
+        }
+    }
+    store->given |= key != NULL;
+    return key != NULL && prov_key_offer(key, callback, arg);
+}
+
+static bool served(const struct tok_item *item)
+{
+    switch (item->kind) {
+    case TOK_WANT_PRIVATE:
+        return prov_key_serves(tok_key_half(item->key));
+    case TOK_WANT_PUBLIC:
+        return prov_key_serves(&item->half);
+    default:
+        return true;
+    }
+}
+
+/* Keys of types that we don't serve go to the end of a listing and are left out of it; one that is all there is stays,
+ * to be told of. */
+static void pass_over_unserved(struct tok_items *items)
+{
+    size_t kept = 0;
+
+    for (size_t i = 0; i < items->count; i++) {
+        if (served(&items->items[i])) {
+            struct tok_item moved = items->items[i];
+
+            items->items[i] = items->items[kept];
+            items->items[kept++] = moved;
+        }
+    }
+    if (kept > 0) {
+        tok_items_cut(items, kept);
+    }
+}
+
+static int look(struct store *store, OSSL_PASSPHRASE_CALLBACK *ask, void *ask_arg)
+{
+    struct prov_prompt asker = { ask, ask_arg };
+    struct tok_pin_prompt prompt = prov_pin_prompt(&asker);
+    struct tok_result result;
+
+    store->looked = true;
+    if (!prov_ready(store->prov)) {
+        return 0;
+    }
+    if (!tok_ok(&store->parsed)) {
+        return prov_fail(store->prov, &store->parsed);
+    }
+    prov_err_mark(store->prov);
+    result = tok_find(&store->items, &store->prov->settings, store->uri, store->wanted, &prompt);
+    prov_err_forget(store->prov);
+    pass_over_unserved(&store->items);
+    return tok_ok(&result) ? 1 : prov_fail(store->prov, &result);
+}
+
+/* One object a call. */
+static int store_load(void *vstore, OSSL_CALLBACK *object, void *object_arg, OSSL_PASSPHRASE_CALLBACK *ask,
+                      void *ask_arg)
+{
+    struct store *store = vstore;
+    int given;
+
+    if (store->over || (!store->looked && !look(store, ask, ask_arg))) {
+        store->over = true;
+        return 0;
+    }
+    given = offer_next(store, object, object_arg);
+    store->over = !given || store->next == store->items.count;
+    return given;
+}
+
+/* For a keymgmt that is not ours: the public half of a key. */
+static int store_export(void *vstore, const void *reference, size_t reference_size, OSSL_CALLBACK *callback, void *arg)
+{
+    struct prov_key *key;
+
+    (void)vstore;
+    if (reference_size != sizeof(key)) {
+        return 0;
+    }
+    key = *(struct prov_key *const *)reference;
+    return key->token == NULL && EVP_PKEY_export(key->software, EVP_PKEY_PUBLIC_KEY, callback, arg) > 0;
+}
+
+const OSSL_DISPATCH prov_store_functions[] = {
+    { OSSL_FUNC_STORE_OPEN, (void (*)(void))store_open },
+    { OSSL_FUNC_STORE_SETTABLE_CTX_PARAMS, (void (*)(void))store_settable },
+    { OSSL_FUNC_STORE_SET_CTX_PARAMS, (void (*)(void))store_set_params },
+    { OSSL_FUNC_STORE_LOAD, (void (*)(void))store_load },
+    { OSSL_FUNC_STORE_EOF, (void (*)(void))store_eof },
+    { OSSL_FUNC_STORE_CLOSE, (void (*)(void))store_close },
+    { OSSL_FUNC_STORE_EXPORT_OBJECT, (void (*)(void))store_export },
+    { 0, NULL },
+};

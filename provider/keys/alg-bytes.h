@@ -1,0 +1,50 @@
+/* What EdDSA, ML-DSA and SLH-DSA have in common: public halves (those of X25519, too) and signatures are strings of
+ * bytes, and the token is given the message, which it hashes for itself. For their files alg-*.c, each of which is what
+ * differs. */
+#ifndef SIGNET_PROVIDER_KEYS_ALG_BYTES_H
+#define SIGNET_PROVIDER_KEYS_ALG_BYTES_H
+
+#include <openssl/core_names.h>
+#include <openssl/params.h>
+
+#include "provider/keys/variant.h"
+
+#define PROV_OCTETS(name) OSSL_PARAM_octet_string(name, NULL, 0)
+
+/* The lists of parameters begin with these. */
+#define PROV_BYTES_KEY_PARAMS PROV_OCTETS(OSSL_PKEY_PARAM_PUB_KEY), PROV_OCTETS(OSSL_PKEY_PARAM_PRIV_KEY)
+#define PROV_BYTES_READABLE                                                                                            \
+    PROV_TOKEN_PARAMS, PROV_BYTES_KEY_PARAMS, OSSL_PARAM_int(OSSL_PKEY_PARAM_BITS, NULL),                              \
+        OSSL_PARAM_int(OSSL_PKEY_PARAM_SECURITY_BITS, NULL), OSSL_PARAM_int(OSSL_PKEY_PARAM_MAX_SIZE, NULL),           \
+        OSSL_PARAM_utf8_string(OSSL_PKEY_PARAM_MANDATORY_DIGEST, NULL, 0)
+
+extern const OSSL_PARAM prov_bytes_no_params[];
+extern const OSSL_PARAM prov_bytes_seeded[]; /* generation of the types that have seeds */
+
+/* A family is made of these, its name, its lists, and what may be its own: public_key, prepare, its mechanism or choice
+ * of some. */
+#define PROV_BYTES_FAMILY                                                                                              \
+    .private_param = OSSL_PKEY_PARAM_PRIV_KEY, .public_param = OSSL_PKEY_PARAM_PUB_KEY, .private_tells_public = true,  \
+    .describe = prov_bytes_describe, .shape = prov_bytes_shape
+
+EVP_PKEY *prov_bytes_public_key(const struct prov_ctx *prov, const struct tok_public *half);
+bool prov_bytes_describe(struct tok_public *out_half, EVP_PKEY *key);
+struct tok_result prov_bytes_prepare(struct prov_mechanism *out, const struct prov_scheme *scheme,
+                                     const struct prov_choice *choice, const struct prov_data *data);
+bool prov_bytes_shape(uint8_t *sig, size_t *len, size_t room);
+
+/* A row. */
+#define PROV_BYTES_ROW(id, name, all_names, key, its_family, bytes, number, first)                                     \
+    const struct prov_variant prov_##id##_variant = {                                                                  \
+        .type = name,                                                                                                  \
+        .names = all_names,                                                                                            \
+        .description = name " keys on a token, and software keys by delegation",                                       \
+        .key_type = (key),                                                                                             \
+        .family = &(its_family),                                                                                       \
+        .public_len = (bytes),                                                                                         \
+        .set = (number),                                                                                               \
+        .since = (first),                                                                                              \
+    };
+#define PROV_SINCE_3_5 0x305
+
+#endif

@@ -1,0 +1,222 @@
+#include "provider/keys/key.h"
+
+#include <openssl/core_names.h>
+#include <openssl/core_object.h>
+#include <openssl/crypto.h>
+#include <openssl/evp.h>
+#include <string.h>
+
+#include "provider/operations/decryption.h"
+#include "provider/core/software.h"
+
+const struct prov_variant *const prov_variants[] = {
+#define VARIANT(id, names) &prov_##id##_variant,
+    PROV_VARIANTS(VARIANT) NULL,
+};
+
+bool prov_variant_is_known(const struct prov_variant *variant)
+{
+    return variant->since <= OpenSSL_version_num() >> 20;
+}
+
+struct prov_key *prov_key_new(struct prov_ctx *prov, const struct prov_variant *variant)
+{
+    struct prov_key *key = calloc(1, sizeof(*key));
+
+    if (key == NULL) {
+        prov_raise(prov, PROV_R_NO_MEMORY, "a key");
+        return NULL;
+    }
+    if (!prov->software) {
+        (void)software_prove(prov);
+    }
+    key->refs = 1;
+    key->prov = prov;
+    key->variant = variant;
+    return key;
+}
+
+struct prov_key *prov_key_ref(struct prov_key *key)
+{
+    atomic_fetch_add(&key->refs, 1);
+    return key;
+}
+
+struct prov_digest {
+    EVP_MD *digest;
+    char name[32]; /* as it was asked for */
+};
+
+static void digest_free(struct prov_digest *kept)
+{
+    if (kept != NULL) {
+        EVP_MD_free(kept->digest);
+        free(kept);
+    }
+}
+
+/* Where two threads are the first, one of them keeps it. */
+static void digest_keep(struct prov_key *key, EVP_MD *digest, const char *name)
+{
+    struct prov_digest *kept = strlen(name) < sizeof(kept->name) ? calloc(1, sizeof(*kept)) : NULL;
+    struct prov_digest *none = NULL;
+
+    if (kept == NULL) {
+        return;
+    }
+    memcpy(kept->name, name, strlen(name) + 1);
+    kept->digest = EVP_MD_up_ref(digest) ? digest : NULL;
+    if (kept->digest == NULL || !atomic_compare_exchange_strong(&key->digest, &none, kept)) {
+        digest_free(kept);
+    }
+}
+
+EVP_MD *prov_key_digest(struct prov_key *key, const char *name)
+{
+    const struct prov_digest *kept = atomic_load(&key->digest);
+    EVP_MD *digest;
+
+    if (kept != NULL && strcmp(kept->name, name) == 0 && EVP_MD_up_ref(kept->digest)) {
+        return kept->digest;
+    }
+    digest = software_digest(key->prov, name);
+    if (digest != NULL && kept == NULL) {
+        digest_keep(key, digest, name);
+    }
+    return digest;
+}
+
+void prov_key_unref(struct prov_key *key)
+{
+    if (key == NULL || atomic_fetch_sub(&key->refs, 1) != 1) {
+        return;
+    }
+    EVP_PKEY_free(key->software);
+    tok_key_unref(key->token);
+    digest_free(atomic_load(&key->digest));
+    free(key);
+}
+
+void prov_key_end(struct prov_key **key)
+{
+    prov_key_unref(*key);
+}
+
+const struct prov_variant *prov_key_row(EVP_PKEY *key)
+{
+    for (size_t i = 0; prov_variants[i] != NULL; i++) {
+        if (EVP_PKEY_is_a(key, prov_variants[i]->type)) {
+            return prov_variants[i];
+        }
+    }
+    return NULL;
+}
+
+static const struct prov_family *family_of(CK_KEY_TYPE type)
+{
+    for (size_t i = 0; prov_variants[i] != NULL; i++) {
+        if (prov_variants[i]->key_type == type && prov_variant_is_known(prov_variants[i])) {
+            return prov_variants[i]->family;
+        }
+    }
+    return NULL;
+}
+
+bool prov_key_serves(const struct tok_public *half)
+{
+    return family_of(half->type) != NULL;
+}
+
+/* The public half by whatever shows it: as a whole, in parts, in a certificate. A source that makes no sense is passed
+ * over. */
+static EVP_PKEY *public_half(struct prov_ctx *prov, const struct tok_public *half)
+{
+    const struct prov_family *family = family_of(half->type);
+    EVP_PKEY *key = NULL;
+
+    if (family == NULL) {
+        prov_raise(prov, PROV_R_KEY_TYPE, "keys of type 0x%lx are not served", half->type);
+        return NULL;
+    }
+    prov_err_mark(prov);
+    if (half->spki.len > 0) {
+        key = software_key_from_spki(prov, half->spki.data, half->spki.len);
+    }
+    if (key == NULL) {
+        key = family->public_key(prov, half);
+    }
+    if (key == NULL && half->certificate.len > 0) {
+        key = software_key_from_certificate(prov, half->certificate.data, half->certificate.len);
+    }
+    if (key != NULL && family->settle != NULL) {
+        key = family->settle(prov, half, key);
+    }
+    prov_err_forget(prov);
+    if (key == NULL) {
+        prov_raise(prov, PROV_R_KEY_TYPE,
+                   "the type or curve of the public half that the token shows is not served, or no other provider of "
+                   "this application knows it; the FIPS provider knows fewer than default");
+    }
+    return key;
+}
+
+/* Takes `software` over. */
+static struct prov_key *key_around(struct prov_ctx *prov, EVP_PKEY *software, int parts)
+{
+    const struct prov_variant *variant = software == NULL ? NULL : prov_key_row(software);
+    struct prov_key *key;
+
+    if (software == NULL) {
+        return NULL;
+    }
+    if (variant == NULL) {
+        prov_raise(prov, PROV_R_KEY_TYPE, "keys of type %s are not served", EVP_PKEY_get0_type_name(software));
+    }
+    key = variant == NULL ? NULL : prov_key_new(prov, variant);
+    if (key == NULL) {
+        EVP_PKEY_free(software);
+        return NULL;
+    }
+    key->software = software;
+    key->parts = parts;
+    return key;
+}
+
+struct prov_key *prov_key_on_token(struct prov_ctx *prov, struct tok_key *token, EVP_PKEY *software)
+{
+    struct prov_key *key;
+
+    if (software == NULL) {
+        software = public_half(prov, tok_key_half(token));
+    }
+    key = key_around(prov, software, EVP_PKEY_KEYPAIR);
+    if (key == NULL) {
+        tok_key_unref(token);
+        return NULL;
+    }
+    key->token = token;
+    if (key->variant->family->asym_cipher != NULL) {
+        prov_decryption_ready(prov);
+    }
+    return key;
+}
+
+struct prov_key *prov_key_public(struct prov_ctx *prov, const struct tok_public *half)
+{
+    return key_around(prov, public_half(prov, half), EVP_PKEY_PUBLIC_KEY);
+}
+
+int prov_key_offer(struct prov_key *key, OSSL_CALLBACK *callback, void *arg)
+{
+    int type = OSSL_OBJECT_PKEY;
+    OSSL_PARAM params[] = {
+        OSSL_PARAM_construct_int(OSSL_OBJECT_PARAM_TYPE, &type),
+        OSSL_PARAM_construct_utf8_string(OSSL_OBJECT_PARAM_DATA_TYPE, (char *)key->variant->type, 0),
+        OSSL_PARAM_construct_octet_string(OSSL_OBJECT_PARAM_REFERENCE, &key, sizeof(key)),
+        OSSL_PARAM_construct_end(),
+    };
+    int taken = callback(params, arg); /* keymgmt_load takes the reference, leaving NULL in `key` */
+
+    prov_key_unref(key);
+    return taken;
+}

@@ -1,0 +1,57 @@
+/* A key as OpenSSL holds it (the key data behind an EVP_PKEY of ours).
+ *
+ * Either its private half is on a token (`token` != NULL), and then `software` is its public half; or it is a software
+ * key that OpenSSL's fetching brought to us, and `software` is all of it: every keymgmt that we register serves those
+ * too, by delegation to the child context. A key with neither is one that is being made. Reference-counted: contexts of
+ * operations hold one. A key on a token is immutable. */
+#ifndef SIGNET_PROVIDER_KEYS_KEY_H
+#define SIGNET_PROVIDER_KEYS_KEY_H
+
+#include <openssl/types.h>
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "pkcs11/key/find.h"
+#include "pkcs11/key/key.h"
+#include "provider/provider.h"
+#include "provider/keys/variant.h"
+
+struct prov_key {
+    _Atomic unsigned refs;
+    struct prov_ctx *prov;
+    const struct prov_variant *variant;
+    EVP_PKEY *software;            /* of the child context; owned */
+    int parts;                     /* OSSL_KEYMGMT_SELECT_ bits of what the key has */
+    struct tok_key *token;         /* owned */
+    _Atomic uint64_t last_sign_us; /* duration of the last operation on the token */
+    _Atomic bool signed_once;
+    _Atomic uint8_t ways[2];            /* which choice signs with it (provider/operations/signing.h): [1] for PSS */
+    struct prov_digest *_Atomic digest; /* the first one that was used with it; owned, constant once there */
+};
+
+struct prov_key *prov_key_new(struct prov_ctx *prov, const struct prov_variant *variant);
+struct prov_key *prov_key_ref(struct prov_key *key);
+void prov_key_unref(struct prov_key *key);
+void prov_key_end(struct prov_key **key);
+
+/* prov_key_on_token makes the key for a private key on a token; takes over the reference to `token`, also on failure.
+ * The row is chosen by the key's own type. NULL with an error raised: a type that we don't serve, or a public half that
+ * makes no sense. `software` may give the public half, whose reference is then taken; NULL: it is made of what the
+ * token shows. */
+struct prov_key *prov_key_on_token(struct prov_ctx *prov, struct tok_key *token, EVP_PKEY *software);
+/* prov_key_public makes the key for a public key on a token. NULL with an error raised. */
+struct prov_key *prov_key_public(struct prov_ctx *prov, const struct tok_public *half);
+/* prov_key_serves tells whether keys of the half's type are served at all. */
+bool prov_key_serves(const struct tok_public *half);
+/* prov_key_digest fetches a digest for signing with the key, as a new reference; NULL with an error raised. Each
+ * handshake of a server asks for the same one: the first is kept with the key, which saves a search by name. */
+EVP_MD *prov_key_digest(struct prov_key *key, const char *name);
+/* prov_key_row is the row for a libcrypto key (by its type name); NULL: none of ours. */
+const struct prov_variant *prov_key_row(EVP_PKEY *key);
+
+/* prov_key_offer hands the key to OpenSSL as the result of a store or a decoder; takes over the reference. What the
+ * callback returns. */
+int prov_key_offer(struct prov_key *key, OSSL_CALLBACK *callback, void *arg);
+
+#endif

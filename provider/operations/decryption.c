@@ -1,0 +1,409 @@
+#include "provider/operations/decryption.h"
+
+#include <openssl/core_names.h>
+#include <openssl/params.h>
+#include <openssl/rand.h>
+#include <openssl/rsa.h>
+#include <stdatomic.h>
+#include <string.h>
+
+#include "base/lock.h"
+#include "base/secret.h"
+#include "pkcs11/result/ckr.h"
+#include "provider/operations/async.h"
+#include "provider/settings/config.h"
+#include "provider/core/software.h"
+#include "provider/operations/unpad.h"
+
+/* --- the token's part --------------------------------------------------------------------------------------------- */
+
+struct oaep {
+    EVP_MD *digest;
+    EVP_MD *mgf1;
+    unsigned char *label; /* borrowed */
+    int label_len;
+};
+
+struct decryption {
+    struct asym_ctx *ctx;
+    struct oaep oaep;
+    size_t k; /* the length of the modulus, of `in` and of `em` */
+    uint8_t in[UNPAD_MAX];
+    uint8_t em[UNPAD_MAX]; /* what the token made of it */
+    struct unpad_synthetic synthetic;
+    uint8_t out[UNPAD_MAX];
+    size_t out_len; /* of the result */
+};
+
+/* Not on the stack, which in an ASYNC job is small. */
+static void decryption_end(struct decryption **d)
+{
+    if (*d != NULL) {
+        EVP_MD_free((*d)->oaep.digest);
+        EVP_MD_free((*d)->oaep.mgf1);
+        secret_wipe(*d, sizeof(**d));
+        free(*d);
+    }
+}
+
+/* Its ASYNC job is never gone on with. */
+static void decryption_abandoned(void *vd)
+{
+    struct decryption *d = vd;
+    struct asym_ctx *ctx = d->ctx;
+
+    decryption_end(&d);
+    EVP_PKEY_CTX_free(ctx->delegate);
+    prov_key_unref(ctx->key);
+    ctx->delegate = NULL;
+    ctx->key = NULL;
+}
+
+static struct tok_result token_decrypt(struct decryption *d, const CK_MECHANISM *mechanism, size_t *out_len)
+{
+    struct prov_key *key = d->ctx->key;
+    const struct prov_job job = { decryption_abandoned, d };
+    uint64_t began = clock_us();
+    struct tok_result result;
+
+    *out_len = sizeof(d->em);
+    result = prov_token_decrypt(key, &job, mechanism, d->in, d->k, d->em, out_len);
+    key->last_sign_us = clock_us() - began;
+    return result;
+}
+
+/* Raw RSA; a token may leave out leading zeros. */
+static struct tok_result token_raw(struct decryption *d)
+{
+    size_t len;
+
+    TOK_TRY(token_decrypt(d, &prov_rsa_raw, &len));
+    if (len > d->k) {
+        return tok_fail(TOK_CODE_UNSUPPORTED, "the token's answer is longer than its key");
+    }
+    memmove(d->em + d->k - len, d->em, len);
+    memset(d->em, 0, d->k - len);
+    return tok_good();
+}
+
+/* A failure of this call that no recovery could help. */
+static bool final_from(const struct tok_result *result, const char *function)
+{
+    return result->code == TOK_CODE_CKR && strcmp(result->function, function) == 0 &&
+           tok_ckr(result->rv)->recovery == TOK_GIVE_UP;
+}
+
+/* Raw RSA is what a token, or its key, may not do. There are many ways to say so; some tokens do in C_Decrypt. */
+static bool not_raw(const struct tok_result *result)
+{
+    return final_from(result, "C_DecryptInit") || tok_is(result, CKR_MECHANISM_INVALID) ||
+           tok_is(result, CKR_MECHANISM_PARAM_INVALID) || tok_is(result, CKR_FUNCTION_NOT_SUPPORTED) ||
+           tok_is(result, CKR_KEY_FUNCTION_NOT_PERMITTED) || tok_is(result, CKR_KEY_TYPE_INCONSISTENT);
+}
+
+/* A failure that may be about the data, where a token removes the padding: to say so would tell whether it was right.
+ * SoftHSM 2.6 says CKR_GENERAL_ERROR; a card's refusal may come as CKR_DEVICE_ERROR. */
+static bool about_data(const struct tok_result *result)
+{
+    return final_from(result, "C_Decrypt") ||
+           (result->code == TOK_CODE_CKR && strcmp(result->function, "C_Decrypt") == 0 &&
+            (result->rv == CKR_GENERAL_ERROR || result->rv == CKR_FUNCTION_FAILED || result->rv == CKR_DEVICE_ERROR));
+}
+
+/* --- PKCS#1 v1.5 -------------------------------------------------------------------------------------------------- */
+
+/* Drawn once in a process, by the instance that needs it first, and kept to the end; NULL if that fails. */
+static const uint8_t *process_secret(const struct prov_ctx *prov)
+{
+    static _Atomic(uint8_t *) shared;
+    struct secret mine = { 0 };
+    uint8_t *none = NULL;
+
+    if (shared == NULL && secret_new(&mine, UNPAD_SECRET_LEN) &&
+        RAND_priv_bytes_ex(prov->child, mine.data, UNPAD_SECRET_LEN, 0) == 1 &&
+        atomic_compare_exchange_strong(&shared, &none, mine.data)) {
+        return mine.data;
+    }
+    secret_end(&mine);
+    return shared;
+}
+
+void prov_decryption_ready(const struct prov_ctx *prov)
+{
+    (void)process_secret(prov);
+}
+
+static bool synthetic_make(struct decryption *d)
+{
+    const struct prov_ctx *prov = d->ctx->prov;
+    const struct unpad_source source = {
+        .libctx = prov->child,
+        .query = prov->query,
+        .secret = process_secret(prov),
+        .key_name = tok_key_uri(d->ctx->key->token),
+    };
+
+    return source.secret != NULL && unpad_synthetic(&d->synthetic, &source, d->in, d->k);
+}
+
+static int pkcs1_by_token(struct decryption *d)
+{
+    size_t len;
+    struct tok_result result = token_decrypt(d, &prov_rsa_pkcs1, &len);
+
+    if (tok_ok(&result) && len <= d->k - UNPAD_PKCS1) {
+        memcpy(d->out, d->em, len);
+        d->out_len = len;
+        return 1;
+    }
+    if (!tok_ok(&result) && !about_data(&result)) {
+        return prov_fail(d->ctx->prov, &result);
+    }
+    memcpy(d->out, d->synthetic.block + d->k - d->synthetic.len, d->synthetic.len);
+    d->out_len = d->synthetic.len;
+    return 1;
+}
+
+/* With implicit rejection: what is said of bad padding never gets out, whatever the parameter of that name says. */
+static int unpad_as_pkcs1(struct decryption *d)
+{
+    struct tok_result result;
+
+    if (!synthetic_make(d)) {
+        return prov_raise(d->ctx->prov, PROV_R_SOFTWARE, "random numbers and HKDF with SHA-256 can't be had");
+    }
+    result = token_raw(d);
+    if (!tok_ok(&result)) {
+        return not_raw(&result) ? pkcs1_by_token(d) : prov_fail(d->ctx->prov, &result);
+    }
+    d->out_len = unpad_pkcs1(d->out, d->em, d->k, &d->synthetic);
+    return 1;
+}
+
+/* --- the premaster secret of TLS up to 1.2 ------------------------------------------------------------------------ */
+
+/* The versions that it may bear; the second one is 0, or what was negotiated, with a client that bears that in mind. */
+static bool tls_versions(const struct asym_ctx *ctx, unsigned *out_client, unsigned *out_negotiated)
+{
+    OSSL_PARAM params[] = {
+        OSSL_PARAM_construct_uint(OSSL_ASYM_CIPHER_PARAM_TLS_CLIENT_VERSION, out_client),
+        OSSL_PARAM_construct_uint(OSSL_ASYM_CIPHER_PARAM_TLS_NEGOTIATED_VERSION, out_negotiated),
+        OSSL_PARAM_construct_end(),
+    };
+
+    return EVP_PKEY_CTX_get_params(ctx->delegate, params) > 0 && *out_client != 0;
+}
+
+/* Whatever is wrong with it, the handshake goes on with a random one, drawn before (RFC 5246 §7.4.7.1). */
+static int unpad_as_tls(struct decryption *d)
+{
+    const struct prov_ctx *prov = d->ctx->prov;
+    unsigned client = 0;
+    unsigned negotiated = 0;
+    uint8_t *random = d->synthetic.block; /* where it is wiped */
+    struct tok_result result;
+    size_t len = 0;
+
+    if (d->k < UNPAD_PKCS1 + UNPAD_TLS_LEN || !tls_versions(d->ctx, &client, &negotiated)) {
+        return prov_raise(prov, PROV_R_PARAMETER,
+                          "TLS key transport needs the client's version, and more than a key of %zu bytes", d->k);
+    }
+    if (RAND_priv_bytes_ex(prov->child, random, UNPAD_TLS_LEN, 0) != 1) {
+        return prov_raise(prov, PROV_R_SOFTWARE, "random numbers can't be had");
+    }
+    d->out_len = UNPAD_TLS_LEN;
+    result = token_raw(d);
+    if (tok_ok(&result)) {
+        unpad_tls(d->out, d->em, d->k, random, client, negotiated);
+        return 1;
+    }
+    if (not_raw(&result)) {
+        result = token_decrypt(d, &prov_rsa_pkcs1, &len);
+        if (tok_ok(&result) || about_data(&result)) {
+            unpad_tls_message(d->out, d->em, tok_ok(&result) ? len : 0, random, client, negotiated);
+            return 1;
+        }
+    }
+    return prov_fail(prov, &result);
+}
+
+/* --- OAEP --------------------------------------------------------------------------------------------------------- */
+
+/* The digests are fetched in the child: the getters that give digests look into the default library context. */
+static bool oaep_read(struct oaep *out, const struct asym_ctx *ctx)
+{
+    char digest[64];
+    char mgf1[64];
+
+    if (EVP_PKEY_CTX_get_rsa_oaep_md_name(ctx->delegate, digest, sizeof(digest)) <= 0 ||
+        EVP_PKEY_CTX_get_rsa_mgf1_md_name(ctx->delegate, mgf1, sizeof(mgf1)) <= 0) {
+        return false;
+    }
+    out->digest = software_digest(ctx->prov, digest);
+    out->mgf1 = software_digest(ctx->prov, mgf1);
+    out->label_len = EVP_PKEY_CTX_get0_rsa_oaep_label(ctx->delegate, &out->label);
+    return out->digest != NULL && out->mgf1 != NULL && out->label_len >= 0;
+}
+
+static int bad_padding(const struct decryption *d)
+{
+    return prov_raise(d->ctx->prov, PROV_R_PARAMETER, "the ciphertext is none of this key with these OAEP parameters");
+}
+
+static int oaep_by_token(struct decryption *d, const struct oaep *oaep, const struct tok_result *not_raw_result)
+{
+    struct prov_oaep mechanism;
+    struct tok_result result = *not_raw_result;
+    size_t len;
+
+    if (prov_rsa_oaep(&mechanism, oaep->digest, oaep->mgf1, oaep->label, (size_t)oaep->label_len)) {
+        result = token_decrypt(d, &mechanism.mechanism, &len);
+        if (tok_ok(&result) && len <= d->k) {
+            memcpy(d->out, d->em, len);
+            d->out_len = len;
+            return 1;
+        }
+        if (tok_ok(&result) || about_data(&result)) {
+            return bad_padding(d);
+        }
+    }
+    return prov_fail(d->ctx->prov, &result);
+}
+
+/* Constant in time, and what it has to say of the padding is said below. */
+static int oaep_unpad(struct decryption *d, const struct oaep *oaep)
+{
+    const int k = (int)d->k;
+    int len;
+
+    prov_err_mark(d->ctx->prov);
+#pragma GCC diagnostic push
+#pragma GCC diagnostic ignored "-Wdeprecated-declarations"
+    len = RSA_padding_check_PKCS1_OAEP_mgf1(d->out, k, d->em, k, k, oaep->label, oaep->label_len, oaep->digest,
+                                            oaep->mgf1);
+#pragma GCC diagnostic pop
+    prov_err_forget(d->ctx->prov);
+    return len;
+}
+
+static int unpad_as_oaep(struct decryption *d)
+{
+    struct oaep *oaep = &d->oaep;
+    struct tok_result result;
+    int len;
+
+    if (!oaep_read(oaep, d->ctx)) {
+        return prov_raise(d->ctx->prov, PROV_R_SOFTWARE, "the digests for OAEP can't be had");
+    }
+    result = token_raw(d);
+    if (!tok_ok(&result)) {
+        return not_raw(&result) ? oaep_by_token(d, oaep, &result) : prov_fail(d->ctx->prov, &result);
+    }
+    len = oaep_unpad(d, oaep);
+    if (len < 0) {
+        return bad_padding(d);
+    }
+    d->out_len = (size_t)len;
+    return 1;
+}
+
+/* --- which padding ------------------------------------------------------------------------------------------------ */
+
+static int unpad_nothing(struct decryption *d)
+{
+    struct tok_result result = token_raw(d);
+
+    if (!tok_ok(&result)) {
+        return prov_fail(d->ctx->prov, &result);
+    }
+    memcpy(d->out, d->em, d->k);
+    d->out_len = d->k;
+    return 1;
+}
+
+static const struct padding {
+    int mode;
+    const char *name;
+    unsigned allowed_by; /* bit of the setting rsa-decrypt */
+    size_t least_room;   /* 0: as long as the modulus */
+    int (*run)(struct decryption *d);
+} paddings[] = {
+    { RSA_PKCS1_PADDING, "PKCS#1 v1.5", CONFIG_DECRYPT_PKCS1, 0, unpad_as_pkcs1 },
+    { RSA_PKCS1_OAEP_PADDING, "OAEP", CONFIG_DECRYPT_OAEP, 0, unpad_as_oaep },
+    { RSA_PKCS1_WITH_TLS_PADDING, "TLS key transport", CONFIG_DECRYPT_TLS, UNPAD_TLS_LEN, unpad_as_tls },
+    { RSA_NO_PADDING, "no padding", CONFIG_DECRYPT_PKCS1, 0, unpad_nothing }, /* who may this can remove any himself */
+};
+
+static const struct padding *padding_of(struct asym_ctx *ctx)
+{
+    int mode = 0;
+    OSSL_PARAM params[] = {
+        /* EVP_PKEY_CTX_get_rsa_padding has no name for TLS padding, and trips over it */
+        OSSL_PARAM_construct_int(OSSL_ASYM_CIPHER_PARAM_PAD_MODE, &mode),
+        OSSL_PARAM_construct_end(),
+    };
+
+    if (EVP_PKEY_CTX_get_params(ctx->delegate, params) <= 0) {
+        return NULL;
+    }
+    for (size_t i = 0; i < COUNT_OF(paddings); i++) {
+        if (paddings[i].mode != mode) {
+            continue;
+        }
+        if ((ctx->prov->rsa_decrypt & paddings[i].allowed_by) == 0) {
+            prov_raise(ctx->prov, PROV_R_PARAMETER, "RSA decryption with %s is not allowed by the setting rsa-decrypt",
+                       paddings[i].name);
+            return NULL;
+        }
+        return &paddings[i];
+    }
+    prov_raise(ctx->prov, PROV_R_PARAMETER, "RSA decryption with padding mode %d is not served", mode);
+    return NULL;
+}
+
+/* The ciphertext gets the modulus' length: some senders leave out its leading zeros, and libcrypto takes that. */
+static struct decryption *decryption_new(struct asym_ctx *ctx, size_t k, const unsigned char *in, size_t inlen)
+{
+    struct decryption *d = calloc(1, sizeof(*d));
+
+    if (d == NULL) {
+        prov_raise(ctx->prov, PROV_R_NO_MEMORY, "a decryption");
+        return NULL;
+    }
+    d->ctx = ctx;
+    d->k = k;
+    memcpy(d->in + k - inlen, in, inlen);
+    return d;
+}
+
+int prov_decrypt_by_token(struct asym_ctx *ctx, unsigned char *out, size_t *outlen, size_t outsize,
+                          const unsigned char *in, size_t inlen)
+{
+    SCOPED(decryption_end) struct decryption *d = NULL;
+    const struct padding *padding = padding_of(ctx);
+    size_t k = (size_t)EVP_PKEY_get_size(ctx->key->software);
+    size_t room;
+
+    if (padding == NULL) {
+        return 0;
+    }
+    room = padding->least_room != 0 ? padding->least_room : k;
+    if (out == NULL) {
+        *outlen = room;
+        return 1;
+    }
+    if (k > UNPAD_MAX || k < UNPAD_PKCS1 || inlen == 0 || inlen > k || outsize < room) {
+        return prov_raise(ctx->prov, PROV_R_PARAMETER,
+                          "a ciphertext of %zu bytes and room for %zu don't fit to a key of %zu", inlen, outsize, k);
+    }
+    if (!prov_ready(ctx->prov)) {
+        return 0;
+    }
+    d = decryption_new(ctx, k, in, inlen);
+    if (d == NULL || !padding->run(d)) {
+        return 0;
+    }
+    memcpy(out, d->out, d->out_len);
+    *outlen = d->out_len;
+    return 1;
+}

@@ -1,0 +1,32 @@
+/* RSA decryption with a key on a token.
+ *
+ * It is raw RSA there, where the token has it, and the padding is removed here in constant time
+ * (provider/operations/unpad.h); else the token removes it. Nothing that is told, and no time, depends on whether
+ * PKCS#1 padding was right. For provider/operations/asymcipher.c, whose context it is. */
+#ifndef SIGNET_PROVIDER_OPERATIONS_DECRYPTION_H
+#define SIGNET_PROVIDER_OPERATIONS_DECRYPTION_H
+
+#include <openssl/evp.h>
+#include <stdbool.h>
+#include <stddef.h>
+
+#include "provider/keys/key.h"
+
+struct asym_ctx {
+    struct prov_ctx *prov;
+    struct prov_key *key;
+    bool decrypting;
+    EVP_PKEY_CTX *delegate; /* the work itself, or with a key on a token its parameters */
+};
+
+/* prov_decrypt_by_token is the decrypt function of the dispatch table: with `out` == NULL it tells the room that is
+ * needed. */
+int prov_decrypt_by_token(struct asym_ctx *ctx, unsigned char *out, size_t *outlen, size_t outsize,
+                          const unsigned char *in, size_t inlen);
+
+/* prov_decryption_ready draws the secret behind implicit rejection, once for a process and its children: two workers
+ * that drew their own would answer one bad ciphertext differently, and so tell that it is bad. For whoever loads a key.
+ */
+void prov_decryption_ready(const struct prov_ctx *prov);
+
+#endif

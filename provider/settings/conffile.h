@@ -1,0 +1,29 @@
+/* The configuration file itself, for what a provider does not learn from the core.
+ *
+ * OpenSSL hands settings over one by one, without those whose value it took for a section's name, and without those
+ * that nobody asks for. So at the first key the file is read once more; and the command, which is no provider, reads
+ * its settings there. Owns nothing; errors of libcrypto stay on the queue for the caller to forget. */
+#ifndef SIGNET_PROVIDER_SETTINGS_CONFFILE_H
+#define SIGNET_PROVIDER_SETTINGS_CONFFILE_H
+
+#include <openssl/conf.h>
+
+#include "pkcs11/result/result.h"
+
+/* config_inspect looks into the configuration file that this process uses, for what a provider can't see from the core:
+ * a value that is lost because a section bears its name, and a token.NAME without NAME in `tokens`
+ * (TOK_CODE_BAD_SETTING); the first setting that does not exist goes as text into *out_hint (malloc'd; NULL:
+ * none). Good without a hint where the file can't be read or does not name the provider. */
+TOK_RESULT config_inspect(char **out_hint, const char *provider);
+/* config_inspect_section does so for a section of a file that was read already; `path` is for messages. */
+TOK_RESULT config_inspect_section(char **out_hint, const CONF *conf, const char *path, const char *section);
+
+/* config_file reads a configuration file; NULL if it can't be read. The caller frees it by NCONF_free. config_section
+ * is the name of a provider's section in it; borrowed, NULL if there is none. config_value is what OpenSSL would give
+ * for `key` in a section ("token.prod.uri"); borrowed, NULL if there is none.
+ */
+CONF *config_file(const char *path);
+const char *config_section(const CONF *conf, const char *provider);
+const char *config_value(const CONF *conf, const char *section, const char *key);
+
+#endif
