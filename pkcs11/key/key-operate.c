@@ -106,8 +106,7 @@ struct operation {
     const char *run_name;
     const char *what; /* for messages */
     bool signs;
-    bool by_data; /* a general failure of `run` may be about the data: no recovery, whose time would tell something of
-                     them */
+    bool decrypts;
     const CK_MECHANISM *mechanism;
     const uint8_t *in;
     size_t in_len;
@@ -116,6 +115,7 @@ struct operation {
     uint64_t deadline_us; /* 0: that of the settings */
     CK_OBJECT_HANDLE handle;
     size_t out_len;    /* of the result */
+    CK_RV refusal;     /* of the data, in place of a result */
     uint64_t unproved; /* of the result */
 };
 
@@ -182,6 +182,48 @@ static bool signed_as_message(struct operation *op, struct attempt *attempt, enu
     return false;
 }
 
+/* What is said of the library, the session, the token or the login, which are looked at before data are: most of these
+ * are of "the time that the function was invoked" or of a token that went (PKCS#11 v3.1 base §5.1.2, §5.1.3). To
+ * recover from them tells nothing. All other answers of C_Decrypt may be about the data, whatever the standard has them
+ * for: tokens say of bad padding CKR_GENERAL_ERROR (SoftHSM 2.6), CKR_DEVICE_ERROR (cards), and much else. */
+static bool is_before_data(CK_RV rv)
+{
+    switch (rv) {
+    case CKR_CRYPTOKI_NOT_INITIALIZED:
+    case CKR_SESSION_HANDLE_INVALID:
+    case CKR_SESSION_CLOSED:
+    case CKR_TOKEN_NOT_PRESENT:
+    case CKR_DEVICE_REMOVED:
+    case CKR_USER_NOT_LOGGED_IN:
+    case CKR_OPERATION_NOT_INITIALIZED:
+        return true;
+    default:
+        return false;
+    }
+}
+
+/* The token has served, whether it gave a message or refused the data. Which of them it was must not show to anybody
+ * who sends ciphertexts: not in this operation's calls, nor in those of the next ones, nor in which replica serves
+ * them. So both are taken for a success here, and what is refused is the caller's business.
+ *
+ * A refusal ends the operation (PKCS#11 C_Decrypt), but there are tokens that leave it active. With one of these the
+ * next operation would have to get rid of it, and that it had to would tell. Nothing that is done about it after a
+ * refusal alone, or when CKR_OPERATION_ACTIVE is met, is the same for good data and bad. So the session is closed in
+ * either case, another one having been opened before so that the login stays: two quick calls, where the token removes
+ * the padding. Raw RSA tells nothing of padding: its session goes on, unless the token has refused. */
+static void decrypted(struct operation *op, const struct attempt *attempt, CK_RV rv, CK_ULONG len)
+{
+    struct tok_lease *lease = attempt->lease;
+
+    op->refusal = rv;
+    op->out_len = rv == CKR_OK ? len : 0;
+    if (op->mechanism->mechanism == CKM_RSA_X_509 && rv == CKR_OK) {
+        lease->op_open = false;
+    } else {
+        tok_lease_renew(lease, tok_token_max_sessions(lease->token, attempt->key->settings));
+    }
+}
+
 /* The two calls of an operation, with nothing between them but the login that an always-authenticate key demands there.
  */
 static struct tok_result operate(struct operation *op, struct attempt *attempt)
@@ -214,6 +256,10 @@ static struct tok_result operate(struct operation *op, struct attempt *attempt)
         TOK_TRY(tok_login_for_operation(lease, &credentials, attempt->attempts.deadline_us));
     }
     rv = op->run(lease, op, &len);
+    if (op->decrypts && !is_before_data(rv)) {
+        decrypted(op, attempt, rv, len);
+        return tok_good();
+    }
     if (rv != CKR_OK) {
         return tok_fail_ckr(op->run_name, rv); /* some tokens leave it active then: the session is closed */
     }
@@ -227,12 +273,6 @@ static bool in_operation(const struct operation *op, const struct tok_result *re
 {
     return op != NULL && result->function != NULL &&
            (result->function == op->run_name || strcmp(result->function, "C_SignMessage") == 0);
-}
-
-static bool about_the_data(const struct operation *op, const struct tok_result *result)
-{
-    return op != NULL && op->by_data && result->function == op->run_name &&
-           (result->rv == CKR_GENERAL_ERROR || result->rv == CKR_FUNCTION_FAILED || result->rv == CKR_DEVICE_ERROR);
 }
 
 /* --- with one replica, and with another ----------------------------------------------------------------------------
@@ -303,7 +343,7 @@ static struct tok_result run_on(const struct run *run, const struct tok_flight *
         }
         tok_attempts_note(&attempt.attempts, token, &lease, &result);
         tok_lease_end(&lease);
-        if (about_the_data(run->op, &result) || !tok_recover(&attempt.attempts, token, &lease, &result)) {
+        if (!tok_recover(&attempt.attempts, token, &lease, &result)) {
             tok_attempts_end(&attempt.attempts, token, &result);
             return result;
         }
@@ -366,8 +406,7 @@ static struct tok_result failed(const struct run *run, const struct tok_token *t
 static bool is_final(const struct run *run, const struct tok_result *result)
 {
     return run->num == 1 || result->code == TOK_CODE_EXITING || result->code == TOK_CODE_RECURSION ||
-           result->code == TOK_CODE_NO_MEMORY || result->code == TOK_CODE_BAD_ARGUMENT ||
-           about_the_data(run->op, result);
+           result->code == TOK_CODE_NO_MEMORY || result->code == TOK_CODE_BAD_ARGUMENT;
 }
 
 static void note(struct run *run, const struct tok_replica *replica, const struct tok_result *failure)
@@ -522,7 +561,7 @@ static const struct operation decrypting = {
     .init_name = "C_DecryptInit",
     .run_name = "C_Decrypt",
     .what = "decrypting with",
-    .by_data = true,
+    .decrypts = true,
 };
 static const struct operation deriving = {
     .run = derive_run,
@@ -532,7 +571,7 @@ static const struct operation deriving = {
 
 static struct tok_result operation_run(const struct operation *kind, struct tok_key *key, const CK_MECHANISM *mechanism,
                                        const uint8_t *in, size_t in_len, uint8_t *out, size_t *in_out_len,
-                                       uint64_t *out_unproved, uint64_t deadline_us)
+                                       uint64_t *out_unproved, CK_RV *out_refusal, uint64_t deadline_us)
 {
     struct operation op = *kind;
     struct run run = { .op = &op, .key = key, .what = op.what };
@@ -551,6 +590,9 @@ static struct tok_result operation_run(const struct operation *kind, struct tok_
     if (out_unproved != NULL) {
         *out_unproved = op.unproved;
     }
+    if (out_refusal != NULL) {
+        *out_refusal = op.refusal;
+    }
     return tok_good();
 }
 
@@ -558,17 +600,28 @@ struct tok_result tok_key_sign_until(struct tok_key *key, const CK_MECHANISM *me
                                      size_t in_len, uint8_t *out, size_t *in_out_len, uint64_t *out_unproved,
                                      uint64_t deadline_us)
 {
-    return operation_run(&signing, key, mechanism, in, in_len, out, in_out_len, out_unproved, deadline_us);
+    return operation_run(&signing, key, mechanism, in, in_len, out, in_out_len, out_unproved, NULL, deadline_us);
 }
 
 struct tok_result tok_key_decrypt_until(struct tok_key *key, const CK_MECHANISM *mechanism, const uint8_t *in,
-                                        size_t in_len, uint8_t *out, size_t *in_out_len, uint64_t deadline_us)
+                                        size_t in_len, uint8_t *out, size_t *in_out_len, CK_RV *out_refusal,
+                                        uint64_t deadline_us)
 {
-    return operation_run(&decrypting, key, mechanism, in, in_len, out, in_out_len, NULL, deadline_us);
+    return operation_run(&decrypting, key, mechanism, in, in_len, out, in_out_len, NULL, out_refusal, deadline_us);
+}
+
+struct tok_result tok_key_refused(struct tok_key *key, CK_RV refusal)
+{
+    char token[64];
+    char label[128];
+
+    tok_key_names(key, token, sizeof(token), label, sizeof(label));
+    return tok_context(tok_fail_ckr(decrypting.run_name, refusal), "%s key '%s' on token '%s'", decrypting.what, label,
+                       token);
 }
 
 struct tok_result tok_key_derive_until(struct tok_key *key, const CK_MECHANISM *mechanism, const uint8_t *in,
                                        size_t in_len, uint8_t *out, size_t *in_out_len, uint64_t deadline_us)
 {
-    return operation_run(&deriving, key, mechanism, in, in_len, out, in_out_len, NULL, deadline_us);
+    return operation_run(&deriving, key, mechanism, in, in_len, out, in_out_len, NULL, NULL, deadline_us);
 }

@@ -480,9 +480,10 @@ static CK_RV operation_init(enum mock_function which, int operation, CK_SESSION_
     return leave(CKR_OK);
 }
 
-/* A failed run ends the operation, unless the token is one of those that leave it active. */
-static CK_RV operation_run(enum mock_function which, int operation, CK_SESSION_HANDLE handle, CK_BYTE *out,
-                           CK_ULONG *out_len)
+/* A failed run ends the operation, unless the token is one of those that leave it active. `refusal` is what it has to
+ * say of the data. */
+static CK_RV operation_run(enum mock_function which, int operation, CK_SESSION_HANDLE handle, CK_RV refusal,
+                           CK_BYTE *out, CK_ULONG *out_len)
 {
     struct mock_session *session;
     const CK_ATTRIBUTE *label;
@@ -506,6 +507,10 @@ static CK_RV operation_run(enum mock_function which, int operation, CK_SESSION_H
     if (!session->authenticated) {
         return leave(CKR_USER_NOT_LOGGED_IN);
     }
+    if (refusal != CKR_OK) {
+        session->operation = mock.keeps_failed_operation ? session->operation : MOCK_NO_OPERATION;
+        return leave(refusal);
+    }
     label = attr_of(&mock.objects[session->object], CKA_LABEL);
     if (*out_len < label->ulValueLen) {
         return leave(CKR_BUFFER_TOO_SMALL);
@@ -526,7 +531,7 @@ static CK_RV mock_Sign(CK_SESSION_HANDLE session, CK_BYTE *in, CK_ULONG in_len, 
 {
     (void)in;
     (void)in_len;
-    return operation_run(MOCK_Sign, MOCK_SIGNING, session, out, out_len);
+    return operation_run(MOCK_Sign, MOCK_SIGNING, session, CKR_OK, out, out_len);
 }
 
 static CK_RV mock_DecryptInit(CK_SESSION_HANDLE session, CK_MECHANISM *mechanism, CK_OBJECT_HANDLE key)
@@ -537,9 +542,8 @@ static CK_RV mock_DecryptInit(CK_SESSION_HANDLE session, CK_MECHANISM *mechanism
 
 static CK_RV mock_Decrypt(CK_SESSION_HANDLE session, CK_BYTE *in, CK_ULONG in_len, CK_BYTE *out, CK_ULONG *out_len)
 {
-    (void)in;
-    (void)in_len;
-    return operation_run(MOCK_Decrypt, MOCK_DECRYPTING, session, out, out_len);
+    return operation_run(MOCK_Decrypt, MOCK_DECRYPTING, session, in_len > 0 && *in == '!' ? mock.bad_data : CKR_OK, out,
+                         out_len);
 }
 
 static CK_RV mock_DeriveKey(CK_SESSION_HANDLE handle, CK_MECHANISM *mechanism, CK_OBJECT_HANDLE key,
