@@ -13,8 +13,6 @@
 
 /* Pauses between initialising again: those of a breaker, and shorter ones where it harms nobody. */
 #define AGAIN_HARMLESS_US (UINT64_C(200) * 1000)
-/* A C_Initialize that fails at the deadline is to blame for it if it took as long as this. */
-#define TOO_LONG_US (UINT64_C(100) * 1000)
 
 void tok_module_close(struct tok_module **module)
 {
@@ -131,40 +129,36 @@ static CK_RV initialize(struct tok_module *module)
     return TOK_CALL(module->functions, C_Initialize, &args);
 }
 
-/* Requires the lock. Waits until the module is neither being initialised nor looked at. Once somebody's deadline has
- * passed, nobody else waits for the same call; not for one that has only begun, though: whose time is over by then has
- * spent it elsewhere. */
-static struct tok_result wait_idle(struct tok_module *module, bool also_looking, uint64_t deadline_us)
+/* Requires the lock. False with *out_result once there is no more time. */
+static bool wait_for(struct tok_module *module, struct flight *flight, uint64_t deadline_us,
+                     struct tok_result *out_result)
 {
-    while (module->state == TOK_MODULE_STARTING || (also_looking && module->looking)) {
-        if (module->late_us == 0 && lock_wait(&module->lock, deadline_us)) {
-            continue;
-        }
-        if (module->state == TOK_MODULE_STARTING || (also_looking && module->looking)) {
-            uint64_t now = clock_us();
+    while (flight->on) {
+        if (!flight_wait(flight, &module->lock, deadline_us) && flight->on) {
+            char why[160];
+            struct text text = TEXT_OVER(why);
 
-            module->late_us = now - module->busy_us >= TOO_LONG_US ? now : 0;
-            return tok_fail(TOK_CODE_DEADLINE, "module '%s': %s, called by another thread %.1f s ago, has not returned",
-                            module->path, tok_inside_name(module->busy_by), (double)(now - module->busy_us) / 1e6);
+            flight_late(flight, &text);
+            *out_result = tok_fail(TOK_CODE_DEADLINE, "module '%s': %s", module->path, why);
+            return false;
         }
     }
-    return tok_good();
+    *out_result = tok_good();
+    return true;
 }
 
-/* Requires the lock. */
-static void busy_begin(struct tok_module *module)
+/* Requires the lock. Waits until the module is neither being initialised nor looked at. */
+static struct tok_result wait_idle(struct tok_module *module, uint64_t deadline_us)
 {
-    module->busy_by = tok_inside_here();
-    module->busy_us = clock_us();
-    module->late_us = 0;
-}
+    struct tok_result result;
 
-/* Requires the lock. */
-static void busy_end(struct tok_module *module)
-{
-    module->busy_by = NULL;
-    module->late_us = 0;
-    lock_wake(&module->lock);
+    do {
+        if (!wait_for(module, &module->starting, deadline_us, &result) ||
+            !wait_for(module, &module->looking, deadline_us, &result)) {
+            return result;
+        }
+    } while (module->starting.on);
+    return result;
 }
 
 /* start_claim takes the right to initialise. True if the caller has it; false with *out_result otherwise. */
@@ -172,8 +166,7 @@ static bool start_claim(struct tok_module *module, uint64_t deadline_us, struct 
 {
     LOCKED(&module->lock);
     if (!tok_breaker_is_open(&module->breaker)) {
-        *out_result = wait_idle(module, false, deadline_us);
-        if (!tok_ok(out_result) || module->state == TOK_MODULE_READY) {
+        if (!wait_for(module, &module->starting, deadline_us, out_result) || module->state == TOK_MODULE_READY) {
             return false;
         }
     }
@@ -183,7 +176,7 @@ static bool start_claim(struct tok_module *module, uint64_t deadline_us, struct 
         return false;
     }
     module->state = TOK_MODULE_STARTING;
-    busy_begin(module);
+    flight_begin(&module->starting, tok_inside_here());
     return true;
 }
 
@@ -199,9 +192,9 @@ static void start_judge(struct tok_module *module, CK_RV rv, uint64_t deadline_u
         tok_breaker_close(&module->breaker);
     } else if (tok_breaker_is_open(&module->breaker)) {
         tok_breaker_probed(&module->breaker, now);
-    } else if (module->late_us != 0 || (now >= deadline_us && now - module->busy_us >= TOO_LONG_US)) {
+    } else if (module->starting.late || (now >= deadline_us && flight_is_slow(&module->starting, now))) {
         text_printf(&text, "C_Initialize: %s", tok_ckr(rv)->name);
-        tok_breaker_trip(&module->breaker, now, module->busy_us, false, why);
+        tok_breaker_trip(&module->breaker, now, module->starting.since_us, false, why);
     }
 }
 
@@ -216,7 +209,7 @@ static void start_end(struct tok_module *module, CK_RV rv, uint64_t deadline_us)
     module->state = rv == CKR_OK || rv == CKR_CRYPTOKI_ALREADY_INITIALIZED ? TOK_MODULE_READY : TOK_MODULE_IDLE;
     module->closed = false;
     start_judge(module, rv, deadline_us);
-    busy_end(module);
+    flight_end(&module->starting, &module->lock);
 }
 
 /* C_GetInfo is the one call that needs no state: asked without the right to make calls, by whoever starts the module.
@@ -373,7 +366,7 @@ bool tok_module_again_begin(struct tok_module *module, uint64_t starts, bool har
                             struct tok_result *out_result)
 {
     LOCKED(&module->lock);
-    *out_result = wait_idle(module, true, deadline_us);
+    *out_result = wait_idle(module, deadline_us);
     if (!tok_ok(out_result) || module->starts != starts || module->state != TOK_MODULE_READY) {
         return false;
     }
@@ -383,7 +376,7 @@ bool tok_module_again_begin(struct tok_module *module, uint64_t starts, bool har
     }
     module->state = TOK_MODULE_STARTING;
     module->closed = true;
-    busy_begin(module);
+    flight_begin(&module->starting, tok_inside_here());
     return true;
 }
 
@@ -392,7 +385,7 @@ void tok_module_again_cancel(struct tok_module *module)
     LOCKED(&module->lock);
     module->state = TOK_MODULE_READY;
     module->closed = false;
-    busy_end(module);
+    flight_end(&module->starting, &module->lock);
 }
 
 struct tok_result tok_module_again_end(struct tok_module *module, uint64_t deadline_us)
@@ -413,27 +406,25 @@ struct tok_result tok_module_enter(struct tok_module *module, bool *out_looked, 
 
     LOCKED(&module->lock);
     begun_before = module->looks_begun;
-    TOK_TRY(wait_idle(module, true, deadline_us));
+    TOK_TRY(wait_idle(module, deadline_us));
     if (out_looked != NULL) {
         *out_looked = module->looks_good > begun_before;
         if (*out_looked) {
             return tok_good();
         }
     }
-    module->looking = true;
     module->looks_begun++;
-    busy_begin(module);
+    flight_begin(&module->looking, tok_inside_here());
     return tok_good();
 }
 
 void tok_module_leave(struct tok_module *module, bool has_looked)
 {
     LOCKED(&module->lock);
-    module->looking = false;
     if (has_looked) {
         module->looks_good = module->looks_begun;
     }
-    busy_end(module);
+    flight_end(&module->looking, &module->lock);
 }
 
 void tok_module_anew(struct tok_module *module)
@@ -445,10 +436,8 @@ void tok_module_anew(struct tok_module *module)
     }
     module->state = TOK_MODULE_IDLE;
     module->closed = false;
-    module->looking = false;
+    module->starting = module->looking = (struct flight){ .on = false };
     module->initialized_by_us = false;
-    module->busy_by = NULL;
-    module->late_us = 0;
     tok_breaker_close(&module->breaker);
     module->again_us = 0;
     module->again_pause = 0;

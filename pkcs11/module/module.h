@@ -13,6 +13,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "base/flight.h"
 #include "base/lock.h"
 #include "pkcs11/config/settings.h"
 #include "pkcs11/module/breaker.h"
@@ -53,10 +54,8 @@ struct tok_module {
     bool initialized_by_us;
     bool inherited;       /* initialised by an ancestor of this process, */
     bool inherited_by_us; /* and that by us */
-    tok_inside *busy_by;  /* who starts it, or looks at its slots, */
-    uint64_t busy_us;     /* since when, */
-    uint64_t late_us;     /* and when somebody's deadline passed who waited for that; 0: nobody's */
-    bool looking;
+    struct flight starting;
+    struct flight looking; /* at its slots, or another call that belongs to no session */
     uint64_t looks_begun;
     uint64_t looks_good;  /* the number of the last one that went well */
     uint64_t again_us;    /* when it may be initialised again */
