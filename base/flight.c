@@ -28,8 +28,13 @@ void flight_late(struct flight *flight, struct text *why)
 {
     const char *name = atomic_load_explicit(flight->inside, memory_order_relaxed);
     uint64_t now = clock_us();
+    double seconds = (double)(now - flight->since_us) / 1e6;
 
     flight->late = flight->late || flight_is_slow(flight, now);
-    text_printf(why, "%s, called by another thread %.1f s ago, has not returned", name != NULL ? name : "what was",
-                (double)(now - flight->since_us) / 1e6);
+
+    if (name != NULL) {
+        text_printf(why, "%s, called by another thread %.1f s ago, has not returned", name, seconds);
+    } else {
+        text_printf(why, "another thread began with it %.1f s ago and has not finished", seconds);
+    }
 }

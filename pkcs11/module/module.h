@@ -69,9 +69,9 @@ struct tok_module {
     struct tok_result trouble;                 /* of a slot that could not tell what it holds, at the last look */
 };
 
-/* tok_module_open loads the file, and calls nothing in it. TOK_CODE_MODULE_LOAD has dlerror's text. The caller (the
- * registry) owns the result, and then asks it for its function list, which is the module's own code and may hang.
- * Neither initialises. */
+/* tok_module_open loads the file, which runs its constructors; tok_module_ask_functions asks it for its function list.
+ * Both are the module's own code, which may hang: the caller (the registry) holds no lock, and owns the result.
+ * TOK_CODE_MODULE_LOAD has dlerror's text. Neither initialises. */
 TOK_RESULT tok_module_open(struct tok_module **out_module, const char *path, const char *name, const char *init_args);
 TOK_RESULT tok_module_ask_functions(struct tok_module *module);
 /* tok_module_close frees one that has no function list. */

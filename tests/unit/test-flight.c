@@ -88,7 +88,7 @@ TEST(who_leaves_at_the_deadline_says_for_which_call)
     assert_non_null(strstr(why, "C_Login, called by another thread "));
     atomic_store(&inside, NULL);
     assert_non_null(waited(clock_us(), why, sizeof(why)));
-    assert_non_null(strstr(why, "what was, called"));
+    assert_non_null(strstr(why, "another thread began with it "));
 }
 
 TEST(after_the_first_who_waited_in_vain_nobody_waits_for_that_one)
