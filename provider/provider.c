@@ -10,6 +10,7 @@
 
 #include "base/shared.h"
 #include "base/trace.h"
+#include "pkcs11/key/child.h"
 #include "pkcs11/work/worker.h"
 #include "provider/operations/asymcipher.h"
 #include "provider/capabilities.h"
@@ -257,6 +258,7 @@ static void prov_teardown(void *vprov)
     if (prov == NULL || !tok_workers_leave(&prov->settings)) { /* a worker that hangs in a module still needs it */
         return;
     }
+    tok_child_forget(&prov->settings);
     table_free(prov->keymgmt);
     table_free(prov->signature);
     table_free(prov->asym_cipher);
