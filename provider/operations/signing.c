@@ -337,7 +337,6 @@ int prov_sign(struct prov_key *key, const struct prov_scheme *scheme, const stru
               const struct prov_job *job, unsigned char *sig, size_t *out_len, size_t room)
 {
     struct signing signing;
-    uint64_t began = clock_us();
 
     signing.key = key;
     signing.scheme = scheme;
@@ -348,7 +347,6 @@ int prov_sign(struct prov_key *key, const struct prov_scheme *scheme, const stru
     if (!signing_make(&signing)) {
         return 0;
     }
-    key->last_sign_us = clock_us() - began;
     if (!atomic_load_explicit(&key->signed_once, memory_order_relaxed)) {
         key->signed_once = true;
     }
