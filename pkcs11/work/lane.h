@@ -2,7 +2,7 @@
  *
  * Lanes take turns, requests of one lane are in order, and no lane has more workers than its share. A lane stays as
  * long as the process, and knows how soon its token answers. Nothing here waits or locks: the lock of
- * pkcs11/work/house.h is held, and guards all of it. */
+ * pkcs11/work/crew.h is held, and guards all of it. */
 #ifndef SIGNET_PKCS11_WORK_LANE_H
 #define SIGNET_PKCS11_WORK_LANE_H
 
