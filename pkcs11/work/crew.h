@@ -10,6 +10,7 @@
 #include "pkcs11/work/request.h"
 
 #define CREW_LATE_US (1 * 1000)     /* a request that waits for so long wants another worker */
+#define CREW_WAITS_US (10 * 1000)   /* and after so long gets it, though nobody else comes or is done */
 #define CREW_GRACE_US (100 * 1000)  /* for the worker's own report of a passed deadline, which knows more */
 #define CREW_LEAVE_US (1000 * 1000) /* how long the end of an instance of the provider waits for calls */
 
@@ -55,14 +56,12 @@ void crew_undone(struct tok_request *request, enum request_end why);
 
 /* worker.c's. worker_start: false if there is no thread to be had. */
 bool worker_start(void);
-/* worker_take: a worker has the request from now on. */
-void worker_take(struct tok_request *request);
-/* worker_give hands it to an idle one, which is the one who was busy last. */
-void worker_give(struct tok_request *request);
+/* workers_feed: no request that may be served is left beside an idle worker. */
+void workers_feed(void);
 /* worker_write_off: it is not waited for any longer, and another worker may take the place of the one who has it. */
 void worker_write_off(struct tok_request *request);
-/* watch_for sees to it that the request is not late without its maker being told. Without the watch a worker still
- * reports its own deadline. */
+/* watch_for sees to it that the request is not late without its maker being told, nor waits for those who hang. Without
+ * the watch a worker still reports its own deadline. */
 void watch_for(const struct tok_request *request);
 
 #endif

@@ -17,24 +17,29 @@ struct tok_result tok_request_new(struct tok_request **out_request, enum tok_wor
     return tok_good();
 }
 
+/* Requires the lock. Does the request, which is in the queue, need another worker at once? The first one of a token for
+ * which nobody works does: those who are busy may all hang in another token. */
+static bool wants_worker(const struct tok_request *request, bool nobody_works)
+{
+    return crew.idle == NULL && lane_has_place(&crew.lanes, request->lane) &&
+           (crew.num_workers < 2 || nobody_works ||
+            request->submitted_us - request->lane->first->submitted_us > CREW_LATE_US);
+}
+
 /* Requires the lock. To an idle worker, or to the end of the queue. False if there will be no worker to come. */
 static bool hand_over(struct tok_request *request)
 {
-    struct lane *lane = request->lane;
-    const struct tok_request *oldest = lane->first != NULL ? lane->first : request;
+    bool nobody_works = request->lane->first == NULL && request->lane->busy == 0;
 
-    if (crew.idle != NULL && lane->first == NULL && lane_has_place(&crew.lanes, lane)) {
-        worker_take(request);
-        worker_give(request);
-        return true;
-    }
-    if (crew.idle == NULL && (crew.num_workers < 2 || request->submitted_us - oldest->submitted_us > CREW_LATE_US) &&
-        !worker_start() && crew.num_workers == 0) {
+    request->state = REQUEST_QUEUED;
+    lanes_push(&crew.lanes, request);
+    workers_feed();
+    request->had_to_queue = request->state == REQUEST_QUEUED;
+    if (request->had_to_queue && wants_worker(request, nobody_works) && !worker_start() && crew.num_workers == 0) {
+        lanes_remove(&crew.lanes, request);
+        request->state = REQUEST_NEW;
         return false;
     }
-    request->state = REQUEST_QUEUED;
-    request->had_to_queue = true;
-    lanes_push(&crew.lanes, request);
     return true;
 }
 
@@ -126,6 +131,7 @@ void tok_request_wait(struct tok_request *request)
         }
         if (request->state == REQUEST_RUNNING) { /* and there is no watch */
             worker_write_off(request);
+            workers_feed();
         }
         crew_undone(request, REQUEST_LATE);
     }

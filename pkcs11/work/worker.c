@@ -11,15 +11,6 @@
 
 /* --- workers ------------------------------------------------------------------------------------------------------ */
 
-/* Requires the lock. A worker has it from now on. */
-void worker_take(struct tok_request *request)
-{
-    request->state = REQUEST_RUNNING;
-    request->at_work = true;
-    request->lane->busy++;
-    crew.num_busy++;
-}
-
 /* Requires the lock. It is not waited for any longer: another worker may take the place of the one who has it. */
 void worker_write_off(struct tok_request *request)
 {
@@ -28,15 +19,33 @@ void worker_write_off(struct tok_request *request)
     trace(TRACE_KEY, "key: a worker in %s is written off", tok_inside_name(request->inside));
 }
 
-/* Requires the lock. */
+/* Requires the lock. A worker has it from now on. */
 static struct tok_request *queue_pop(void)
 {
     struct tok_request *request = lanes_pop(&crew.lanes);
 
     if (request != NULL) {
-        worker_take(request);
+        request->state = REQUEST_RUNNING;
+        request->at_work = true;
+        request->lane->busy++;
+        crew.num_busy++;
     }
     return request;
+}
+
+/* Requires the lock. To the worker who was busy last. */
+void workers_feed(void)
+{
+    struct tok_request *request;
+
+    while (crew.idle != NULL && (request = queue_pop()) != NULL) {
+        struct worker *worker = crew.idle;
+
+        crew.idle = worker->next_idle;
+        worker->next_idle = NULL;
+        worker->request = request;
+        lock_signal_send(&worker->given);
+    }
 }
 
 static void *worker_run(void *unused);
@@ -50,6 +59,22 @@ bool worker_start(void)
     crew.num_workers++;
     trace(TRACE_KEY, "key: %u workers", crew.num_workers);
     return true;
+}
+
+/* Requires the lock. Is nobody idle, and might there be more of us? */
+static bool may_grow(void)
+{
+    return crew.idle == NULL && crew.num_workers < crew.lanes.most;
+}
+
+/* Requires the lock. Another worker, where a request that might be served has waited for so long. */
+static void grow_after(uint64_t us)
+{
+    uint64_t since = may_grow() ? lanes_waiting_since(&crew.lanes) : UINT64_MAX;
+
+    if (since != UINT64_MAX && clock_us() >= since + us) {
+        (void)worker_start();
+    }
 }
 
 /* Requires the lock. */
@@ -79,8 +104,8 @@ static struct tok_request *worker_wait(struct worker *self)
     }
     request = self->request;
     self->request = NULL;
-    if (crew.lanes.num_queued > 0 && request != NULL && clock_us() - request->submitted_us > CREW_LATE_US) {
-        (void)worker_start();
+    if (request != NULL) {
+        grow_after(CREW_LATE_US);
     }
     return request;
 }
@@ -172,28 +197,19 @@ static uint64_t watch_look(uint64_t now)
     return next;
 }
 
-/* Requires the lock. To an idle worker, which is the one who was busy last. */
-void worker_give(struct tok_request *request)
+/* Requires the lock. Requests that wait have workers again, where those that they waited for are written off or hang.
+ * When to see to that next, if nobody else does so before. */
+static uint64_t watch_replace(uint64_t now)
 {
-    struct worker *worker = crew.idle;
+    uint64_t since;
 
-    crew.idle = worker->next_idle;
-    worker->next_idle = NULL;
-    worker->request = request;
-    lock_signal_send(&worker->given);
-}
-
-/* Requires the lock. Requests that wait have workers again, where those that they waited for are written off. */
-static void watch_replace(void)
-{
-    struct tok_request *request;
-
-    while (crew.idle != NULL && (request = queue_pop()) != NULL) {
-        worker_give(request);
+    workers_feed();
+    grow_after(CREW_WAITS_US);
+    since = may_grow() ? lanes_waiting_since(&crew.lanes) : UINT64_MAX;
+    if (since == UINT64_MAX) {
+        return now + IDLE_US;
     }
-    if (crew.lanes.num_queued > 0 && crew.idle == NULL) {
-        (void)worker_start();
-    }
+    return (since > now - CREW_WAITS_US ? since : now) + CREW_WAITS_US;
 }
 
 static void *watch_run(void *unused)
@@ -205,12 +221,12 @@ static void *watch_run(void *unused)
     while (!crew.stopping) {
         uint64_t now = clock_us();
         uint64_t next = watch_look(now);
+        uint64_t again = watch_replace(now);
 
-        watch_replace();
         if (next == UINT64_MAX && crew.num_workers == 0 && crew.lanes.num_queued == 0) {
             break;
         }
-        crew.watch_until = next < now + IDLE_US ? next : now + IDLE_US;
+        crew.watch_until = next < again ? next : again;
         (void)lock_signal_wait(&crew.watch, &crew.lock, crew.watch_until);
     }
     crew.watching = false;
@@ -224,10 +240,16 @@ static void *watch_run(void *unused)
 /* Requires the lock. Without the watch a worker still reports its own deadline. */
 void watch_for(const struct tok_request *request)
 {
+    uint64_t until = request->deadline_us + CREW_GRACE_US;
+
+    if (request->state == REQUEST_QUEUED && may_grow() && request->submitted_us + CREW_WAITS_US < until) {
+        until = request->submitted_us + CREW_WAITS_US;
+    }
     if (!crew.watching) {
         crew.watch_until = 0;
         crew.watching = thread_start("signet-watch", watch_run, NULL);
-    } else if (request->deadline_us + CREW_GRACE_US < crew.watch_until) {
+    } else if (until < crew.watch_until) {
+        crew.watch_until = until;
         lock_signal_send(&crew.watch);
     }
 }
