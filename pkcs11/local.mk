@@ -14,6 +14,7 @@ libtok_la_SOURCES = \
     pkcs11/module/quirks.h pkcs11/module/quirks.c \
     pkcs11/module/breaker.h pkcs11/module/breaker.c \
     pkcs11/token/token.h pkcs11/token/token.c \
+    pkcs11/token/again.h pkcs11/token/again.c \
     pkcs11/token/tries.h pkcs11/token/tries.c \
     pkcs11/token/login.h pkcs11/token/login.c \
     pkcs11/token/session.h pkcs11/token/session.c \

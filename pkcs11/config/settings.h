@@ -7,11 +7,19 @@
 #include <stdint.h>
 
 #include "pkcs11/config/pin.h"
-#include "pkcs11/module/quirks.h"
 #include "pkcs11/config/uri.h"
 
 enum tok_login_policy { TOK_LOGIN_AUTO, TOK_LOGIN_ALWAYS, TOK_LOGIN_NEVER };
 enum tok_require { TOK_REQUIRE_SENSITIVE = 1, TOK_REQUIRE_NON_EXTRACTABLE = 2, TOK_REQUIRE_LOCAL = 4 };
+
+/* What to do where C_Initialize in a forked child says that the module is initialised already: it does not know of the
+ * fork, and goes on with a copy of its parent's state. From the least careful to the most. */
+enum tok_fork {
+    TOK_FORK_UNSAID,
+    TOK_FORK_SHARE,    /* use the copy: everything is in the process's own memory, random numbers are not repeated */
+    TOK_FORK_FINALIZE, /* C_Finalize and C_Initialize in the child: that does not reach the parent */
+    TOK_FORK_REFUSE,   /* neither: the child gets an error that says how to avoid it */
+};
 
 /* A token of which the configuration knows more than where to find it: `tokens = prod` and `token.prod.…`. */
 struct tok_named_token {

@@ -1,17 +1,28 @@
 /* The first half of pkcs11/key/find.h: which tokens, of which modules, a URI may mean. */
 #include <string.h>
+#include <unistd.h>
 
 #include "base/pause.h"
+#include "base/shared.h"
 #include "base/text.h"
 #include "base/trace.h"
 #include "pkcs11/key/find.h"
-#include "pkcs11/module/quirks.h"
-#include "pkcs11/recover/recover.h"
 #include "pkcs11/module/registry.h"
+#include "pkcs11/recover/recover.h"
+#include "pkcs11/token/again.h"
 
 /* How long a token is waited for that a module may have overlooked (pkcs11/module/quirks.h), and the pauses between. */
 #define OVERLOOKED_US (1000 * 1000)
 static const struct pauses pauses_to_start_again = { 10 * 1000, 80 * 1000 };
+
+/* Differently long in each process, `us` on average: those that start at one moment, each of which writes what the
+ * others read, must not try again at one moment. */
+static void pause_unevenly(uint64_t us)
+{
+    uint64_t seed[] = { clock_us(), (uint64_t)getpid() };
+
+    clock_sleep_us(us / 2 + shared_hash(0, seed, sizeof(seed)) % (us + 1));
+}
 
 void tok_token_list_end(struct tok_token_list *list)
 {
@@ -83,7 +94,7 @@ static struct tok_result tokens_matching(struct tok_token_list *list, struct tok
         if (token == NULL) {
             return tok_good();
         }
-        tok_quirks_note(token, settings);
+        tok_token_note_settings(token, settings);
         TOK_TRY(tokens_add(list, token));
     }
 }
@@ -126,7 +137,7 @@ static struct tok_result module_tokens(struct tok_token_list *list, struct tok_m
 {
     struct tok_attempts attempts;
 
-    tok_attempts_begin(&attempts, settings, deadline_us);
+    tok_attempts_begin(&attempts, settings, deadline_us, 0);
     for (;;) {
         size_t before = list->count;
         uint64_t starts = module->starts;
@@ -270,14 +281,14 @@ static bool start_again(const struct tok_module_list *modules, uint64_t pause_us
     for (size_t i = 0; i < modules->count; i++) {
         struct tok_module *module = modules->items[i];
 
-        if (tok_quirks_may_miss(module, deadline_us)) {
+        if (tok_module_may_miss(module, deadline_us)) {
             struct tok_result again;
 
             if (!any) {
-                tok_quirks_pause(pause_us);
+                pause_unevenly(pause_us);
             }
             any = true;
-            again = tok_quirks_again(module, deadline_us);
+            again = tok_module_read_again(module, deadline_us);
             trace(TRACE_MODULE, "module: '%s' may have overlooked a token%s%s", module->path,
                   tok_ok(&again) ? "" : "; ", tok_ok(&again) ? "" : again.message);
         }

@@ -10,9 +10,6 @@
 #include "base/text.h"
 #include "base/trace.h"
 #include "pkcs11/result/ckr.h"
-#include "pkcs11/module/quirks.h"
-#include "pkcs11/token/pool.h"
-#include "pkcs11/token/token.h"
 
 /* Pauses between initialising again: those of a breaker, and shorter ones where it harms nobody. */
 #define AGAIN_HARMLESS_US (UINT64_C(200) * 1000)
@@ -222,6 +219,47 @@ static void start_end(struct tok_module *module, CK_RV rv, uint64_t deadline_us)
     busy_end(module);
 }
 
+/* C_GetInfo is the one call that needs no state: asked without the right to make calls, by whoever starts the module.
+ */
+static const struct tok_quirk *quirk_of_started(struct tok_module *module)
+{
+    const struct tok_quirk *row = tok_quirk_of(module->path, NULL);
+    CK_INFO info;
+
+    if (row->file == NULL && TOK_CALL(module->functions, C_GetInfo, &info) == CKR_OK) {
+        row = tok_quirk_of(module->path, &info);
+    }
+    return row;
+}
+
+static enum tok_fork fork_configured(struct tok_module *module)
+{
+    LOCKED(&module->lock);
+    return module->fork;
+}
+
+/* What to do with this module in a child, and why (static). */
+static enum tok_fork fork_choose(struct tok_module *module, const char **out_reason)
+{
+    enum tok_fork configured = fork_configured(module);
+    const struct tok_quirk *row;
+
+    *out_reason = "token.NAME.quirks says so";
+    if (configured != TOK_FORK_UNSAID) {
+        return configured;
+    }
+    row = quirk_of_started(module);
+    *out_reason = row->reason;
+    return row->fork;
+}
+
+/* Must a child not even initialise this module? Decided without a call, which would be over the parent's connection: so
+ * a module is known by its file alone. */
+static bool forgets_fork(struct tok_module *module)
+{
+    return tok_quirk_of(module->path, NULL)->forgets_fork && fork_configured(module) != TOK_FORK_SHARE;
+}
+
 static bool is_inherited(struct tok_module *module, bool *out_by_us)
 {
     LOCKED(&module->lock);
@@ -242,11 +280,12 @@ static struct tok_result start_inherited(struct tok_module *module, CK_RV *in_ou
     const char *reason;
     bool by_us;
     bool inherited = is_inherited(module, &by_us);
-    enum tok_fork what = inherited ? tok_quirks_fork(module, &reason) : TOK_FORK_SHARE;
+    enum tok_fork what = inherited ? fork_choose(module, &reason) : TOK_FORK_SHARE;
 
     if (what == TOK_FORK_SHARE) {
-        /* The fork may have come while the parent's copy overlooked the token: the child makes its own anew then. */
-        if (inherited && by_us && tok_quirks_start_missed(module)) {
+        /* The fork may have come while the parent's copy overlooked the token: the child makes its own anew then. A
+         * child that has not started the module has neither a session nor a login that it could lose by that. */
+        if (inherited && by_us && quirk_of_started(module)->start_may_miss) {
             *in_out_rv = CKR_OK;
         }
         return tok_good();
@@ -263,12 +302,11 @@ static struct tok_result start_inherited(struct tok_module *module, CK_RV *in_ou
 
 static struct tok_result start_here(struct tok_module *module, CK_RV *out_rv)
 {
-    const char *reason;
     bool by_us;
 
-    if (is_inherited(module, &by_us) && tok_quirks_forgets_fork(module, &reason)) {
+    if (is_inherited(module, &by_us) && forgets_fork(module)) {
         *out_rv = CKR_FUNCTION_NOT_SUPPORTED; /* not started */
-        return refused(module, reason);
+        return refused(module, tok_quirk_of(module->path, NULL)->reason);
     }
     *out_rv = initialize(module);
     return *out_rv == CKR_CRYPTOKI_ALREADY_INITIALIZED ? start_inherited(module, out_rv) : tok_good();
@@ -300,29 +338,18 @@ struct tok_result tok_module_start(struct tok_module *module, uint64_t deadline_
     return tok_context(tok_fail_ckr("C_Initialize", rv), "module '%s'", module->path);
 }
 
-/* Requires the module's lock. */
-static void tokens_lost(struct tok_module *module)
+bool tok_module_forgot(struct tok_module *module, uint64_t starts)
 {
-    for (struct tok_token *token = module->tokens; token != NULL; token = token->next) {
-        tok_token_lost(token, 0);
-    }
-}
-
-void tok_module_lost(struct tok_module *module, uint64_t starts)
-{
-    LOCKED(&module->lock);
     if (module->starts != starts) {
-        return;
+        return false;
     }
     if (module->state == TOK_MODULE_READY) {
         module->state = TOK_MODULE_IDLE;
     }
-    tokens_lost(module);
+    return true;
 }
 
 /* --- once more ---------------------------------------------------------------------------------------------------- */
-
-#define RESTART "; the process must be restarted to initialise the module again"
 
 /* Requires the lock. May the module be finalised? */
 static struct tok_result may_finalize(struct tok_module *module, bool harmless)
@@ -332,7 +359,7 @@ static struct tok_result may_finalize(struct tok_module *module, bool harmless)
     if (!module->initialized_by_us) {
         return tok_fail(TOK_CODE_UNSUPPORTED, "module '%s' was initialised %s%s", module->path,
                         module->inherited ? "before this process was forked" : "by another part of this process",
-                        RESTART);
+                        TOK_RESTART);
     }
     if (now < module->again_us) {
         return tok_fail(TOK_CODE_UNAVAILABLE, "module '%s' was initialised again just now", module->path);
@@ -342,9 +369,8 @@ static struct tok_result may_finalize(struct tok_module *module, bool harmless)
     return tok_good();
 }
 
-/* again_claim takes the right to initialise again. True if the caller has it; false with *out_result otherwise. */
-static bool again_claim(struct tok_module *module, uint64_t starts, bool harmless, uint64_t deadline_us,
-                        struct tok_result *out_result)
+bool tok_module_again_begin(struct tok_module *module, uint64_t starts, bool harmless, uint64_t deadline_us,
+                            struct tok_result *out_result)
 {
     LOCKED(&module->lock);
     *out_result = wait_idle(module, true, deadline_us);
@@ -361,73 +387,23 @@ static bool again_claim(struct tok_module *module, uint64_t starts, bool harmles
     return true;
 }
 
-/* With the door closed nobody gets a session; whoever has one is waited for. */
-static struct tok_result all_out(struct tok_module *module, uint64_t deadline_us)
-{
-    struct tok_token *token;
-
-    {
-        LOCKED(&module->lock);
-        token = module->tokens; /* the list only grows, at its end, and not while the door is closed */
-    }
-    for (; token != NULL; token = token->next) {
-        LOCKED(&token->lock);
-        while (token->pool.num_lent > 0) {
-            if (!lock_wait(&token->lock, deadline_us) && token->pool.num_lent > 0) {
-                return tok_fail(TOK_CODE_UNSUPPORTED, "%u calls on token '%s' do not return%s", token->pool.num_lent,
-                                token->label, RESTART);
-            }
-        }
-    }
-    return tok_good();
-}
-
-/* Those who wait for a session wait on their token's condition. */
-static void wake_waiters(struct tok_module *module)
+void tok_module_again_cancel(struct tok_module *module)
 {
     LOCKED(&module->lock);
-    for (struct tok_token *token = module->tokens; token != NULL; token = token->next) {
-        LOCKED(&token->lock);
-        tok_pool_wake(token);
-    }
+    module->state = TOK_MODULE_READY;
+    module->closed = false;
+    busy_end(module);
 }
 
-static void again_cancel(struct tok_module *module)
+struct tok_result tok_module_again_end(struct tok_module *module, uint64_t deadline_us)
 {
-    {
-        LOCKED(&module->lock);
-        module->state = TOK_MODULE_READY;
-        module->closed = false;
-        busy_end(module);
-    }
-    wake_waiters(module);
-}
-
-struct tok_result tok_module_again(struct tok_module *module, uint64_t starts, bool harmless, uint64_t deadline_us)
-{
-    uint64_t now = clock_us();
-    struct tok_result result;
     CK_RV rv;
 
-    if (!again_claim(module, starts, harmless, deadline_us, &result)) {
-        return result;
-    }
-    result =
-        all_out(module, now + (deadline_us > now ? (deadline_us - now) / 2 : 0)); /* the rest is for what follows */
-    if (!tok_ok(&result)) {
-        again_cancel(module);
-        return result;
-    }
     trace(TRACE_MODULE, "module: '%s' is initialised again", module->path);
     (void)TOK_CALL(module->functions, C_Finalize, NULL); /* a module whose daemon is dead may well complain */
     rv = initialize(module);
-    {
-        LOCKED(&module->lock);
-        tokens_lost(module);
-    }
     /* what was ours and would not be finalised still is */
     start_end(module, rv == CKR_CRYPTOKI_ALREADY_INITIALIZED ? CKR_OK : rv, deadline_us);
-    wake_waiters(module);
     return rv == CKR_OK ? tok_good() : tok_context(tok_fail_ckr("C_Initialize", rv), "module '%s'", module->path);
 }
 
@@ -497,4 +473,17 @@ struct tok_result tok_module_info(struct tok_module *module, CK_INFO *out_info, 
     module->info = *out_info;
     module->has_info = true;
     return tok_good();
+}
+
+const struct tok_quirk *tok_module_quirk(struct tok_module *module, uint64_t deadline_us)
+{
+    const struct tok_quirk *row = tok_quirk_of(module->path, NULL);
+    CK_INFO info;
+
+    if (row->file == NULL) {
+        struct tok_result result = tok_module_info(module, &info, deadline_us);
+
+        row = tok_ok(&result) ? tok_quirk_of(module->path, &info) : row;
+    }
+    return row;
 }

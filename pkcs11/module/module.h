@@ -14,12 +14,23 @@
 #include <stdint.h>
 
 #include "base/lock.h"
+#include "pkcs11/config/settings.h"
 #include "pkcs11/module/breaker.h"
 #include "pkcs11/module/call.h"
+#include "pkcs11/module/quirks.h"
 #include "pkcs11/result/cryptoki.h"
 #include "pkcs11/result/result.h"
 
 struct tok_token;
+struct tok_module;
+
+/* What the room of tokens does with a module's tokens around a fork, while the module's lock is held: takes all their
+ * locks, gives them back, or, in the child, forgets what belongs to the parent. */
+struct tok_tokens_fork {
+    void (*prepare)(struct tok_module *module);
+    void (*parent)(struct tok_module *module);
+    void (*child)(struct tok_module *module);
+};
 
 enum tok_module_state { TOK_MODULE_IDLE, TOK_MODULE_STARTING, TOK_MODULE_READY };
 
@@ -52,9 +63,11 @@ struct tok_module {
     uint64_t again_pause; /* after that */
     bool has_info;
     CK_INFO info;
+    enum tok_fork fork; /* what the configuration says of it in a child; of several tokens the most careful word */
     struct tok_token *tokens;
-    uint64_t looks;            /* how many there were */
-    struct tok_result trouble; /* of a slot that could not tell what it holds, at the last look */
+    const struct tok_tokens_fork *tokens_fork; /* NULL as long as there are none */
+    uint64_t looks;                            /* how many there were */
+    struct tok_result trouble;                 /* of a slot that could not tell what it holds, at the last look */
 };
 
 /* tok_module_open loads the file, and calls nothing in it. TOK_CODE_MODULE_LOAD has dlerror's text. The caller (the
@@ -71,16 +84,18 @@ void tok_module_close(struct tok_module **module);
  * TOK_CODE_EXITING after exit has begun, TOK_CODE_DEADLINE if another thread has been initialising it for too long. */
 TOK_RESULT tok_module_start(struct tok_module *module, uint64_t deadline_us);
 
-/* tok_module_lost says that the module forgot its initialisation (CKR_CRYPTOKI_NOT_INITIALIZED), if `starts` is still
- * module->starts: of many threads that notice, one acts. */
-void tok_module_lost(struct tok_module *module, uint64_t starts);
+/* tok_module_forgot takes note that the module forgot its initialisation, if `starts` is still module->starts. False:
+ * it was started since. Requires the lock. For pkcs11/token/again.c, which tells the tokens. */
+bool tok_module_forgot(struct tok_module *module, uint64_t starts);
 
-/* tok_module_again finalises the module and initialises it again, for all its tokens and library contexts, while no
- * thread is inside; good at once if another thread has done so since `starts`. Refused, with the reason and the advice
- * to restart the process, where it was not our own C_Initialize that initialised it here, or where a call does not
- * return (TOK_CODE_UNSUPPORTED); and too soon after the last time (TOK_CODE_UNAVAILABLE), which is soon over where it
- * has no slots that anybody could be using (`harmless`). */
-TOK_RESULT tok_module_again(struct tok_module *module, uint64_t starts, bool harmless, uint64_t deadline_us);
+/* To finalise the module and initialise it again, for pkcs11/token/again.c, which has all threads leave in between.
+ * tok_module_again_begin takes the right to, and closes the door; false with *out_result where it need not or may not
+ * be done. tok_module_again_end does it, tok_module_again_cancel leaves things as they are; both open the door. */
+#define TOK_RESTART "; the process must be restarted to initialise the module again"
+bool tok_module_again_begin(struct tok_module *module, uint64_t starts, bool harmless, uint64_t deadline_us,
+                            struct tok_result *out_result);
+TOK_RESULT tok_module_again_end(struct tok_module *module, uint64_t deadline_us);
+void tok_module_again_cancel(struct tok_module *module);
 
 /* The right to make calls that belong to no session: one thread at a time, and none while the module is being
  * initialised. Waits, up to the deadline; tok_module_leave ends it. Who wants to look at the slots hears in *out_looked
@@ -93,5 +108,8 @@ void tok_module_anew(struct tok_module *module);
 
 /* tok_module_info is C_GetInfo's answer, asked once. */
 TOK_RESULT tok_module_info(struct tok_module *module, CK_INFO *out_info, uint64_t deadline_us);
+/* tok_module_quirk is the row of its oddities; that of an unknown module where it does not say who it is. Never NULL.
+ */
+const struct tok_quirk *tok_module_quirk(struct tok_module *module, uint64_t deadline_us);
 
 #endif

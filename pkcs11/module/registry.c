@@ -8,7 +8,6 @@
 #include "base/secret.h"
 #include "base/text.h"
 #include "base/trace.h"
-#include "pkcs11/token/token.h"
 
 static struct lock registry_lock;
 static struct tok_module *modules; /* guarded by registry_lock, but for the child of a fork */
@@ -30,8 +29,8 @@ static void registry_prepare(void)
     lock_take(&registry_lock);
     for (struct tok_module *module = modules; module != NULL; module = module->next) {
         lock_take(&module->lock);
-        for (struct tok_token *token = module->tokens; token != NULL; token = token->next) {
-            lock_take(&token->lock);
+        if (module->tokens_fork != NULL) {
+            module->tokens_fork->prepare(module);
         }
     }
 }
@@ -39,8 +38,8 @@ static void registry_prepare(void)
 static void registry_parent(void)
 {
     for (struct tok_module *module = modules; module != NULL; module = module->next) {
-        for (struct tok_token *token = module->tokens; token != NULL; token = token->next) {
-            lock_give(&token->lock);
+        if (module->tokens_fork != NULL) {
+            module->tokens_fork->parent(module);
         }
         lock_give(&module->lock);
     }
@@ -53,8 +52,8 @@ static void registry_child(void)
     loadings = NULL; /* those threads stayed behind */
     for (struct tok_module *module = modules; module != NULL; module = module->next) {
         tok_module_anew(module);
-        for (struct tok_token *token = module->tokens; token != NULL; token = token->next) {
-            tok_token_anew(token);
+        if (module->tokens_fork != NULL) {
+            module->tokens_fork->child(module);
         }
     }
 }

@@ -5,8 +5,8 @@
 #include "base/text.h"
 #include "base/trace.h"
 #include "pkcs11/result/ckr.h"
+#include "pkcs11/token/again.h"
 #include "pkcs11/token/login.h"
-#include "pkcs11/module/quirks.h"
 
 #define MOMENTS 5       /* 10, 20, 40, 80, 160 ms */
 #define AT_ONCE 3       /* so many losses after another are believed, and recovered from without a pause */
@@ -124,7 +124,7 @@ static bool revive(struct failure *failure, uint64_t starts, const struct tok_re
     struct tok_result result;
 
     if (module->state != TOK_MODULE_READY || (tok_ok(looked) && tok_module_has_slots(module, attempts->deadline_us) &&
-                                              !tok_quirks_may_miss(module, attempts->deadline_us))) {
+                                              !tok_module_may_miss(module, attempts->deadline_us))) {
         return false;
     }
     if (!tok_ok(looked) && tok_others_are_served(attempts, failure->token)) {
@@ -190,12 +190,18 @@ static bool come_back(struct failure *failure)
     }
 }
 
+/* So long after a call that failed without a reason it is too early to look whether the token is still there. */
+static uint64_t notices_us(const struct failure *failure)
+{
+    return (uint64_t)tok_module_quirk(failure->token->module, failure->attempts->deadline_us)->notices_ms * 1000;
+}
+
 static bool look_again(struct failure *failure)
 {
-    uint64_t notices_us = tok_quirks_notices_us(failure->token->module, failure->attempts->deadline_us);
+    uint64_t pause_us = notices_us(failure);
 
-    if (notices_us > 0 && clock_us() + notices_us < failure->attempts->deadline_us) {
-        clock_sleep_us(notices_us);
+    if (pause_us > 0 && clock_us() + pause_us < failure->attempts->deadline_us) {
+        clock_sleep_us(pause_us);
     }
     handles_are_stale(failure->token);
     failure->attempts->want_new = true;
@@ -292,7 +298,7 @@ static bool read_again(struct failure *failure)
         return false;
     }
     if (!attempts->never_reinit) {
-        result = tok_quirks_again(module, attempts->deadline_us);
+        result = tok_module_read_again(module, attempts->deadline_us);
         note(failure, &result);
     }
     return come_back(failure);
@@ -300,7 +306,7 @@ static bool read_again(struct failure *failure)
 
 static bool wait_a_moment(struct failure *failure)
 {
-    if (tok_quirks_may_pass(failure->token->module, failure->result, failure->attempts->deadline_us)) {
+    if (tok_module_may_pass(failure->token->module, failure->result, failure->attempts->deadline_us)) {
         return read_again(failure);
     }
     return failure->attempts->moments++ < MOMENTS && tok_attempts_pause(failure->attempts);
@@ -401,6 +407,13 @@ static bool may_be_tried(const struct failure *failure, enum tok_recovery recove
     return is_quick(recovery) && is_doubtful(failure) && attempts->losses < AT_ONCE;
 }
 
+/* Does this failure, which another attempt did not mend, mean that the module has to be initialised again? */
+static bool is_disconnected(const struct failure *failure)
+{
+    return tok_is(failure->result, CKR_GENERAL_ERROR) &&
+           tok_module_quirk(failure->token->module, failure->attempts->deadline_us)->error_stays;
+}
+
 /* When that did not help. */
 static enum tok_recovery choose_then(const struct failure *failure)
 {
@@ -409,9 +422,7 @@ static enum tok_recovery choose_then(const struct failure *failure)
     if (result->code != TOK_CODE_CKR) {
         return TOK_GIVE_UP;
     }
-    return tok_quirks_disconnected(failure->token->module, result, failure->attempts->deadline_us)
-               ? TOK_REINITIALIZE
-               : tok_ckr(result->rv)->then;
+    return is_disconnected(failure) ? TOK_REINITIALIZE : tok_ckr(result->rv)->then;
 }
 
 /* What to do now: the row's recovery, or what the row says for when that did not help. */
@@ -421,7 +432,7 @@ static enum tok_recovery choose(const struct failure *failure)
     enum tok_recovery recovery = tok_first_recovery(result);
 
     if (!failure->attempts->others && failure->attempts->moments < LONG_MOMENTS &&
-        tok_quirks_may_pass(failure->token->module, result, failure->attempts->deadline_us)) {
+        tok_module_may_pass(failure->token->module, result, failure->attempts->deadline_us)) {
         return TOK_MOMENT;
     }
     if (result->code == TOK_CODE_NO_OBJECT &&

@@ -52,7 +52,7 @@ void tok_token_lost(struct tok_token *token, uint64_t epoch)
 
 /* In the child there is one thread, and nobody who waits. A login that a thread of the parent was busy with is not
  * ours. */
-void tok_token_anew(struct tok_token *token)
+static void token_anew(struct tok_token *token)
 {
     lock_init(&token->lock);
     tok_pool_anew(&token->pool);
@@ -61,6 +61,30 @@ void tok_token_anew(struct tok_token *token)
     atomic_store(&token->in_flight, 0);
     token_forget(token);
 }
+
+/* Around a fork all tokens' locks are held, so that the child gets whole lists. */
+static void tokens_prepare(struct tok_module *module)
+{
+    for (struct tok_token *token = module->tokens; token != NULL; token = token->next) {
+        lock_take(&token->lock);
+    }
+}
+
+static void tokens_parent(struct tok_module *module)
+{
+    for (struct tok_token *token = module->tokens; token != NULL; token = token->next) {
+        lock_give(&token->lock);
+    }
+}
+
+static void tokens_child(struct tok_module *module)
+{
+    for (struct tok_token *token = module->tokens; token != NULL; token = token->next) {
+        token_anew(token);
+    }
+}
+
+static const struct tok_tokens_fork tokens_fork = { tokens_prepare, tokens_parent, tokens_child };
 
 static _Atomic uint64_t tokens_met;
 
@@ -85,6 +109,7 @@ static struct tok_token *token_new(struct tok_module *module, CK_SLOT_ID slot, c
         for (last = &module->tokens; *last != NULL; last = &(*last)->next) {
         }
         *last = token;
+        module->tokens_fork = &tokens_fork;
         atomic_fetch_add(&tokens_met, 1);
         trace(TRACE_TOKEN, "token: '%s' is in slot %lu of '%s'", token->label, slot, module->path);
     }
@@ -397,6 +422,17 @@ const struct tok_named_token *tok_token_settings(struct tok_token *token, const 
         }
     }
     return NULL;
+}
+
+void tok_token_note_settings(struct tok_token *token, const struct tok_settings *settings)
+{
+    const struct tok_named_token *named = tok_token_settings(token, settings);
+    struct tok_module *module = token->module;
+
+    if (named != NULL) {
+        LOCKED(&module->lock);
+        module->fork = named->fork > module->fork ? named->fork : module->fork;
+    }
 }
 
 unsigned tok_token_max_sessions(struct tok_token *token, const struct tok_settings *settings)

@@ -89,7 +89,6 @@ struct tok_token {
     enum tok_login_state login;
     tok_inside *login_by; /* who is logging in, */
     uint64_t login_us;    /* and since when */
-    enum tok_fork fork;   /* what the configuration says of its module in a child (pkcs11/module/quirks.h) */
     bool wants_login;     /* it said so, whatever its flags say */
     struct secret pin;    /* what the token accepted, for logging in again; what it refused: pkcs11/token/tries.h */
 };
@@ -120,8 +119,6 @@ TOK_RESULT tok_token_start(struct tok_token *token, uint64_t deadline_us);
 /* tok_token_lost starts a new epoch: sessions and login are gone, without a C_ call. Only if `epoch` is still the
  * current one, so that of many threads that notice the loss one acts; 0 means whichever it is. */
 void tok_token_lost(struct tok_token *token, uint64_t epoch);
-/* tok_token_anew does so in the child of a fork, and makes the locks anew. */
-void tok_token_anew(struct tok_token *token);
 
 /* tok_token_info copies what is known of the token. */
 void tok_token_info(struct tok_token *token, CK_TOKEN_INFO *out_info);
@@ -130,6 +127,9 @@ TOK_RESULT tok_token_refresh(struct tok_token *token);
 
 /* tok_token_settings is the configuration's own entry for this token, or NULL. */
 const struct tok_named_token *tok_token_settings(struct tok_token *token, const struct tok_settings *settings);
+/* tok_token_note_settings keeps with the token's module what the configuration says of it in a child, which may have to
+ * know it before it sees the token. */
+void tok_token_note_settings(struct tok_token *token, const struct tok_settings *settings);
 
 /* tok_token_max_sessions is the limit that the configuration sets for it; 0: none. */
 unsigned tok_token_max_sessions(struct tok_token *token, const struct tok_settings *settings);

@@ -21,10 +21,9 @@ struct prov_key {
     _Atomic unsigned refs;
     struct prov_ctx *prov;
     const struct prov_variant *variant;
-    EVP_PKEY *software;            /* of the child context; owned */
-    int parts;                     /* OSSL_KEYMGMT_SELECT_ bits of what the key has */
-    struct tok_key *token;         /* owned */
-    _Atomic uint64_t last_sign_us; /* duration of the last operation on the token */
+    EVP_PKEY *software;    /* of the child context; owned */
+    int parts;             /* OSSL_KEYMGMT_SELECT_ bits of what the key has */
+    struct tok_key *token; /* owned */
     _Atomic bool signed_once;
     _Atomic uint8_t ways[2];            /* which choice signs with it (provider/operations/signing.h): [1] for PSS */
     struct prov_digest *_Atomic digest; /* the first one that was used with it; owned, constant once there */

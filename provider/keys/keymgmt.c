@@ -160,7 +160,7 @@ static int get_token_params(struct prov_key *key, OSSL_PARAM params[])
         return 0;
     }
     p = OSSL_PARAM_locate(params, SIGNET_PKEY_PARAM_LAST_SIGN_US);
-    return p == NULL || OSSL_PARAM_set_uint64(p, key->last_sign_us);
+    return p == NULL || OSSL_PARAM_set_uint64(p, tok_key_last_us(key->token));
 }
 
 static int keymgmt_get_params(void *vkey, OSSL_PARAM params[])

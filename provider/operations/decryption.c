@@ -63,13 +63,9 @@ static struct tok_result token_decrypt(struct decryption *d, const CK_MECHANISM 
 {
     struct prov_key *key = d->ctx->key;
     const struct prov_job job = { decryption_abandoned, d };
-    uint64_t began = clock_us();
-    struct tok_result result;
 
     *out_len = sizeof(d->em);
-    result = prov_token_decrypt(key, &job, mechanism, d->in, d->k, d->em, out_len);
-    key->last_sign_us = clock_us() - began;
-    return result;
+    return prov_token_decrypt(key, &job, mechanism, d->in, d->k, d->em, out_len);
 }
 
 /* Raw RSA; a token may leave out leading zeros. */

@@ -288,7 +288,6 @@ int prov_sign(struct prov_key *key, const struct prov_scheme *scheme, const stru
               size_t *out_len, size_t room)
 {
     struct signing signing;
-    uint64_t began = clock_us();
 
     signing.key = key;
     signing.scheme = scheme;
@@ -298,7 +297,6 @@ int prov_sign(struct prov_key *key, const struct prov_scheme *scheme, const stru
     if (!signing_make(&signing)) {
         return 0;
     }
-    key->last_sign_us = clock_us() - began;
     if (!atomic_load_explicit(&key->signed_once, memory_order_relaxed)) {
         key->signed_once = true;
     }

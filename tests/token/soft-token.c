@@ -1,6 +1,6 @@
-/* A token of PKCS#11 3.2 that libcrypto plays, in a library context of its own: for what no packaged token has (SLH-DSA,
- * X25519 and X448, signing of messages), and for applications whose context serves no token. Its keys are the files
- * NAME.pem of a folder; label and CKA_ID are NAME. Any PIN but "wrong" is right.
+/* A token of PKCS#11 3.2 that libcrypto plays, in a library context of its own: for what no packaged token has
+ * (SLH-DSA, X25519 and X448, signing of messages), and for applications whose context serves no token. Its keys are the
+ * files NAME.pem of a folder; label and CKA_ID are NAME. Any PIN but "wrong" is right.
  *
  *     SIGNET_TEST_KEYS=FOLDER
  *     SIGNET_TEST_SOFT=WORD,...   old: 2.40 alone; spki: keys show CKA_PUBLIC_KEY_INFO, and public keys nothing else;
@@ -380,11 +380,15 @@ struct functions_3_0 {
 static struct functions_3_0 front;
 static struct interface interface = { "PKCS 11", &front, 0 };
 
-/* The names of these three are given to the linker alone: headers of 3.0 declare them with types of their own. */
-EXPORT CK_RV get_function_list(CK_FUNCTION_LIST **list) __asm__("C_GetFunctionList");
-EXPORT CK_RV get_interface_list(struct interface *list, CK_ULONG *num) __asm__("C_GetInterfaceList");
+/* The names of these three are given to the linker alone: headers of 3.0 declare them with types of their own. Behind
+ * another module (tests/hostile) they have a name more before them. */
+#ifndef SOFT_ENTRY
+#define SOFT_ENTRY ""
+#endif
+EXPORT CK_RV get_function_list(CK_FUNCTION_LIST **list) __asm__(SOFT_ENTRY "C_GetFunctionList");
+EXPORT CK_RV get_interface_list(struct interface *list, CK_ULONG *num) __asm__(SOFT_ENTRY "C_GetInterfaceList");
 EXPORT CK_RV get_interface(CK_BYTE *name, CK_VERSION *version, struct interface **out,
-                           CK_FLAGS flags) __asm__("C_GetInterface");
+                           CK_FLAGS flags) __asm__(SOFT_ENTRY "C_GetInterface");
 
 static void front_make(void)
 {

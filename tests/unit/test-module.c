@@ -1,6 +1,7 @@
 #include "mock-use.h"
 
 #include "child.h"
+#include "pkcs11/token/again.h"
 
 static struct mock *mock;
 static struct tok_module *module;

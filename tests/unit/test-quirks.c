@@ -75,23 +75,41 @@ TEST(a_module_that_nobody_knows_must_not_go_on_after_a_fork_that_it_did_not_noti
 
 /* --- what a child does -------------------------------------------------------------------------------------------- */
 
+static struct tok_token *token_labelled(const char *label)
+{
+    struct tok_token *found = module->tokens;
+
+    while (found != NULL && strcmp(found->label, label) != 0) {
+        found = found->next;
+    }
+    assert_non_null(found);
+    return found;
+}
+
+/* token.NAME.quirks for the token of that label */
+static void configure(const char *label, enum tok_fork fork)
+{
+    struct tok_named_token named = { .fork = fork };
+    struct tok_settings settings;
+    char uri[64];
+
+    snprintf(uri, sizeof(uri), "pkcs11:token=%s", label);
+    tok_settings_init(&settings);
+    OK(tok_uri_parse(&named.uri, uri, TOK_URI_FROM_APPLICATION));
+    settings.tokens = &named;
+    settings.num_tokens = 1;
+    tok_token_note_settings(token_labelled(label), &settings);
+    tok_uri_free(named.uri);
+}
+
 /* The parent has the module initialised; the mock does not notice a fork. */
 static void furnish(const char *manufacturer, enum tok_fork configured)
 {
-    static struct tok_named_token named;
-    struct tok_settings settings;
-
     mock = mock_load(&module);
     strcpy(mock->manufacturer, manufacturer);
     mock_token(mock, "test");
     token = mock_looked(module);
-    tok_settings_init(&settings);
-    OK(tok_uri_parse(&named.uri, "pkcs11:token=test", TOK_URI_FROM_APPLICATION));
-    named.fork = configured;
-    settings.tokens = &named;
-    settings.num_tokens = 1;
-    tok_quirks_note(token, &settings);
-    tok_uri_free(named.uri);
+    configure("test", configured);
 }
 
 enum { SHARED = 10, FINALIZED, REFUSED, SILENT };
@@ -157,7 +175,8 @@ TEST(of_two_tokens_of_a_module_the_more_careful_word_counts)
     furnish("Vendor", TOK_FORK_SHARE);
     mock_token(mock, "other");
     OK(tok_tokens_look(module, clock_us() + SECOND));
-    token->next->fork = TOK_FORK_FINALIZE;
+    configure("other", TOK_FORK_FINALIZE);
+    configure("test", TOK_FORK_SHARE); /* in whatever order they are seen */
     assert_int_equal(child_does(starts, NULL), FINALIZED);
 }
 
