@@ -7,8 +7,9 @@
 #include "base/text.h"
 #include "base/trace.h"
 #include "pkcs11/key/child.h"
-#include "pkcs11/object/derive.h"
 #include "pkcs11/key/key-parts.h"
+#include "pkcs11/object/derive.h"
+#include "pkcs11/object/mech.h"
 
 /* What one run of an operation has to do with: its replica, its lease, its recoveries. */
 struct attempt {
@@ -210,7 +211,7 @@ static struct tok_result operate(struct operation *op, struct attempt *attempt)
     if (attempt->use.authenticate) {
         struct tok_credentials credentials = credentials_of(key, attempt->replica, NULL);
 
-        TOK_TRY(tok_login_for_operation(lease, &credentials));
+        TOK_TRY(tok_login_for_operation(lease, &credentials, attempt->attempts.deadline_us));
     }
     rv = op->run(lease, op, &len);
     if (rv != CKR_OK) {
@@ -483,6 +484,28 @@ struct tok_result tok_key_locate(struct tok_key *key, const struct tok_pin_promp
         locate_others(&run);
     }
     return result;
+}
+
+static struct tok_token *first_token(struct tok_key *key)
+{
+    LOCKED(key->lock);
+    return key->replicas.count > 0 ? key->replicas.items[0]->token : NULL;
+}
+
+/* Replicas are taken to offer the same; where one does not, another serves. */
+void tok_key_ask_mechanisms(struct tok_key *key)
+{
+    struct tok_token *token = first_token(key);
+
+    if (token == NULL) {
+        struct tok_result result = tok_key_locate(key, NULL);
+
+        token = tok_ok(&result) ? first_token(key) : NULL;
+    }
+    if (token != NULL) {
+        tok_mech_ask(token);
+        atomic_store(&key->offered, tok_mech_offered(token));
+    }
 }
 
 static const struct operation signing = {

@@ -429,28 +429,6 @@ bool tok_key_is_limited(const struct tok_key *key)
            atomic_load_explicit(&key->offered, memory_order_acquire) != NULL;
 }
 
-static struct tok_token *first_token(struct tok_key *key)
-{
-    LOCKED(key->lock);
-    return key->replicas.count > 0 ? key->replicas.items[0]->token : NULL;
-}
-
-/* Replicas are taken to offer the same; where one does not, another serves. */
-void tok_key_ask_mechanisms(struct tok_key *key)
-{
-    struct tok_token *token = first_token(key);
-
-    if (token == NULL) {
-        struct tok_result result = tok_key_locate(key, NULL);
-
-        token = tok_ok(&result) ? first_token(key) : NULL;
-    }
-    if (token != NULL) {
-        tok_mech_ask(token);
-        atomic_store(&key->offered, tok_mech_offered(token));
-    }
-}
-
 const struct tok_settings *tok_key_settings(const struct tok_key *key)
 {
     return key->settings;
