@@ -4,6 +4,7 @@
 #define SIGNET_TESTS_FUZZ_PROVIDER_H
 
 #include <openssl/types.h>
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
