@@ -38,4 +38,4 @@ signet_la_SOURCES = provider/entry.c
 signet_la_CFLAGS = $(AM_CFLAGS) $(CRYPTO_CFLAGS) $(P11KIT_CFLAGS)
 signet_la_LIBADD = libprovider.la
 signet_la_LDFLAGS = $(AM_LDFLAGS) -module -avoid-version -shared -export-symbols-regex '^OSSL_provider_init$$' \
-    -Wl,-z,nodelete -Wl,-z,now -Wl,-z,defs
+    -Wl,-z,nodelete -Wl,-z,now $(NO_UNDEFINED)
