@@ -27,10 +27,10 @@ enum tok_uri_origin {
 bool tok_uri_has_scheme(const char *text);
 
 /* tok_uri_parse reads `text`. TOK_CODE_BAD_URI says which attribute or character is wrong, and what is allowed;
- * TOK_CODE_TRUST if a file asks for module-path, module-name, pin-value or pin-source. RFC 7512's `pin-source=|command`
- * is refused, and so are exec:, env: and fd: as pin-source. module-path must be absolute and one path; for root,
- * neither the file nor its folder may be others' to change. A set-user-id process takes none of them but pin-value
- * (TOK_CODE_TRUST). A space may stand for itself. */
+ * TOK_CODE_TRUST if a file asks for module-path, module-name, pin-value or pin-source, TOK_CODE_PIN_SOURCE if the PIN
+ * is empty or its source no path. RFC 7512's `pin-source=|command` is refused, and so are exec:, env: and fd: as
+ * pin-source. module-path must be absolute and one path; for root, neither the file nor its folder may be others' to
+ * change. A set-user-id process takes none of them but pin-value (TOK_CODE_TRUST). A space may stand for itself. */
 TOK_RESULT tok_uri_parse(struct tok_uri **out_uri, const char *text, enum tok_uri_origin origin);
 /* tok_uri_parse_like reads `text`, of our own making, and gives it the module of `like` and a share of its PIN. */
 TOK_RESULT tok_uri_parse_like(struct tok_uri **out_uri, const char *text, const struct tok_uri *like);
