@@ -123,6 +123,7 @@ include tests/life/local.mk
 include tests/unit/local.mk
 include tests/faults/local.mk
 include tests/cards/local.mk
+include tests/fuzz/local.mk
 include tests/hostile/local.mk
 
 # The same suite under the OpenSSL of other Debian releases; needs root.
