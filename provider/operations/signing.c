@@ -111,6 +111,21 @@ static bool signing_proves(const struct signing *signing)
     return right;
 }
 
+/* The token's signature has the length that the key can make: RSA's is the modulus's, and r and s of ECDSA are as long
+ * as the group's order, or shorter where a token leaves out their zeros. Others have the room that was made for them.
+ */
+static bool signing_fits(const struct signing *signing)
+{
+    const struct prov_key *key = signing->key;
+    size_t bytes;
+
+    if (signing->scheme->whole) {
+        return true;
+    }
+    bytes = (signing->scheme->key_bits + 7) / 8;
+    return key->variant->family == &prov_rsa ? signing->len == bytes : signing->len <= 2 * bytes;
+}
+
 static struct tok_result signing_try(struct signing *signing, const struct prov_choice *choice)
 {
     const struct prov_family *family = signing->key->variant->family;
@@ -265,7 +280,8 @@ static int signing_make(struct signing *signing)
         if (!tok_ok(&result)) {
             return prov_fail(key->prov, &result);
         }
-        if (!key->variant->family->shape(signing->sig, &signing->len,
+        if (!signing_fits(signing) ||
+            !key->variant->family->shape(signing->sig, &signing->len,
                                          signing->scheme->whole ? signing->room : sizeof(signing->made))) {
             return prov_raise(key->prov, PROV_R_WRONG_RESULT, "the token's signature has an impossible length (%zu)",
                               signing->len);
