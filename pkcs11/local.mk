@@ -34,5 +34,5 @@ libtok_la_SOURCES = \
     pkcs11/work/bell.h pkcs11/work/bell.c \
     pkcs11/work/request.h pkcs11/work/request.c \
     pkcs11/work/lane.h pkcs11/work/lane.c \
-    pkcs11/work/house.h pkcs11/work/house.c \
+    pkcs11/work/crew.h pkcs11/work/crew.c \
     pkcs11/work/worker.h pkcs11/work/worker.c pkcs11/work/submit.c

@@ -87,7 +87,7 @@ static struct tok_result reach_token(const struct reach *reach)
     struct tok_attempts attempts;
     TOK_SIGPIPE_HELD();
 
-    tok_attempts_begin(&attempts, reach->settings, 0);
+    tok_attempts_begin(&attempts, reach->settings, 0, 0);
     for (;;) {
         SCOPED(tok_lease_end) struct tok_lease lease = { .token = NULL };
         struct tok_result result = reach_once(&lease, reach, &attempts);

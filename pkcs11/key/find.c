@@ -288,7 +288,7 @@ static struct tok_result find_on(struct search *search, const struct kind *kind,
 {
     struct tok_attempts attempts;
 
-    tok_attempts_begin(&attempts, search->settings, search->deadline_us);
+    tok_attempts_begin(&attempts, search->settings, search->deadline_us, 0);
     attempts.others = !patient;
     for (;;) {
         SCOPED(tok_lease_end) struct tok_lease lease = { .token = NULL };

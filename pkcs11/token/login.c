@@ -254,9 +254,10 @@ struct tok_result tok_login(struct tok_lease *lease, const struct tok_credential
     return result;
 }
 
-struct tok_result tok_login_for_operation(struct tok_lease *lease, const struct tok_credentials *credentials)
+struct tok_result tok_login_for_operation(struct tok_lease *lease, const struct tok_credentials *credentials,
+                                          uint64_t deadline_us)
 {
-    return login_call(lease, CKU_CONTEXT_SPECIFIC, credentials, clock_us() + credentials->settings->deadline_us);
+    return login_call(lease, CKU_CONTEXT_SPECIFIC, credentials, deadline_us);
 }
 
 struct tok_result tok_login_check(struct tok_lease *lease)

@@ -41,8 +41,10 @@ TOK_RESULT tok_login_allowed(struct tok_token *token, const struct tok_settings 
 TOK_RESULT tok_login(struct tok_lease *lease, const struct tok_credentials *credentials, uint64_t deadline_us);
 
 /* tok_login_for_operation authenticates the operation that has just been begun with a key that is
- * CKA_ALWAYS_AUTHENTICATE (PKCS#11 C_Login, CKU_CONTEXT_SPECIFIC). Makes no other call than C_Login. */
-TOK_RESULT tok_login_for_operation(struct tok_lease *lease, const struct tok_credentials *credentials);
+ * CKA_ALWAYS_AUTHENTICATE (PKCS#11 C_Login, CKU_CONTEXT_SPECIFIC), within the operation's own deadline: it holds the
+ * token alone. Makes no other call than C_Login. */
+TOK_RESULT tok_login_for_operation(struct tok_lease *lease, const struct tok_credentials *credentials,
+                                   uint64_t deadline_us);
 
 /* tok_login_check asks the session whether the user whom we believe to be logged in still is, where something private
  * was not found: the failure CKR_USER_NOT_LOGGED_IN if not. Sessions lost by the module take the login with them, and

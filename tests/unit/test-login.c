@@ -361,7 +361,7 @@ TEST(a_key_that_always_authenticates_costs_one_login_and_nothing_else)
     OK(tok_login(&lease, &credentials, clock_us() + SECOND));
     assert_int_equal(TOK_CALL(lease.functions, C_SignInit, lease.session, &mechanism, mock->first_handle), CKR_OK);
     before = mock_all_calls(mock);
-    OK(tok_login_for_operation(&lease, &credentials));
+    OK(tok_login_for_operation(&lease, &credentials, clock_us() + 10 * SECOND));
     assert_int_equal(mock_all_calls(mock), before + 1);
     lease.op_open = true;
 }
