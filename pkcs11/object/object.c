@@ -276,7 +276,8 @@ static struct tok_result found_check(const CK_OBJECT_HANDLE *found, CK_ULONG cou
     return tok_good();
 }
 
-/* Asks until the token has no more; a token may answer with fewer than it could. */
+/* Asks until the token has no more; a token may answer with fewer than it could. A search for few is not given up for
+ * being late. */
 static struct tok_result search_run(struct tok_handles *handles, struct tok_lease *lease, bool first_only)
 {
     CK_OBJECT_HANDLE found[HANDLES_AT_ONCE] = { 0 };
@@ -284,7 +285,7 @@ static struct tok_result search_run(struct tok_handles *handles, struct tok_leas
 
     do {
         count = 0;
-        TOK_TRY(tok_lease_in_time(lease, "handles of objects", handles->count));
+        TOK_TRY(tok_lease_in_time(lease, "handles of objects", handles->count / HANDLES_AT_ONCE * HANDLES_AT_ONCE));
         TOK_TRY(TOK_DO(lease->functions, C_FindObjects, lease->session, found, HANDLES_AT_ONCE, &count));
         TOK_TRY(found_check(found, count));
         TOK_TRY(
