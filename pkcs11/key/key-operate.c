@@ -8,6 +8,7 @@
 #include "base/trace.h"
 #include "pkcs11/key/child.h"
 #include "pkcs11/key/key-parts.h"
+#include "pkcs11/module/answer.h"
 #include "pkcs11/object/derive.h"
 #include "pkcs11/object/mech.h"
 
@@ -102,7 +103,8 @@ static struct tok_result key_begin(struct attempt *attempt, const CK_MECHANISM *
 
 struct operation {
     CK_RV (*init)(struct tok_lease *lease, const CK_MECHANISM *mechanism, CK_OBJECT_HANDLE handle); /* NULL: none */
-    CK_RV (*run)(struct tok_lease *lease, struct operation *op, CK_ULONG *in_out_len);
+    struct tok_result (*run)(struct tok_lease *lease, struct operation *op, CK_ULONG *in_out_len);
+    enum tok_output output;
     const char *init_name;
     const char *run_name;
     const char *what; /* for messages */
@@ -118,6 +120,7 @@ struct operation {
     size_t out_len;    /* of the result */
     CK_RV refusal;     /* of the data, in place of a result */
     uint64_t unproved; /* of the result */
+    bool ran;          /* the token was asked for it */
 };
 
 static CK_RV sign_init(struct tok_lease *lease, const CK_MECHANISM *mechanism, CK_OBJECT_HANDLE handle)
@@ -125,10 +128,10 @@ static CK_RV sign_init(struct tok_lease *lease, const CK_MECHANISM *mechanism, C
     return TOK_CALL(lease->functions, C_SignInit, lease->session, (CK_MECHANISM *)mechanism, handle);
 }
 
-static CK_RV sign_run(struct tok_lease *lease, struct operation *op, CK_ULONG *in_out_len)
+static struct tok_result sign_run(struct tok_lease *lease, struct operation *op, CK_ULONG *in_out_len)
 {
-    return TOK_CALL(lease->functions, C_Sign, lease->session, (CK_BYTE *)op->in, (CK_ULONG)op->in_len, op->out,
-                    in_out_len);
+    return TOK_DO(lease->functions, C_Sign, lease->session, (CK_BYTE *)op->in, (CK_ULONG)op->in_len, op->out,
+                  in_out_len);
 }
 
 static CK_RV decrypt_init(struct tok_lease *lease, const CK_MECHANISM *mechanism, CK_OBJECT_HANDLE handle)
@@ -136,16 +139,49 @@ static CK_RV decrypt_init(struct tok_lease *lease, const CK_MECHANISM *mechanism
     return TOK_CALL(lease->functions, C_DecryptInit, lease->session, (CK_MECHANISM *)mechanism, handle);
 }
 
-static CK_RV decrypt_run(struct tok_lease *lease, struct operation *op, CK_ULONG *in_out_len)
+/* What is said of the library, the session, the token or the login, which are looked at before data are: most of these
+ * are of "the time that the function was invoked" or of a token that went (PKCS#11 v3.1 base §5.1.2, §5.1.3). To
+ * recover from them tells nothing. All other answers of C_Decrypt may be about the data, whatever the standard has them
+ * for: tokens say of bad padding CKR_GENERAL_ERROR (SoftHSM 2.6), CKR_DEVICE_ERROR (cards), and much else. */
+static bool is_before_data(CK_RV rv)
 {
-    return TOK_CALL(lease->functions, C_Decrypt, lease->session, (CK_BYTE *)op->in, (CK_ULONG)op->in_len, op->out,
-                    in_out_len);
+    switch (rv) {
+    case CKR_CRYPTOKI_NOT_INITIALIZED:
+    case CKR_SESSION_HANDLE_INVALID:
+    case CKR_SESSION_CLOSED:
+    case CKR_TOKEN_NOT_PRESENT:
+    case CKR_DEVICE_REMOVED:
+    case CKR_USER_NOT_LOGGED_IN:
+    case CKR_OPERATION_NOT_INITIALIZED:
+        return true;
+    default:
+        return false;
+    }
 }
 
-static CK_RV derive_run(struct tok_lease *lease, struct operation *op, CK_ULONG *in_out_len)
+/* The token has served, whether it gave a message or refused the data. Which of them it was must not show to anybody
+ * who sends ciphertexts: not in this operation's calls, nor in those of the next ones, nor in which replica serves
+ * them. So both are taken for a success here, and what is refused is the caller's business; no message is made of it,
+ * which takes time. */
+static struct tok_result decrypt_run(struct tok_lease *lease, struct operation *op, CK_ULONG *in_out_len)
 {
-    return tok_derive(lease, op->mechanism->mechanism, op->handle, op->in, op->in_len, op->out, in_out_len,
-                      &op->run_name);
+    CK_RV rv = TOK_CALL(lease->functions, C_Decrypt, lease->session, (CK_BYTE *)op->in, (CK_ULONG)op->in_len, op->out,
+                        in_out_len);
+
+    if (is_before_data(rv)) {
+        return tok_fail_ckr("C_Decrypt", rv);
+    }
+    if (rv == CKR_OK && *in_out_len > op->room) { /* nor may an impossible length show: it depends on the data, too */
+        rv = CKR_GENERAL_ERROR;
+    }
+    op->refusal = rv;
+    *in_out_len = rv == CKR_OK ? *in_out_len : 0;
+    return tok_good();
+}
+
+static struct tok_result derive_run(struct tok_lease *lease, struct operation *op, CK_ULONG *in_out_len)
+{
+    return tok_derive(lease, op->mechanism->mechanism, op->handle, op->in, op->in_len, op->out, in_out_len);
 }
 
 /* What to do in two calls from here on. */
@@ -183,45 +219,19 @@ static bool signed_as_message(struct operation *op, struct attempt *attempt, enu
     return false;
 }
 
-/* What is said of the library, the session, the token or the login, which are looked at before data are: most of these
- * are of "the time that the function was invoked" or of a token that went (PKCS#11 v3.1 base §5.1.2, §5.1.3). To
- * recover from them tells nothing. All other answers of C_Decrypt may be about the data, whatever the standard has them
- * for: tokens say of bad padding CKR_GENERAL_ERROR (SoftHSM 2.6), CKR_DEVICE_ERROR (cards), and much else. */
-static bool is_before_data(CK_RV rv)
-{
-    switch (rv) {
-    case CKR_CRYPTOKI_NOT_INITIALIZED:
-    case CKR_SESSION_HANDLE_INVALID:
-    case CKR_SESSION_CLOSED:
-    case CKR_TOKEN_NOT_PRESENT:
-    case CKR_DEVICE_REMOVED:
-    case CKR_USER_NOT_LOGGED_IN:
-    case CKR_OPERATION_NOT_INITIALIZED:
-        return true;
-    default:
-        return false;
-    }
-}
-
-/* The token has served, whether it gave a message or refused the data. Which of them it was must not show to anybody
- * who sends ciphertexts: not in this operation's calls, nor in those of the next ones, nor in which replica serves
- * them. So both are taken for a success here, and what is refused is the caller's business.
- *
- * A refusal ends the operation (PKCS#11 C_Decrypt), but there are tokens that leave it active. With one of these the
+/* A refusal ends a decryption (PKCS#11 C_Decrypt), but there are tokens that leave it active. With one of these the
  * next operation would have to get rid of it, and that it had to would tell. Nothing that is done about it after a
  * refusal alone, or when CKR_OPERATION_ACTIVE is met, is the same for good data and bad. So the session is closed in
  * either case, another one having been opened before so that the login stays: two quick calls, where the token removes
  * the padding. Raw RSA tells nothing of padding: its session goes on, unless the token has refused. */
-static void decrypted(struct operation *op, const struct attempt *attempt, CK_RV rv, CK_ULONG len)
+static void session_after(const struct operation *op, const struct attempt *attempt)
 {
     struct tok_lease *lease = attempt->lease;
 
-    op->refusal = rv;
-    op->out_len = rv == CKR_OK ? len : 0;
-    if (op->mechanism->mechanism == CKM_RSA_X_509 && rv == CKR_OK) {
-        lease->op_open = false;
-    } else {
+    if (op->decrypts && (op->mechanism->mechanism != CKM_RSA_X_509 || op->refusal != CKR_OK)) {
         tok_lease_renew(lease, tok_token_max_sessions(lease->token, attempt->key->settings));
+    } else {
+        lease->op_open = false;
     }
 }
 
@@ -236,6 +246,7 @@ static struct tok_result operate(struct operation *op, struct attempt *attempt)
     struct tok_result result;
     CK_RV rv;
 
+    op->ran = false;
     op->handle = attempt->use.handle;
     op->unproved = attempt->use.unproved;
     if (signed_as_message(op, attempt, &verdict, &result)) {
@@ -256,24 +267,19 @@ static struct tok_result operate(struct operation *op, struct attempt *attempt)
 
         TOK_TRY(tok_login_for_operation(lease, &credentials, attempt->attempts.deadline_us));
     }
-    rv = op->run(lease, op, &len);
-    if (op->decrypts && !is_before_data(rv)) {
-        decrypted(op, attempt, rv, len);
-        return tok_good();
-    }
-    if (rv != CKR_OK) {
-        return tok_fail_ckr(op->run_name, rv); /* some tokens leave it active then: the session is closed */
-    }
-    lease->op_open = false;
+    tok_answer_blank(op->output, op->out, op->room);
+    op->ran = true;
+    TOK_TRY(op->run(lease, op, &len)); /* some tokens leave it active then: the session is closed */
+    TOK_TRY(tok_answer_output(op->output, op->run_name, op->out, len, op->room));
     op->out_len = len;
+    session_after(op, attempt);
     return tok_good();
 }
 
 /* Did the token answer to the operation itself? */
 static bool in_operation(const struct operation *op, const struct tok_result *result)
 {
-    return op != NULL && result->function != NULL &&
-           (result->function == op->run_name || strcmp(result->function, "C_SignMessage") == 0);
+    return op != NULL && result->function != NULL && (op->ran || strcmp(result->function, "C_SignMessage") == 0);
 }
 
 /* --- with one replica, and with another ----------------------------------------------------------------------------
@@ -554,6 +560,7 @@ static const struct operation signing = {
     .init_name = "C_SignInit",
     .run_name = "C_Sign",
     .what = "signing with",
+    .output = TOK_OUTPUT_SIGNATURE,
     .signs = true,
 };
 static const struct operation decrypting = {
@@ -562,12 +569,14 @@ static const struct operation decrypting = {
     .init_name = "C_DecryptInit",
     .run_name = "C_Decrypt",
     .what = "decrypting with",
+    .output = TOK_OUTPUT_ANYTHING,
     .decrypts = true,
 };
 static const struct operation deriving = {
     .run = derive_run,
     .run_name = "C_DeriveKey",
     .what = "deriving with",
+    .output = TOK_OUTPUT_SECRET,
 };
 
 static struct tok_result operation_run(const struct operation *kind, struct tok_key *key, const CK_MECHANISM *mechanism,

@@ -102,7 +102,7 @@ static struct tok_result token_unpads(struct decryption *d, const CK_MECHANISM *
 /* Raw RSA is what a token, or its key, may not do. There are many ways to say so; some tokens do in C_Decrypt. */
 static bool not_raw(const struct tok_result *result)
 {
-    return (result->code == TOK_CODE_CKR && strcmp(result->function, "C_DecryptInit") == 0 &&
+    return (tok_is_spoken(result) && strcmp(result->function, "C_DecryptInit") == 0 &&
             tok_ckr(result->rv)->recovery == TOK_GIVE_UP) ||
            tok_is(result, CKR_MECHANISM_INVALID) || tok_is(result, CKR_MECHANISM_PARAM_INVALID) ||
            tok_is(result, CKR_FUNCTION_NOT_SUPPORTED) || tok_is(result, CKR_KEY_FUNCTION_NOT_PERMITTED) ||
