@@ -64,6 +64,7 @@ static const struct {
     [TOK_CODE_PIN_OWN] = { "a PIN of the token's own is needed", "Name one token in the URI (token= or serial=), or "
                                                                  "give each its own PIN: its name in tokens, "
                                                                  "token.NAME.uri and token.NAME.pin" },
+    [TOK_CODE_PIN_TIED] = { "the PIN is not known to be for this token", "" },
     [TOK_CODE_JOB_IS_GONE] = { "an asynchronous job can't go on", "" },
 };
 
