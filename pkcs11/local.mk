@@ -10,7 +10,7 @@ libtok_la_SOURCES = \
     pkcs11/config/uri-parse.c pkcs11/config/uri.c \
     pkcs11/config/pin.h pkcs11/config/pin-parts.h pkcs11/config/pin-read.c pkcs11/config/pin-exec.c pkcs11/config/pin.c \
     pkcs11/config/settings.h pkcs11/config/settings.c \
-    pkcs11/module/module.h pkcs11/module/module.c \
+    pkcs11/module/module.h pkcs11/module/load.c pkcs11/module/module.c \
     pkcs11/module/registry.h pkcs11/module/registry.c \
     pkcs11/module/quirks.h pkcs11/module/quirks.c \
     pkcs11/module/breaker.h pkcs11/module/breaker.c \
@@ -23,7 +23,7 @@ libtok_la_SOURCES = \
     pkcs11/token/pool.h pkcs11/token/pool.c \
     pkcs11/token/message.h pkcs11/token/message.c \
     pkcs11/object/derive.h pkcs11/object/derive.c \
-    pkcs11/module/call.h pkcs11/module/call.c \
+    pkcs11/module/call.h pkcs11/module/call.c pkcs11/module/answer.h pkcs11/module/answer.c \
     pkcs11/object/mech.h pkcs11/object/mech.c \
     pkcs11/object/attr.h pkcs11/object/attr.c \
     pkcs11/object/object.h pkcs11/object/object.c \
