@@ -7,6 +7,8 @@
 #include <string.h>
 
 #include "base/shared.h"
+#include "pkcs11/key/child.h"
+#include "pkcs11/token/login.h"
 #include "pkcs11/work/worker.h"
 #include "provider/capabilities.h"
 #include "provider/core/context.h"
@@ -202,11 +204,13 @@ static void prov_teardown(void *vinstance)
     if (instance == NULL || !tok_workers_leave(&instance->ctx.settings)) {
         return; /* a worker that hangs in a module still needs it */
     }
+    tok_child_forget(&instance->ctx.settings);
     for (size_t i = 0; i < NUM_TABLES; i++) {
         table_free(instance->tables[i]);
     }
     free(instance->properties);
     free(instance->unapproved);
+    tok_pins_release();
     prov_ctx_end(&instance->ctx);
     free(instance);
 }
@@ -238,6 +242,7 @@ int prov_init(const OSSL_CORE_HANDLE *handle, const OSSL_DISPATCH *in, const OSS
     if (instance == NULL) {
         return 0;
     }
+    tok_pins_hold();
     shared_begin(); /* before the application forks */
     if (!prov_ctx_begin(&instance->ctx, handle, in)) {
         return 0;
