@@ -101,13 +101,15 @@ void request_free(struct tok_request *request)
 void request_carry_out(struct tok_request *request)
 {
     request->out_len = request->room;
+    if (request->work != TOK_WORK_SIGN) {
+        memset(request->out, 0, request->room);
+    }
     switch (request->work) {
     case TOK_WORK_SIGN:
         request->result = tok_key_sign_until(request->key, &request->mechanism, request->in, request->in_len,
                                              request->out, &request->out_len, &request->unproved, request->deadline_us);
         break;
     case TOK_WORK_DECRYPT:
-        memset(request->out, 0, request->room);
         request->result = tok_key_decrypt_until(request->key, &request->mechanism, request->in, request->in_len,
                                                 request->out, &request->out_len, &request->refusal,
                                                 request->deadline_us);
@@ -134,12 +136,12 @@ static struct tok_result late(const struct tok_request *request)
                     label, token, (double)(clock_us() - request->submitted_us) / 1e6, request->inside_name);
 }
 
-/* How long a message was is a secret, so all of the room is copied. */
+/* How long a message was is a secret, and how many zeros a token left out before one, so all of the room is copied. */
 static size_t hidden_len(const struct tok_request *request, size_t room)
 {
     size_t most = request->room < room ? request->room : room;
 
-    return request->work == TOK_WORK_DECRYPT ? most : request->out_len;
+    return request->work == TOK_WORK_SIGN ? request->out_len : most;
 }
 
 struct tok_result tok_request_result(struct tok_request *request, uint8_t *out, size_t *in_out_len,

@@ -237,11 +237,28 @@ TEST(what_is_said_before_data_are_looked_at_is_recovered_from)
     OK(decrypt(&situations[0], "good"));
 }
 
+TEST(a_session_that_is_not_to_be_had_beside_the_old_one_costs_no_decryption)
+{
+    static const CK_RV failures[] = { CKR_SESSION_COUNT, CKR_DEVICE_REMOVED, CKR_GENERAL_ERROR, CKR_DEVICE_MEMORY };
+
+    for (size_t i = 0; i < COUNT_OF(failures); i++) {
+        furnish_for(&situations[0]);
+        mock_fails(mock, MOCK_OpenSession, failures[i], 0, 1);
+        OK(decrypt(&situations[0], "good"));
+        assert_int_equal(refusal, CKR_OK);
+        assert_int_equal(mock->failures[MOCK_OpenSession].times, 0);
+        assert_int_equal(mock->open_sessions, 0);
+        OK(sign());
+        assert_int_equal(mock->calls[MOCK_Login], 2); /* with the last session the login went */
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_refusal_is_an_error_only_for_whom_may_know),
         cmocka_unit_test(raw_rsa_costs_two_calls_and_keeps_the_login_even_if_it_is_refused),
+        cmocka_unit_test(a_session_that_is_not_to_be_had_beside_the_old_one_costs_no_decryption),
         cmocka_unit_test(what_is_said_before_data_are_looked_at_is_recovered_from),
         cmocka_unit_test(good_data_and_bad_cost_the_same_calls_now_and_later_whatever_the_token_says),
     };
