@@ -96,6 +96,16 @@ static const char *short_file(const char *file)
     return room != NULL ? room : file;
 }
 
+static _Thread_local struct prov_err_copy *copying;
+
+struct prov_err_copy *prov_err_copy_to(struct prov_err_copy *copy)
+{
+    struct prov_err_copy *before = copying;
+
+    copying = copy;
+    return before;
+}
+
 __attribute__((format(printf, 4, 5))) static void set_error(const struct prov_err_core *core,
                                                             const OSSL_CORE_HANDLE *handle, unsigned reason,
                                                             const char *format, ...)
@@ -119,6 +129,12 @@ __attribute__((format(printf, 4, 0))) static int raise_va(const struct prov_ctx 
     text_vprintf(&text, format, args);
     (void)text_clean(line);
     trace(TRACE_ERROR, "error: %s: %s", place.function, line);
+    if (copying != NULL) {
+        struct text copy = TEXT_OVER(copying->text);
+
+        text_put(&copy, line);
+        copying->reason = reason;
+    }
     if (core->new_error != NULL && core->set_debug != NULL && core->vset_error != NULL) {
         core->new_error(prov->handle);
         core->set_debug(prov->handle, short_file(place.file), place.line, place.function);
@@ -136,6 +152,11 @@ int prov_raise_at(const struct prov_ctx *prov, struct prov_place place, enum pro
     (void)raise_va(prov, place, reason, format, args);
     va_end(args);
     return 0;
+}
+
+int prov_err_again_at(const struct prov_ctx *prov, struct prov_place place, const struct prov_err_copy *copy)
+{
+    return prov_raise_at(prov, place, (enum prov_reason)copy->reason, "%s", copy->text);
 }
 
 int prov_fail_at(const struct prov_ctx *prov, const struct tok_result *failure, struct prov_place place)
