@@ -3,11 +3,14 @@
 #include <stdatomic.h>
 
 #include "base/flight.h"
+#include "base/shared.h"
 #include "base/text.h"
 #include "base/trace.h"
 #include "pkcs11/result/ckr.h"
 #include "pkcs11/token/tie.h"
 #include "pkcs11/token/tries.h"
+
+#define ABOUT_ANSWERS 3 /* of hashes: pkcs11/config/pin.c has the others */
 
 /* A PIN and where it is from. */
 struct pin {
@@ -61,6 +64,20 @@ static struct tok_pin_source *source_for(struct tok_token *token, const struct t
     return line.source;
 }
 
+/* Programs that have one answer to every question (a file of pass phrases, an option) give it whatever token they are
+ * asked for: what was answered for one token is not sent to another because a key file names that. */
+static struct tok_result answer_check(const struct secret *pin, struct tok_token *token,
+                                      const struct tok_credentials *credentials)
+{
+    struct tok_pin_line line = { .name = "the answer to the prompt",
+                                 .id = shared_hash(ABOUT_ANSWERS, pin->data, pin->len) };
+    struct tok_result result = tok_tie(&line, token);
+
+    return credentials->uri != NULL && tok_uri_may_choose(credentials->uri)
+               ? tok_good()
+               : tok_context(result, "a key file does not choose; if both have this PIN, set token.NAME.pin for each");
+}
+
 static struct tok_result pin_ask(struct pin *pin, struct tok_token *token, const struct tok_credentials *credentials)
 {
     char what[96];
@@ -76,7 +93,7 @@ static struct tok_result pin_ask(struct pin *pin, struct tok_token *token, const
         !credentials->prompt.ask(credentials->prompt.arg, what, &pin->secret)) {
         return tok_fail(TOK_CODE_PIN_NEEDED, "a login is needed, and no PIN was given");
     }
-    return tok_good();
+    return answer_check(&pin->secret, token, credentials);
 }
 
 /* The PIN that the token accepted before, unless it was refused since, here or in another process. */
