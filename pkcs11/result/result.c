@@ -64,6 +64,9 @@ static const struct {
     [TOK_CODE_PIN_OWN] = { "a PIN of the token's own is needed", "Name one token in the URI (token= or serial=), or "
                                                                  "give each its own PIN: its name in tokens, "
                                                                  "token.NAME.uri and token.NAME.pin" },
+    [TOK_CODE_PIN_UNCLEAR] = { "the token does not say whether the PIN is right",
+                               "If it is right, see what ails the token, and restart the service; else put the right "
+                               "one into its source" },
     [TOK_CODE_JOB_IS_GONE] = { "an asynchronous job can't go on", "" },
 };
 

@@ -42,6 +42,7 @@ enum tok_code {
     TOK_CODE_AFTER_FORK,     /* the module was opened before a fork that it did not notice (pkcs11/module/quirks.h) */
     TOK_CODE_JOB_IS_GONE,    /* what a job waits for was left behind: by a fork, or because the key's owner ended */
     TOK_CODE_PIN_OWN,        /* the URI means several tokens, and this one has no PIN of its own */
+    TOK_CODE_PIN_UNCLEAR,    /* C_Login answered what may mean that this PIN is wrong; it is not tried again */
     TOK_NUM_CODES
 };
 
