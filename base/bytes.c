@@ -55,7 +55,9 @@ bool bytes_add(struct bytes *bytes, const void *data, size_t len)
 
 void bytes_end(struct bytes *bytes)
 {
-    free(bytes->data);
+    if (bytes->data != NULL) {
+        free(bytes->data);
+    }
     bytes->data = NULL;
     bytes->len = 0;
 }

@@ -26,7 +26,9 @@
 /* For locals of type `char *` and other malloc'd memory. */
 static inline void scoped_free(void *pointer_to_pointer)
 {
-    free(*(void **)pointer_to_pointer);
+    if (*(void **)pointer_to_pointer != NULL) { /* often there is nothing, on the path of every signature */
+        free(*(void **)pointer_to_pointer);
+    }
 }
 
 #endif

@@ -6,7 +6,8 @@ libtok_la_SOURCES = \
     pkcs11/result/cryptoki.h \
     pkcs11/result/result.h pkcs11/result/result.c \
     pkcs11/result/ckr.h pkcs11/result/ckr.c \
-    pkcs11/config/uri.h pkcs11/config/uri-parts.h pkcs11/config/uri-parse.c pkcs11/config/uri-query.c pkcs11/config/uri.c \
+    pkcs11/config/uri.h pkcs11/config/uri-parts.h pkcs11/config/uri-attribute.c pkcs11/config/uri-query.c \
+    pkcs11/config/uri-parse.c pkcs11/config/uri.c \
     pkcs11/config/pin.h pkcs11/config/pin-parts.h pkcs11/config/pin-read.c pkcs11/config/pin-exec.c pkcs11/config/pin.c \
     pkcs11/config/settings.h pkcs11/config/settings.c \
     pkcs11/module/module.h pkcs11/module/module.c \
@@ -34,5 +35,5 @@ libtok_la_SOURCES = \
     pkcs11/work/bell.h pkcs11/work/bell.c \
     pkcs11/work/request.h pkcs11/work/request.c \
     pkcs11/work/lane.h pkcs11/work/lane.c \
-    pkcs11/work/house.h pkcs11/work/house.c \
+    pkcs11/work/crew.h pkcs11/work/crew.c \
     pkcs11/work/worker.h pkcs11/work/worker.c pkcs11/work/submit.c

@@ -94,7 +94,7 @@ shell_tests += tests/tool/documents.sh tests/tool/poor.sh tests/tool/soft.sh tes
 shell_tests += tests/token/counter.sh
 TESTS += $(shell_tests)
 if !SANITIZED
-TESTS += tests/tls/valgrind.sh tests/bench/instructions.sh
+TESTS += tests/tls/valgrind.sh tests/bench/instructions.sh tests/bench/costs.sh
 endif
 EXTRA_DIST += tests/lib tests/fork/setup.sh tests/tls/setup.sh tests/tls/run.sh tests/tls/valgrind.supp \
     $(shell_tests) tests/tls/valgrind.sh
@@ -107,7 +107,11 @@ check_PROGRAMS += tests/bench/sign
 tests_bench_sign_SOURCES = tests/bench/sign.c tests/tls/pair.c tests/tls/pair.h
 tests_bench_sign_CFLAGS = $(AM_CFLAGS) $(SSL_CFLAGS)
 tests_bench_sign_LDADD = $(SSL_LIBS) $(CRYPTO_LIBS)
-EXTRA_DIST += tests/bench/overhead.sh tests/bench/instructions.sh
+check_LTLIBRARIES += tests/bench/costs.la
+tests_bench_costs_la_SOURCES = tests/bench/costs.c
+tests_bench_costs_la_LDFLAGS = $(AM_LDFLAGS) -module -avoid-version -rpath /nowhere
+tests_bench_costs_la_LIBADD = -ldl
+EXTRA_DIST += tests/bench/overhead.sh tests/bench/instructions.sh tests/bench/costs.sh
 
 bench: all tests/bench/overhead
 	$(AM_TESTS_ENVIRONMENT) $(SHELL) $(top_srcdir)/tests/bench/overhead.sh
@@ -119,6 +123,7 @@ include tests/life/local.mk
 include tests/unit/local.mk
 include tests/faults/local.mk
 include tests/cards/local.mk
+include tests/fuzz/local.mk
 include tests/hostile/local.mk
 
 # The same suite under the OpenSSL of other Debian releases; needs root.

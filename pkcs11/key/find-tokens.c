@@ -137,7 +137,7 @@ static struct tok_result module_tokens(struct tok_token_list *list, struct tok_m
 {
     struct tok_attempts attempts;
 
-    tok_attempts_begin(&attempts, settings, deadline_us);
+    tok_attempts_begin(&attempts, settings, deadline_us, 0);
     for (;;) {
         size_t before = list->count;
         uint64_t starts = module->starts;

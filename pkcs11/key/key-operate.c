@@ -7,8 +7,9 @@
 #include "base/text.h"
 #include "base/trace.h"
 #include "pkcs11/key/child.h"
-#include "pkcs11/object/derive.h"
 #include "pkcs11/key/key-parts.h"
+#include "pkcs11/object/derive.h"
+#include "pkcs11/object/mech.h"
 
 /* What one run of an operation has to do with: its replica, its lease, its recoveries. */
 struct attempt {
@@ -16,6 +17,7 @@ struct attempt {
     struct tok_replica *replica;
     const struct tok_pin_prompt *prompt;
     struct tok_lease *lease;
+    struct key_use use;
     struct tok_attempts attempts;
 };
 
@@ -23,7 +25,7 @@ static struct tok_credentials credentials_of(struct tok_key *key, const struct t
                                              const struct tok_pin_prompt *prompt)
 {
     struct tok_credentials credentials = { .settings = key->settings,
-                                           .uri_pin = key->uri_pin,
+                                           .uri_pin = tok_uri_pin(key->uri),
                                            .own_pin_only = !replica->alone };
 
     if (prompt != NULL) {
@@ -70,8 +72,9 @@ static struct tok_result key_lease(struct attempt *attempt, const CK_MECHANISM *
         struct tok_credentials credentials = credentials_of(key, attempt->replica, attempt->prompt);
 
         TOK_TRY(tok_login(lease, &credentials, deadline_us));
+        tok_child_note(token, key->settings);
     }
-    return key_handle(key, attempt->replica, lease, &attempt->attempts);
+    return key_handle(key, attempt->replica, lease, &attempt->attempts, &attempt->use);
 }
 
 static struct tok_result key_begin(struct attempt *attempt, const CK_MECHANISM *signs)
@@ -189,34 +192,27 @@ static struct tok_result operate(struct operation *op, struct attempt *attempt)
     CK_ULONG len = (CK_ULONG)op->room;
     enum tok_message_verdict verdict;
     struct tok_result result;
-    CK_OBJECT_HANDLE handle;
-    bool authenticate;
     CK_RV rv;
 
-    {
-        LOCKED(key->lock);
-        handle = attempt->replica->handle;
-        authenticate = attempt->replica->always_authenticate;
-        op->unproved = attempt->replica->unproved;
-    }
+    op->handle = attempt->use.handle;
+    op->unproved = attempt->use.unproved;
     if (signed_as_message(op, attempt, &verdict, &result)) {
         return result;
     }
-    if (authenticate) {
+    if (attempt->use.authenticate) {
         TOK_TRY(tok_token_refresh(lease->token)); /* may its PIN be sent? */
     }
-    op->handle = handle;
-    rv = op->init != NULL ? op->init(lease, op->mechanism, handle) : CKR_OK;
+    rv = op->init != NULL ? op->init(lease, op->mechanism, op->handle) : CKR_OK;
     if (rv != CKR_OK) {
         lease->op_open = rv == CKR_OPERATION_ACTIVE;
         return tok_fail_ckr(op->init_name, rv);
     }
     message_refused(verdict, attempt);
     lease->op_open = true;
-    if (authenticate) {
+    if (attempt->use.authenticate) {
         struct tok_credentials credentials = credentials_of(key, attempt->replica, NULL);
 
-        TOK_TRY(tok_login_for_operation(lease, &credentials));
+        TOK_TRY(tok_login_for_operation(lease, &credentials, attempt->attempts.deadline_us));
     }
     rv = op->run(lease, op, &len);
     if (rv != CKR_OK) {
@@ -249,6 +245,7 @@ struct run {
     struct tok_key *key;
     const struct tok_pin_prompt *prompt;
     const char *what;
+    uint64_t began_us;
     uint64_t now_us; /* roughly */
     uint64_t deadline_us;
     unsigned num;      /* of replicas */
@@ -275,7 +272,7 @@ static void attempt_begin(struct attempt *attempt, const struct run *run, const 
     attempt->key = run->key;
     attempt->replica = flight->replica;
     attempt->prompt = run->prompt;
-    tok_attempts_begin(attempts, run->key->settings, run->deadline_us);
+    tok_attempts_begin(attempts, run->key->settings, run->deadline_us, run->failed == 0 ? run->now_us : 0);
     if (run->num == 1) {
         return;
     }
@@ -418,7 +415,7 @@ static void run_begin(struct run *run)
 {
     struct tok_key *key = run->key;
 
-    run->now_us = clock_us();
+    run->began_us = run->now_us = clock_us();
     run->deadline_us = run->op != NULL && run->op->deadline_us != 0 ? run->op->deadline_us
                                                                     : run->now_us + key->settings->deadline_us;
     if (key->meant != NULL && atomic_load_explicit(&key->looked, memory_order_relaxed) != tok_tokens_met()) {
@@ -490,6 +487,28 @@ struct tok_result tok_key_locate(struct tok_key *key, const struct tok_pin_promp
     return result;
 }
 
+static struct tok_token *first_token(struct tok_key *key)
+{
+    LOCKED(key->lock);
+    return key->replicas.count > 0 ? key->replicas.items[0]->token : NULL;
+}
+
+/* Replicas are taken to offer the same; where one does not, another serves. */
+void tok_key_ask_mechanisms(struct tok_key *key)
+{
+    struct tok_token *token = first_token(key);
+
+    if (token == NULL) {
+        struct tok_result result = tok_key_locate(key, NULL);
+
+        token = tok_ok(&result) ? first_token(key) : NULL;
+    }
+    if (token != NULL) {
+        tok_mech_ask(token);
+        atomic_store(&key->offered, tok_mech_offered(token));
+    }
+}
+
 static const struct operation signing = {
     .init = sign_init,
     .run = sign_run,
@@ -528,6 +547,7 @@ static struct tok_result operation_run(const struct operation *kind, struct tok_
     op.deadline_us = deadline_us;
     run_begin(&run);
     TOK_TRY(run_through(&run));
+    atomic_store_explicit(&key->last_us, clock_us() - run.began_us, memory_order_relaxed);
     *in_out_len = op.out_len;
     if (out_unproved != NULL) {
         *out_unproved = op.unproved;

@@ -13,11 +13,11 @@ struct tok_key {
     const struct tok_settings *settings;
     struct tok_uri *uri;
     struct tok_uri *meant; /* what was searched for, where that may be on more tokens than `uri`; NULL: `uri` */
-    struct tok_pin_source *uri_pin; /* NULL: none */
     struct tok_public half;
     const struct bytes *_Atomic offered; /* what the slot of a token offers, once it was asked; the token's */
     struct bytes *_Atomic allowed;       /* what the key allows, once it was read; owned, constant once there */
     struct tok_replica *_Atomic served;  /* the last one that did; NULL: none yet */
+    _Atomic uint64_t last_us;            /* the duration of the last operation that went well */
     _Atomic uint64_t looked;             /* tok_tokens_met when other tokens were last looked for */
 
     struct lock *lock;            /* one of key_locks; guards what follows. Nothing else is locked while it is held */
@@ -29,8 +29,15 @@ struct tok_key {
 TOK_RESULT key_find_replicas(struct tok_key *key, uint64_t deadline_us);
 /* key_find_more looks for others among the tokens that this process has met, without a call where it can. */
 void key_find_more(struct tok_key *key, uint64_t deadline_us);
-/* key_handle makes sure that the replica has the object's handle for this lease: found again if it may be stale. */
+/* What an operation uses of a replica. */
+struct key_use {
+    CK_OBJECT_HANDLE handle;
+    bool authenticate;
+    uint64_t unproved;
+};
+
+/* key_handle gives the object's handle for this lease, found again if it may be stale. */
 TOK_RESULT key_handle(struct tok_key *key, struct tok_replica *replica, struct tok_lease *lease,
-                      struct tok_attempts *attempts);
+                      struct tok_attempts *attempts, struct key_use *out_use);
 
 #endif

@@ -64,7 +64,6 @@ void tok_key_unref(struct tok_key *key)
     tok_uri_free(key->uri);
     tok_uri_free(key->meant);
     tok_replicas_end(&key->replicas);
-    tok_pin_source_free(key->uri_pin);
     tok_public_end(&key->half);
     list_free(atomic_load(&key->allowed));
     free(key);
@@ -89,6 +88,11 @@ const struct tok_public *tok_key_half(const struct tok_key *key)
 const char *tok_key_uri(const struct tok_key *key)
 {
     return tok_uri_text(key->uri);
+}
+
+uint64_t tok_key_last_us(const struct tok_key *key)
+{
+    return atomic_load_explicit(&key->last_us, memory_order_relaxed);
 }
 
 /* Requires the key's lock. The token of the last operation, or the first choice; NULL: not looked for yet. */
@@ -137,7 +141,6 @@ struct tok_result tok_key_new(struct tok_key **out_key, const struct tok_setting
     if (tok_uri_label(uri) != NULL) {
         label_set(key, tok_uri_label(uri));
     }
-    TOK_TRY(tok_pin_source_of_uri(&key->uri_pin, uri));
     *out_key = STEAL(key);
     return tok_good();
 }
@@ -360,8 +363,19 @@ static struct tok_result not_there(struct tok_key *key, struct tok_replica *repl
     return tok_fail(TOK_CODE_NO_OBJECT, "no private key there matches '%s'", tok_uri_text(replica_uri(key, replica)));
 }
 
-struct tok_result key_handle(struct tok_key *key, struct tok_replica *replica, struct tok_lease *lease,
-                             struct tok_attempts *attempts)
+/* Is the handle one of this lease's time? Then `out_use` has it. */
+static bool handle_is_good(struct tok_key *key, const struct tok_replica *replica, const struct tok_lease *lease,
+                           struct key_use *out_use)
+{
+    LOCKED(key->lock);
+    out_use->handle = replica->handle;
+    out_use->authenticate = replica->always_authenticate;
+    out_use->unproved = replica->unproved;
+    return replica->objects == lease->objects;
+}
+
+static struct tok_result handle_find(struct tok_key *key, struct tok_replica *replica, struct tok_lease *lease,
+                                     struct tok_attempts *attempts)
 {
     SCOPED(tok_handles_end) struct tok_handles found = { .items = NULL };
     SCOPED(tok_private_end) struct tok_private choice = { .handle = 0 };
@@ -369,12 +383,6 @@ struct tok_result key_handle(struct tok_key *key, struct tok_replica *replica, s
     uint64_t objects = lease->objects;
     bool proved;
 
-    {
-        LOCKED(key->lock);
-        if (replica->objects == objects) {
-            return tok_good();
-        }
-    }
     TOK_TRY(tok_search(&found, lease, CKO_PRIVATE_KEY, tok_uri_id(uri), tok_uri_label(uri), false));
     if (found.count == 0) {
         TOK_TRY(tok_login_check(lease));
@@ -385,6 +393,17 @@ struct tok_result key_handle(struct tok_key *key, struct tok_replica *replica, s
           proved ? ", the same key" : "");
     LOCKED(key->lock);
     bind(key, replica, objects, &choice, proved);
+    return tok_good();
+}
+
+struct tok_result key_handle(struct tok_key *key, struct tok_replica *replica, struct tok_lease *lease,
+                             struct tok_attempts *attempts, struct key_use *out_use)
+{
+    if (handle_is_good(key, replica, lease, out_use)) {
+        return tok_good();
+    }
+    TOK_TRY(handle_find(key, replica, lease, attempts));
+    (void)handle_is_good(key, replica, lease, out_use);
     return tok_good();
 }
 
@@ -406,28 +425,6 @@ bool tok_key_is_limited(const struct tok_key *key)
 {
     return atomic_load_explicit(&key->allowed, memory_order_acquire) != NULL ||
            atomic_load_explicit(&key->offered, memory_order_acquire) != NULL;
-}
-
-static struct tok_token *first_token(struct tok_key *key)
-{
-    LOCKED(key->lock);
-    return key->replicas.count > 0 ? key->replicas.items[0]->token : NULL;
-}
-
-/* Replicas are taken to offer the same; where one does not, another serves. */
-void tok_key_ask_mechanisms(struct tok_key *key)
-{
-    struct tok_token *token = first_token(key);
-
-    if (token == NULL) {
-        struct tok_result result = tok_key_locate(key, NULL);
-
-        token = tok_ok(&result) ? first_token(key) : NULL;
-    }
-    if (token != NULL) {
-        tok_mech_ask(token);
-        atomic_store(&key->offered, tok_mech_offered(token));
-    }
 }
 
 const struct tok_settings *tok_key_settings(const struct tok_key *key)

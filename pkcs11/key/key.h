@@ -43,6 +43,8 @@ void tok_key_end(struct tok_key **key);
 
 const struct tok_public *tok_key_half(const struct tok_key *key); /* borrowed, constant */
 const char *tok_key_uri(const struct tok_key *key);               /* borrowed, constant, without a PIN */
+/* tok_key_last_us is how long the last operation that went well took, with waiting and recovery; 0: none yet. */
+uint64_t tok_key_last_us(const struct tok_key *key);
 /* tok_key_names copies the token's and the key's labels; empty where not known yet. Sizes in bytes, at least 1. */
 void tok_key_names(struct tok_key *key, char *out_token, size_t token_size, char *out_label, size_t label_size);
 

@@ -17,7 +17,7 @@
 
 static _Atomic unsigned gate;
 static struct lock forking;   /* held by whoever forks, from the closing of the gate to its opening */
-static struct lock gate_lock; /* for those who wait until the gate opens, or the house is empty */
+static struct lock gate_lock; /* for those who wait until the gate opens, or nobody is inside */
 static _Atomic uint64_t gate_wait_us = 250 * 1000;
 static _Thread_local unsigned depth; /* calls of this thread that are inside */
 

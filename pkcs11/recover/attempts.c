@@ -15,11 +15,12 @@ enum tok_recovery tok_first_recovery(const struct tok_result *result)
     return result->code == TOK_CODE_CKR ? tok_ckr(result->rv)->recovery : TOK_GIVE_UP;
 }
 
-void tok_attempts_begin(struct tok_attempts *attempts, const struct tok_settings *settings, uint64_t deadline_us)
+void tok_attempts_begin(struct tok_attempts *attempts, const struct tok_settings *settings, uint64_t deadline_us,
+                        uint64_t now_us)
 {
     memset(attempts, 0, offsetof(struct tok_attempts, note)); /* on the path of every signature, and the note is long */
     attempts->note[0] = '\0';
-    attempts->began_us = clock_us();
+    attempts->began_us = now_us != 0 ? now_us : clock_us();
     attempts->never_reinit = settings->never_reinit;
     attempts->deadline_us = deadline_us != 0 ? deadline_us : attempts->began_us + settings->deadline_us;
 }

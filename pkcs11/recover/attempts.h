@@ -37,8 +37,10 @@ struct tok_attempts {
     char note[256];    /* why a module was not initialised again; the last member */
 };
 
-/* tok_attempts_begin: the deadline is that of the settings, unless the caller has been under way for a while. */
-void tok_attempts_begin(struct tok_attempts *attempts, const struct tok_settings *settings, uint64_t deadline_us);
+/* tok_attempts_begin: the deadline is that of the settings, unless the caller has been under way for a while;
+ * `now_us` spares a look at the clock where the caller has just looked (0: not). */
+void tok_attempts_begin(struct tok_attempts *attempts, const struct tok_settings *settings, uint64_t deadline_us,
+                        uint64_t now_us);
 /* tok_attempts_enter asks the token's breaker, once for an operation. TOK_CODE_UNAVAILABLE: not now. */
 TOK_RESULT tok_attempts_enter(struct tok_attempts *attempts, struct tok_token *token);
 /* tok_attempts_end tells the breaker how it went. */

@@ -2,7 +2,6 @@
 
 #include "base/text.h"
 #include "base/trace.h"
-#include "pkcs11/key/child.h"
 #include "pkcs11/result/ckr.h"
 #include "pkcs11/token/tries.h"
 
@@ -15,16 +14,6 @@ struct pin {
 static void pin_end(struct pin *pin)
 {
     secret_end(&pin->secret);
-}
-
-struct tok_result tok_pin_source_of_uri(struct tok_pin_source **out_source, const struct tok_uri *uri)
-{
-    *out_source = NULL;
-    if (tok_uri_pin_value(uri) != NULL) {
-        return tok_pin_source_value(out_source, tok_uri_pin_value(uri));
-    }
-    return tok_uri_pin_source(uri) == NULL ? tok_good()
-                                           : tok_pin_source_new(out_source, tok_uri_pin_source(uri), TOK_PIN_FROM_URI);
 }
 
 bool tok_login_needed(struct tok_token *token, const struct tok_settings *settings)
@@ -274,9 +263,6 @@ struct tok_result tok_login(struct tok_lease *lease, const struct tok_credential
     if (tok_ok(&result)) {
         result = login_call(lease, CKU_USER, credentials, deadline_us);
     }
-    if (tok_ok(&result)) {
-        tok_child_note(token, credentials->settings);
-    }
     LOCKED(&token->lock);
     /* The lease may be older than the claim, and its login with it; the claim is given back in any case. */
     if (token->epoch == epoch && token->login == TOK_LOGGING_IN) {
@@ -286,9 +272,10 @@ struct tok_result tok_login(struct tok_lease *lease, const struct tok_credential
     return result;
 }
 
-struct tok_result tok_login_for_operation(struct tok_lease *lease, const struct tok_credentials *credentials)
+struct tok_result tok_login_for_operation(struct tok_lease *lease, const struct tok_credentials *credentials,
+                                          uint64_t deadline_us)
 {
-    return login_call(lease, CKU_CONTEXT_SPECIFIC, credentials, clock_us() + credentials->settings->deadline_us);
+    return login_call(lease, CKU_CONTEXT_SPECIFIC, credentials, deadline_us);
 }
 
 struct tok_result tok_login_check(struct tok_lease *lease)

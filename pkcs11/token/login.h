@@ -20,13 +20,10 @@ struct tok_pin_prompt {
 /* What a login may use. */
 struct tok_credentials {
     const struct tok_settings *settings;
-    struct tok_pin_source *uri_pin; /* NULL: the URI has none */
+    struct tok_pin_source *uri_pin; /* borrowed; NULL: the URI has none */
     struct tok_pin_prompt prompt;   /* ask == NULL: nobody can be asked */
     bool own_pin_only; /* but what the configuration's entry for the token says: several tokens are meant */
 };
-
-/* tok_pin_source_of_uri makes the source that the URI's pin-value or pin-source asks for; NULL if it has neither. */
-TOK_RESULT tok_pin_source_of_uri(struct tok_pin_source **out_source, const struct tok_uri *uri);
 
 /* tok_login_needed tells whether the token wants a login for its private keys and has none from this process. */
 bool tok_login_needed(struct tok_token *token, const struct tok_settings *settings);
@@ -41,8 +38,10 @@ TOK_RESULT tok_login_allowed(struct tok_token *token, const struct tok_settings 
 TOK_RESULT tok_login(struct tok_lease *lease, const struct tok_credentials *credentials, uint64_t deadline_us);
 
 /* tok_login_for_operation authenticates the operation that has just been begun with a key that is
- * CKA_ALWAYS_AUTHENTICATE (PKCS#11 C_Login, CKU_CONTEXT_SPECIFIC). Makes no other call than C_Login. */
-TOK_RESULT tok_login_for_operation(struct tok_lease *lease, const struct tok_credentials *credentials);
+ * CKA_ALWAYS_AUTHENTICATE (PKCS#11 C_Login, CKU_CONTEXT_SPECIFIC), within the operation's own deadline: it holds the
+ * token alone. Makes no other call than C_Login. */
+TOK_RESULT tok_login_for_operation(struct tok_lease *lease, const struct tok_credentials *credentials,
+                                   uint64_t deadline_us);
 
 /* tok_login_check asks the session whether the user whom we believe to be logged in still is, where something private
  * was not found: the failure CKR_USER_NOT_LOGGED_IN if not. Sessions lost by the module take the login with them, and

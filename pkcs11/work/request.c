@@ -58,8 +58,8 @@ static void mechanism_copy(struct tok_request *request, const CK_MECHANISM *from
     }
 }
 
-struct tok_result tok_request_new(struct tok_request **out_request, enum tok_work work, struct tok_key *key,
-                                  const CK_MECHANISM *mechanism, const uint8_t *in, size_t in_len, size_t room)
+struct tok_result request_make(struct tok_request **out_request, enum tok_work work, struct tok_key *key,
+                               const CK_MECHANISM *mechanism, const uint8_t *in, size_t in_len, size_t room)
 {
     size_t size = sizeof(struct tok_request) + aligned(in_len) + aligned(room);
     struct tok_request *request;
@@ -87,7 +87,6 @@ struct tok_result tok_request_new(struct tok_request **out_request, enum tok_wor
     request->in_len = in_len;
     request->out = at;
     request->room = room;
-    request_enter(request);
     *out_request = request;
     return tok_good();
 }

@@ -9,7 +9,7 @@
 #include "base/text.h"
 #include "base/trace.h"
 #include "pkcs11/result/ckr.h"
-#include "provider/provider.h"
+#include "provider/core/context.h"
 
 /* Reason numbers: the codes of the token's floor as they are, CKR values above CKR_BASE, ours above 0x1000. */
 #define CKR_BASE 0x100

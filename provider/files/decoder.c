@@ -8,10 +8,10 @@
 #include <string.h>
 
 #include "base/secret.h"
-#include "provider/keys/key.h"
+#include "provider/core/software.h"
 #include "provider/files/keyfile.h"
 #include "provider/files/prompt.h"
-#include "provider/core/software.h"
+#include "provider/keys/key.h"
 
 static OSSL_FUNC_decoder_freectx_fn decoder_freectx;
 static OSSL_FUNC_decoder_does_selection_fn decoder_does_selection;
@@ -107,29 +107,6 @@ static enum tok_uri_origin uri_origin(const struct prov_ctx *prov)
 
 /* --- our form ---------------------------------------------------------------------------------------------------- */
 
-static bool is_a_name_of(const struct prov_variant *variant, const char *name)
-{
-    size_t len = strlen(name);
-
-    for (const char *at = variant->names; at != NULL; at = strchr(at, ':')) {
-        at += *at == ':' ? 1 : 0;
-        if (strncmp(at, name, len) == 0 && (at[len] == ':' || at[len] == '\0')) {
-            return true;
-        }
-    }
-    return false;
-}
-
-static const struct prov_variant *variant_of(const char *algorithm)
-{
-    for (size_t i = 0; prov_variants[i] != NULL; i++) {
-        if (is_a_name_of(prov_variants[i], algorithm) && prov_variant_is_known(prov_variants[i])) {
-            return prov_variants[i];
-        }
-    }
-    return NULL;
-}
-
 /* The public half that the file holds, as a key of libcrypto; NULL with an error raised. Settings are not looked at
  * unless there is nobody to make it: what is wrong with them is told by the first signature, since what libcrypto makes
  * of a decoder's failure may hide the reason. */
@@ -140,11 +117,11 @@ static EVP_PKEY *our_public_half(struct prov_ctx *prov, const struct keyfile *fi
     prov_err_mark(prov);
     half = software_key_from_spki(prov, file->spki.data, file->spki.len);
     prov_err_forget(prov);
-    if (half != NULL && prov_key_row(half) == variant) {
+    if (half != NULL && prov_variant_of(half) == variant) {
         return half;
     }
     EVP_PKEY_free(half);
-    if (prov_ready(prov)) {
+    if (prov_ctx_ready(prov)) {
         (void)prov_raise(prov, PROV_R_KEY_FILE, "the key file's public key makes no sense");
     }
     return NULL;
@@ -197,7 +174,7 @@ static enum keyfile_kind our_prepare(struct load *load, const struct prov_varian
     if (kind != KEYFILE_GOOD) {
         return kind;
     }
-    variant = variant_of(file.algorithm);
+    variant = prov_variant_named(file.algorithm);
     if (variant == NULL) {
         (void)prov_raise(load->prov, PROV_R_KEY_TYPE, "the key file names a key of type %s, which is not served",
                          file.algorithm);
@@ -233,7 +210,7 @@ static enum keyfile_kind peers_prepare(struct load *load, const struct prov_vari
         (void)prov_raise(load->prov, PROV_R_KEY_FILE, "the file labelled " KEYFILE_PEERS_LABEL " can't be used: %s",
                          why);
     }
-    if (kind == KEYFILE_GOOD && !prov_ready(load->prov)) {
+    if (kind == KEYFILE_GOOD && !prov_ctx_ready(load->prov)) {
         return KEYFILE_BAD;
     }
     load->uri = STEAL(file.uri);
@@ -440,14 +417,14 @@ static int decode_pem(void *vdecoder, OSSL_CORE_BIO *input, int selection, OSSL_
         { 0, NULL },                                                                                                   \
     };
 
-#define DECODERS(id, names)                                                                                            \
+#define DECODERS(id)                                                                                                   \
     DECODER(id##_ours, &our_form, &prov_##id##_variant, decode_der)                                                    \
     DECODER(id##_peers, &peers_form, &prov_##id##_variant, decode_der)
 PROV_VARIANTS(DECODERS)
 DECODER(pem, NULL, NULL, decode_pem)
 
-#define OURS_ROW(id, names) { &prov_##id##_variant, names, "input=der,structure=PrivateKeyInfo", id##_ours },
-#define PEERS_ROW(id, names) { &prov_##id##_variant, names, "input=der,structure=pk11-uri", id##_peers },
+#define OURS_ROW(id) { &prov_##id##_variant, NULL, "input=der,structure=PrivateKeyInfo", id##_ours },
+#define PEERS_ROW(id) { &prov_##id##_variant, NULL, "input=der,structure=pk11-uri", id##_peers },
 
 const struct prov_coder_row prov_decoders[] = {
     PROV_VARIANTS(OURS_ROW) PROV_VARIANTS(PEERS_ROW){ NULL, "DER", "input=pem", pem },

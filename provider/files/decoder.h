@@ -13,11 +13,11 @@
 
 struct prov_coder_row {
     const struct prov_variant *variant; /* whose keys; NULL: of any type */
-    const char *names;
-    const char *properties_suffix; /* "input=der,structure=PrivateKeyInfo" */
+    const char *names;                  /* NULL: those of the variant */
+    const char *properties_suffix;      /* "input=der,structure=PrivateKeyInfo" */
     const OSSL_DISPATCH *functions;
 };
 
-extern const struct prov_coder_row prov_decoders[]; /* a NULL name ends it */
+extern const struct prov_coder_row prov_decoders[]; /* without functions: the end */
 
 #endif

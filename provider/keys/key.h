@@ -14,17 +14,16 @@
 
 #include "pkcs11/key/find.h"
 #include "pkcs11/key/key.h"
-#include "provider/provider.h"
+#include "provider/core/context.h"
 #include "provider/keys/variant.h"
 
 struct prov_key {
     _Atomic unsigned refs;
     struct prov_ctx *prov;
     const struct prov_variant *variant;
-    EVP_PKEY *software;            /* of the child context; owned */
-    int parts;                     /* OSSL_KEYMGMT_SELECT_ bits of what the key has */
-    struct tok_key *token;         /* owned */
-    _Atomic uint64_t last_sign_us; /* duration of the last operation on the token */
+    EVP_PKEY *software;    /* of the child context; owned */
+    int parts;             /* OSSL_KEYMGMT_SELECT_ bits of what the key has */
+    struct tok_key *token; /* owned */
     _Atomic bool signed_once;
     _Atomic uint8_t ways[2];            /* which choice signs with it (provider/operations/signing.h): [1] for PSS */
     struct prov_digest *_Atomic digest; /* the first one that was used with it; owned, constant once there */
@@ -47,8 +46,6 @@ bool prov_key_serves(const struct tok_public *half);
 /* prov_key_digest fetches a digest for signing with the key, as a new reference; NULL with an error raised. Each
  * handshake of a server asks for the same one: the first is kept with the key, which saves a search by name. */
 EVP_MD *prov_key_digest(struct prov_key *key, const char *name);
-/* prov_key_row is the row for a libcrypto key (by its type name); NULL: none of ours. */
-const struct prov_variant *prov_key_row(EVP_PKEY *key);
 
 /* prov_key_offer hands the key to OpenSSL as the result of a store or a decoder; takes over the reference. What the
  * callback returns. */

@@ -160,7 +160,7 @@ static int get_token_params(struct prov_key *key, OSSL_PARAM params[])
         return 0;
     }
     p = OSSL_PARAM_locate(params, SIGNET_PKEY_PARAM_LAST_SIGN_US);
-    return p == NULL || OSSL_PARAM_set_uint64(p, key->last_sign_us);
+    return p == NULL || OSSL_PARAM_set_uint64(p, tok_key_last_us(key->token));
 }
 
 static int keymgmt_get_params(void *vkey, OSSL_PARAM params[])
@@ -272,7 +272,7 @@ static const char *operation_name(const struct prov_family *family, int operatio
 {
     switch (operation) {
     case OSSL_OP_SIGNATURE:
-        return family->operation;
+        return family->signature;
     case OSSL_OP_ASYM_CIPHER:
         return family->asym_cipher;
     case OSSL_OP_KEYEXCH:
@@ -455,10 +455,10 @@ static void *gen_run(void *vgen, OSSL_CALLBACK *callback, void *arg)
         { 0, NULL },                                                                                                   \
     };
 
-#define KEYMGMT_ROW(id, names) KEYMGMT_TABLE(id, prov_##id##_variant)
+#define KEYMGMT_ROW(id) KEYMGMT_TABLE(id, prov_##id##_variant)
 PROV_VARIANTS(KEYMGMT_ROW)
 
-#define TABLE_ROW(id, names) { &prov_##id##_variant, id##_functions },
+#define TABLE_ROW(id) { &prov_##id##_variant, id##_functions },
 
 static const struct {
     const struct prov_variant *variant;

@@ -1,7 +1,10 @@
 /* A key that signs: its calls, its errors, its identity, its children. test-key-*.c have what goes wrong with it. */
 #include "key-use.h"
 
+#include <sys/wait.h>
+
 #include "child.h"
+#include "pkcs11/token/tries.h"
 
 TEST(a_signature_is_two_calls)
 {
@@ -253,6 +256,60 @@ TEST(neither_a_refused_pin_nor_the_last_try_nor_a_locked_pin_is_sent_for_a_key_t
     assert_int_equal(mock->calls[MOCK_Login], logins);
 }
 
+/* Another process that has the turn to send a PIN, and keeps it; *out_fd ends it. */
+static pid_t somebody_keeps_the_turn(int *out_fd)
+{
+    int ready[2];
+    int end[2];
+    char byte;
+    pid_t child;
+
+    assert_true(pipe(ready) == 0 && pipe(end) == 0);
+    child = fork();
+    if (child == 0) {
+        struct tok_try try = { .row = NULL };
+        struct secret pin = { 0 };
+        struct tok_result result = secret_set(&pin, "1234", 4)
+                                       ? tok_try_begin(&try, module->tokens, &pin, "a test", clock_us() + SECOND)
+                                       : tok_fail(TOK_CODE_NO_MEMORY, "a PIN");
+
+        close(end[1]);
+        _exit(tok_ok(&result) && write(ready[1], "r", 1) == 1 && read(end[0], &byte, 1) == 0 ? 0 : 1);
+    }
+    close(ready[1]);
+    close(end[0]);
+    assert_int_equal(read(ready[0], &byte, 1), 1);
+    close(ready[0]);
+    *out_fd = end[1];
+    return child;
+}
+
+TEST(the_login_of_a_key_that_always_authenticates_has_no_more_time_than_its_operation)
+{
+    static const CK_BBOOL yes = CK_TRUE;
+    struct mock_object *object;
+    uint8_t out[8];
+    size_t len = sizeof(out);
+    unsigned logins;
+    pid_t child;
+    int fd;
+
+    furnish_from_file(point);
+    object = mock_ec_key(mock, CKO_PRIVATE_KEY, "www", 1, point);
+    object->always_authenticate = true;
+    mock_attr(object, CKA_ALWAYS_AUTHENTICATE, &yes, 1);
+    settings.deadline_us = 60 * SECOND;
+    OK(sign());
+    logins = mock->calls[MOCK_Login];
+    child = somebody_keeps_the_turn(&fd);
+    FAILS(tok_key_sign_until(key, &mechanism, (const uint8_t *)"digest", 6, out, &len, &unproved,
+                             clock_us() + SECOND / 4),
+          TOK_CODE_DEADLINE);
+    assert_int_equal(mock->calls[MOCK_Login], logins);
+    close(fd);
+    assert_int_equal(waitpid(child, NULL, 0), child);
+}
+
 /* In the child the module numbers its slots anew, and another token has a key of that name. */
 static int signs_amid_other_slots(void *arg)
 {
@@ -335,6 +392,7 @@ int main(void)
         cmocka_unit_test(a_key_that_always_authenticates_logs_in_between_the_two_calls),
         cmocka_unit_test(
             neither_a_refused_pin_nor_the_last_try_nor_a_locked_pin_is_sent_for_a_key_that_always_authenticates),
+        cmocka_unit_test(the_login_of_a_key_that_always_authenticates_has_no_more_time_than_its_operation),
         cmocka_unit_test(a_failed_decryption_is_not_tried_again_where_that_would_tell_something),
         cmocka_unit_test(the_last_reference_frees_the_key),
     };

@@ -14,7 +14,7 @@ static void begin(uint64_t wait_us)
     struct tok_settings settings;
 
     tok_settings_init(&settings);
-    tok_attempts_begin(&attempts, &settings, clock_us() + wait_us);
+    tok_attempts_begin(&attempts, &settings, clock_us() + wait_us, 0);
 }
 
 static void furnish(void)

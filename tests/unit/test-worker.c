@@ -5,7 +5,9 @@
 
 #include "child.h"
 #include "pkcs11/key/find.h"
-#include "pkcs11/work/worker.h"
+#include "pkcs11/work/crew.h"
+
+#define MOST_STUCK 64
 
 static struct mock *mock;
 static struct tok_module *module;
@@ -221,31 +223,126 @@ TEST(a_call_that_hangs_is_given_up_at_the_deadline)
     tok_bell_free(bell);
 }
 
-TEST(a_token_that_hangs_does_not_keep_another_one_waiting)
+/* Requests of the first token, of which so many hang in C_Sign. */
+static void hang(struct tok_request **stuck, unsigned count, unsigned workers)
 {
-    struct tok_request *stuck[6];
-    struct tok_request *request;
-
     furnish(60 * SECOND);
-    settings.workers = 4;
+    settings.workers = workers;
     mock->hang = 1U << MOCK_Sign;
-    for (size_t i = 0; i < COUNT_OF(stuck); i++) {
+    for (unsigned i = 0; i < count; i++) {
         stuck[i] = request_of(key, NULL);
     }
-    assert_true(mock_hung(mock, 2));
-    mock_fails(mock, MOCK_DecryptInit, CKR_KEY_FUNCTION_NOT_PERMITTED, 0,
-               1); /* so that this one does not come to hang */
-    request = request_for(TOK_WORK_DECRYPT, other_key, NULL);
-    tok_request_wait(request);
-    FAILS_CKR(take(request, ""), CKR_KEY_FUNCTION_NOT_PERMITTED);
-    tok_request_leave(request);
-    assert_false(tok_request_done(stuck[0]));
+}
+
+static void hang_no_more(struct tok_request **stuck, unsigned count)
+{
     mock->hang = 0;
-    for (size_t i = 0; i < COUNT_OF(stuck); i++) {
+    for (unsigned i = 0; i < count; i++) {
         tok_request_wait(stuck[i]);
         OK(take(stuck[i], "www"));
         tok_request_leave(stuck[i]);
     }
+}
+
+static unsigned num_workers(void)
+{
+    LOCKED(&crew.lock);
+    return crew.num_workers;
+}
+
+/* When the watch is to look again, at the latest. */
+static uint64_t watch_until(void)
+{
+    LOCKED(&crew.lock);
+    return crew.watch_until;
+}
+
+/* A request of the other token, which does not come to hang itself. */
+static struct tok_request *refused_one(void)
+{
+    mock_fails(mock, MOCK_DecryptInit, CKR_KEY_FUNCTION_NOT_PERMITTED, 0, 1);
+    return request_for(TOK_WORK_DECRYPT, other_key, NULL);
+}
+
+static void is_refused(struct tok_request *request)
+{
+    tok_request_wait(request);
+    FAILS_CKR(take(request, ""), CKR_KEY_FUNCTION_NOT_PERMITTED);
+    tok_request_leave(request);
+}
+
+TEST(a_token_that_hangs_does_not_keep_another_one_waiting)
+{
+    struct tok_request *stuck[6];
+
+    hang(stuck, 6, 4);
+    assert_true(mock_hung(mock, 2));
+    is_refused(refused_one());
+    assert_false(tok_request_done(stuck[0]));
+    hang_no_more(stuck, 6);
+}
+
+/* Workers of other tests end when they have been idle for a while; here none is idle, and none comes back. */
+TEST(the_first_request_of_another_token_has_a_worker_at_once)
+{
+    struct tok_request *stuck[MOST_STUCK];
+    struct tok_request *request;
+    unsigned before = num_workers() > 2 ? num_workers() : 2;
+
+    hang(stuck, before, 0);
+    assert_true(mock_hung(mock, before));
+    assert_int_equal(num_workers(), before);
+    request = refused_one();
+    assert_int_equal(num_workers(), before + 1);
+    is_refused(request);
+    assert_int_equal(mock->hung, before);
+    hang_no_more(stuck, before);
+}
+
+TEST(another_request_of_a_token_that_hangs_is_looked_at_soon_though_nobody_else_comes)
+{
+    struct tok_request *stuck[MOST_STUCK];
+    unsigned before = num_workers() > 2 ? num_workers() : 2;
+
+    hang(stuck, before, 0);
+    assert_true(mock_hung(mock, before));
+    stuck[before] = request_of(key, NULL);
+    assert_true(watch_until() <= stuck[before]->submitted_us + CREW_WAITS_US);
+    assert_true(mock_hung(mock, before + 1));
+    hang_no_more(stuck, before + 1);
+}
+
+TEST(one_of_two_workers_is_left_for_another_token)
+{
+    struct tok_request *stuck[4];
+
+    hang(stuck, 4, 2);
+    assert_true(mock_hung(mock, 1));
+    is_refused(refused_one());
+    assert_int_equal(mock->hung, 1);
+    hang_no_more(stuck, 4);
+}
+
+static bool waits_beside_an_idle_worker(void)
+{
+    LOCKED(&crew.lock);
+    return crew.idle != NULL && crew.lanes.num_queued > 0;
+}
+
+/* The setting, or what is known of a token's sessions, may grow while requests wait and workers are idle. */
+TEST(a_request_that_may_be_served_is_not_left_beside_an_idle_worker)
+{
+    struct tok_request *stuck[5];
+
+    hang(stuck, 5, 8);
+    assert_true(mock_hung(mock, 5));
+    hang_no_more(stuck, 5); /* some are idle now, for a while */
+    hang(stuck, 2, 1);      /* one hangs, one waits */
+    assert_true(mock_hung(mock, 1));
+    settings.workers = 8;
+    stuck[2] = request_of(key, NULL);
+    assert_false(waits_beside_an_idle_worker());
+    hang_no_more(stuck, 3);
 }
 
 TEST(a_failure_is_the_requests_own)
@@ -345,6 +442,10 @@ int main(void)
         cmocka_unit_test(a_request_may_be_left_whenever),
         cmocka_unit_test(a_call_that_hangs_is_given_up_at_the_deadline),
         cmocka_unit_test(a_token_that_hangs_does_not_keep_another_one_waiting),
+        cmocka_unit_test(the_first_request_of_another_token_has_a_worker_at_once),
+        cmocka_unit_test(another_request_of_a_token_that_hangs_is_looked_at_soon_though_nobody_else_comes),
+        cmocka_unit_test(one_of_two_workers_is_left_for_another_token),
+        cmocka_unit_test(a_request_that_may_be_served_is_not_left_beside_an_idle_worker),
         cmocka_unit_test(a_failure_is_the_requests_own),
         cmocka_unit_test(too_little_room_is_an_error),
         cmocka_unit_test(settings_may_go_once_no_worker_needs_them),
