@@ -368,8 +368,8 @@ TEST(the_login_of_an_operation_obeys_the_same_table)
     mock->tokens[0].logged_in = true; /* by the application: we have sent no PIN yet */
     OK(tok_lease_begin(&lease, token, 0, clock_us() + SECOND));
     mock_fails(mock, MOCK_Login, CKR_FUNCTION_FAILED, 0, 100);
-    FAILS(tok_login_for_operation(&lease, &credentials), TOK_CODE_PIN_UNCLEAR);
-    FAILS(tok_login_for_operation(&lease, &credentials), TOK_CODE_PIN_UNCLEAR);
+    FAILS(tok_login_for_operation(&lease, &credentials, clock_us() + SECOND), TOK_CODE_PIN_UNCLEAR);
+    FAILS(tok_login_for_operation(&lease, &credentials, clock_us() + SECOND), TOK_CODE_PIN_UNCLEAR);
     assert_int_equal(mock->calls[MOCK_Login], 1);
 }
 
