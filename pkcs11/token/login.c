@@ -143,12 +143,12 @@ static struct tok_result login_failed(const char *pin_name, CK_RV rv)
 }
 
 /* What the answer says of the PIN: by the table, or by what is known of this module. */
-static enum tok_of_pin of_pin(struct tok_token *token, CK_RV rv, uint64_t deadline_us)
+static enum tok_of_pin of_pin(struct tok_token *token, CK_RV rv)
 {
     enum tok_of_pin answer = tok_ckr(rv)->pin;
 
     if (answer == TOK_PIN_UNCLEAR) {
-        const struct tok_quirk *quirk = tok_module_quirk(token->module, deadline_us);
+        const struct tok_quirk *quirk = tok_module_quirk_inside(token->module);
 
         for (size_t i = 0; i < COUNT_OF(quirk->pin_unseen); i++) {
             answer = rv == quirk->pin_unseen[i] ? TOK_PIN_UNSEEN : answer;
@@ -171,13 +171,11 @@ static void info_is_stale(struct tok_token *token)
 }
 
 /* A person types the PIN at the reader's pad, and is not made to do so twice by one operation. */
-static struct tok_result pad_ask(struct tok_lease *lease, CK_USER_TYPE user, const char *name, CK_RV *out_rv,
-                                 uint64_t deadline_us)
+static struct tok_result pad_ask(struct tok_lease *lease, CK_USER_TYPE user, const char *name, CK_RV *out_rv)
 {
     *out_rv = TOK_CALL(lease->functions, C_Login, lease->session, user, NULL, 0);
-    return of_pin(lease->token, *out_rv, deadline_us) == TOK_PIN_UNCLEAR
-               ? unclear(name, *out_rv, "nobody is asked for it twice")
-               : tok_good();
+    return of_pin(lease->token, *out_rv) == TOK_PIN_UNCLEAR ? unclear(name, *out_rv, "nobody is asked for it twice")
+                                                            : tok_good();
 }
 
 /* Sends a PIN, once among all forks. Where another one was refused, by whichever process, the token's flags are looked
@@ -198,7 +196,7 @@ static struct tok_result pin_send(CK_RV *out_rv, struct pin *pin, struct tok_lea
     TOK_TRY(pin_allowed(lease->token, credentials->settings));
     tok_try_sent(&try);
     *out_rv = TOK_CALL(lease->functions, C_Login, lease->session, user, pin->secret.data, (CK_ULONG)pin->secret.len);
-    answer = of_pin(lease->token, *out_rv, deadline_us);
+    answer = of_pin(lease->token, *out_rv);
     pin_judge(pin, lease->token, answer);
     if (!tok_try_answered(&try, answer) && (answer == TOK_PIN_UNCLEAR || answer == TOK_PIN_CUT_SHORT)) {
         return unclear(pin->name, *out_rv,
@@ -212,7 +210,7 @@ static struct tok_result login_call(struct tok_lease *lease, CK_USER_TYPE user,
 {
     SCOPED(pin_end) struct pin pin = { .name = "the token's own PIN pad" };
     CK_RV rv = CKR_OK;
-    struct tok_result result = has_pin_pad(lease->token) ? pad_ask(lease, user, pin.name, &rv, deadline_us)
+    struct tok_result result = has_pin_pad(lease->token) ? pad_ask(lease, user, pin.name, &rv)
                                                          : pin_send(&rv, &pin, lease, user, credentials, deadline_us);
 
     if (!tok_ok(&result) && rv == CKR_OK) { /* nothing was sent */
