@@ -319,6 +319,7 @@ TEST(any_other_failure_may_mean_that_it_is_wrong_and_the_error_says_so)
     assert_int_equal(mock->calls[MOCK_Login], 1);
     tok_pin_source_free(settings.pin);
     OK(tok_pin_source_new(&settings.pin, "9999", TOK_PIN_FROM_SETTINGS));
+    pin_is_for_token();
     FAILS_CKR(login(), CKR_PIN_INCORRECT); /* another one is tried */
 }
 
