@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "base/shared.h"
+#include "pkcs11/key/child.h"
 #include "pkcs11/work/worker.h"
 #include "provider/capabilities.h"
 #include "provider/core/context.h"
@@ -202,6 +203,7 @@ static void prov_teardown(void *vinstance)
     if (instance == NULL || !tok_workers_leave(&instance->ctx.settings)) {
         return; /* a worker that hangs in a module still needs it */
     }
+    tok_child_forget(&instance->ctx.settings);
     for (size_t i = 0; i < NUM_TABLES; i++) {
         table_free(instance->tables[i]);
     }

@@ -343,6 +343,7 @@ int list_main(int argc, char **argv)
         result = common_config(&config, &options);
     }
     if (tok_ok(&result)) {
+        config.settings.eager = false; /* nothing is forked here, and copies of these settings end before others */
         listing.asked = uri;
         listing.every_type = !tok_uri_class(uri, &class);
         listing.private_asked = !listing.every_type && class == CKO_PRIVATE_KEY;

@@ -5,6 +5,7 @@
 
 #include "base/text.h"
 #include "base/trace.h"
+#include "pkcs11/key/child.h"
 #include "pkcs11/recover/recover.h"
 
 /* From so many private keys on, all public keys are read once and joined by id. */
@@ -63,7 +64,6 @@ struct search {
 
 static void search_end(struct search *search)
 {
-    tok_pin_source_free(search->credentials.uri_pin);
     tok_token_list_end(&search->tokens);
     tok_items_end(&search->items);
 }
@@ -76,7 +76,9 @@ static struct tok_result login_first(struct search *search, struct tok_lease *le
     if (search->tokens.count > 1) {
         TOK_TRY(tok_login_allowed(lease->token, search->settings, search->uri));
     }
-    return tok_login(lease, &search->credentials, search->deadline_us);
+    TOK_TRY(tok_login(lease, &search->credentials, search->deadline_us));
+    tok_child_note(lease->token, search->settings);
+    return tok_good();
 }
 
 /* All public keys of a token with their ids, for joining them with many private keys. */
@@ -435,6 +437,7 @@ struct tok_result tok_find(struct tok_items *out_items, const struct tok_setting
         .settings = settings,
         .uri = uri,
         .credentials = { .settings = settings,
+                         .uri_pin = tok_uri_pin(uri),
                          .prompt = prompt != NULL ? *prompt : (struct tok_pin_prompt){ NULL, NULL } },
         .trouble = tok_good(),
         .names_one = tok_uri_id(uri) != NULL || tok_uri_label(uri) != NULL,
@@ -442,7 +445,6 @@ struct tok_result tok_find(struct tok_items *out_items, const struct tok_setting
     };
 
     TOK_TRY(narrow(&wanted, uri));
-    TOK_TRY(tok_pin_source_of_uri(&search.credentials.uri_pin, uri));
     TOK_TRY(tok_find_tokens(&search.tokens, settings, uri, search.deadline_us));
     search.credentials.own_pin_only = search.tokens.count > 1;
     for (size_t i = 0; i < COUNT_OF(kinds); i++) {

@@ -25,7 +25,7 @@ static struct tok_credentials credentials_of(struct tok_key *key, const struct t
                                              const struct tok_pin_prompt *prompt)
 {
     struct tok_credentials credentials = { .settings = key->settings,
-                                           .uri_pin = key->uri_pin,
+                                           .uri_pin = tok_uri_pin(key->uri),
                                            .own_pin_only = !replica->alone };
 
     if (prompt != NULL) {
@@ -72,6 +72,7 @@ static struct tok_result key_lease(struct attempt *attempt, const CK_MECHANISM *
         struct tok_credentials credentials = credentials_of(key, attempt->replica, attempt->prompt);
 
         TOK_TRY(tok_login(lease, &credentials, deadline_us));
+        tok_child_note(token, key->settings);
     }
     return key_handle(key, attempt->replica, lease, &attempt->attempts, &attempt->use);
 }

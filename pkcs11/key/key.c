@@ -64,7 +64,6 @@ void tok_key_unref(struct tok_key *key)
     tok_uri_free(key->uri);
     tok_uri_free(key->meant);
     tok_replicas_end(&key->replicas);
-    tok_pin_source_free(key->uri_pin);
     tok_public_end(&key->half);
     list_free(atomic_load(&key->allowed));
     free(key);
@@ -142,7 +141,6 @@ struct tok_result tok_key_new(struct tok_key **out_key, const struct tok_setting
     if (tok_uri_label(uri) != NULL) {
         label_set(key, tok_uri_label(uri));
     }
-    TOK_TRY(tok_pin_source_of_uri(&key->uri_pin, uri));
     *out_key = STEAL(key);
     return tok_good();
 }

@@ -1,8 +1,8 @@
 #include "pkcs11/token/login.h"
 
+#include "base/flight.h"
 #include "base/text.h"
 #include "base/trace.h"
-#include "pkcs11/key/child.h"
 #include "pkcs11/result/ckr.h"
 #include "pkcs11/token/tries.h"
 
@@ -15,16 +15,6 @@ struct pin {
 static void pin_end(struct pin *pin)
 {
     secret_end(&pin->secret);
-}
-
-struct tok_result tok_pin_source_of_uri(struct tok_pin_source **out_source, const struct tok_uri *uri)
-{
-    *out_source = NULL;
-    if (tok_uri_pin_value(uri) != NULL) {
-        return tok_pin_source_value(out_source, tok_uri_pin_value(uri));
-    }
-    return tok_uri_pin_source(uri) == NULL ? tok_good()
-                                           : tok_pin_source_new(out_source, tok_uri_pin_source(uri), TOK_PIN_FROM_URI);
 }
 
 bool tok_login_needed(struct tok_token *token, const struct tok_settings *settings)
@@ -210,11 +200,13 @@ static bool login_claim(struct tok_token *token, uint64_t *out_epoch, uint64_t d
                         struct tok_result *out_result)
 {
     LOCKED(&token->lock);
-    while (token->login == TOK_LOGGING_IN) {
-        if (!lock_wait(&token->lock, deadline_us) && token->login == TOK_LOGGING_IN) {
-            *out_result = tok_fail(TOK_CODE_DEADLINE,
-                                   "another thread began to log in %.1f s ago and has not finished (it is in %s)",
-                                   (double)(clock_us() - token->login_us) / 1e6, tok_inside_name(token->login_by));
+    while (token->logging_in.on) {
+        if (!flight_wait(&token->logging_in, &token->lock, deadline_us) && token->logging_in.on) {
+            char why[160];
+            struct text text = TEXT_OVER(why);
+
+            flight_late(&token->logging_in, &text);
+            *out_result = tok_fail(TOK_CODE_DEADLINE, "waiting for a login: %s", why);
             return false;
         }
     }
@@ -222,9 +214,7 @@ static bool login_claim(struct tok_token *token, uint64_t *out_epoch, uint64_t d
         *out_result = tok_good();
         return false;
     }
-    token->login = TOK_LOGGING_IN;
-    token->login_by = tok_inside_here();
-    token->login_us = clock_us();
+    flight_begin(&token->logging_in, tok_inside_here());
     *out_epoch = token->epoch;
     return true;
 }
@@ -242,15 +232,12 @@ struct tok_result tok_login(struct tok_lease *lease, const struct tok_credential
     if (tok_ok(&result)) {
         result = login_call(lease, CKU_USER, credentials, deadline_us);
     }
-    if (tok_ok(&result)) {
-        tok_child_note(token, credentials->settings);
-    }
     LOCKED(&token->lock);
     /* The lease may be older than the claim, and its login with it; the claim is given back in any case. */
-    if (token->epoch == epoch && token->login == TOK_LOGGING_IN) {
+    if (token->epoch == epoch) {
         token->login = tok_ok(&result) && lease->epoch == epoch ? TOK_LOGGED_IN : TOK_LOGGED_OUT;
+        flight_end(&token->logging_in, &token->lock);
     }
-    lock_wake(&token->lock);
     return result;
 }
 

@@ -20,13 +20,10 @@ struct tok_pin_prompt {
 /* What a login may use. */
 struct tok_credentials {
     const struct tok_settings *settings;
-    struct tok_pin_source *uri_pin; /* NULL: the URI has none */
+    struct tok_pin_source *uri_pin; /* borrowed; NULL: the URI has none */
     struct tok_pin_prompt prompt;   /* ask == NULL: nobody can be asked */
     bool own_pin_only; /* but what the configuration's entry for the token says: several tokens are meant */
 };
-
-/* tok_pin_source_of_uri makes the source that the URI's pin-value or pin-source asks for; NULL if it has neither. */
-TOK_RESULT tok_pin_source_of_uri(struct tok_pin_source **out_source, const struct tok_uri *uri);
 
 /* tok_login_needed tells whether the token wants a login for its private keys and has none from this process. */
 bool tok_login_needed(struct tok_token *token, const struct tok_settings *settings);

@@ -36,7 +36,7 @@ static void token_forget(struct tok_token *token)
     tok_pool_forget(&token->pool);
     token->login = TOK_LOGGED_OUT;
     token->info_fresh = false;
-    lock_wake(&token->lock);
+    flight_end(&token->logging_in, &token->lock); /* a login that is under way is to another epoch: nobody's any more */
     tok_pool_wake(token);
 }
 

@@ -16,6 +16,7 @@
 #include <stdint.h>
 
 #include "base/bytes.h"
+#include "base/flight.h"
 #include "base/lock.h"
 #include "base/secret.h"
 #include "pkcs11/module/breaker.h"
@@ -60,7 +61,7 @@ struct tok_waiter {
     struct lock_signal turn; /* sent to the first one alone */
 };
 
-enum tok_login_state { TOK_LOGGED_OUT, TOK_LOGGING_IN, TOK_LOGGED_IN };
+enum tok_login_state { TOK_LOGGED_OUT, TOK_LOGGED_IN };
 
 struct tok_token {
     struct tok_module *module;        /* constant */
@@ -87,10 +88,9 @@ struct tok_token {
     struct tok_breaker breaker;
     int balance; /* pkcs11/token/message.c's */
     enum tok_login_state login;
-    tok_inside *login_by; /* who is logging in, */
-    uint64_t login_us;    /* and since when */
-    bool wants_login;     /* it said so, whatever its flags say */
-    struct secret pin;    /* what the token accepted, for logging in again; what it refused: pkcs11/token/tries.h */
+    struct flight logging_in;
+    bool wants_login;  /* it said so, whatever its flags say */
+    struct secret pin; /* what the token accepted, for logging in again; what it refused: pkcs11/token/tries.h */
 };
 
 /* tok_tokens_look asks the module which tokens are present now and updates its list of tokens: one C_GetSlotList, and a

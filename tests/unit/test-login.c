@@ -257,20 +257,9 @@ TEST(the_pin_of_the_uri_comes_before_that_of_the_settings)
 
     furnish("9999");
     OK(tok_uri_parse(&uri, "pkcs11:token=test?pin-value=1234", TOK_URI_FROM_APPLICATION));
-    OK(tok_pin_source_of_uri(&credentials.uri_pin, uri));
+    credentials.uri_pin = tok_uri_pin(uri);
     OK(login());
     assert_int_equal(mock->tokens[0].wrong_pins, 0);
-    tok_pin_source_free(credentials.uri_pin);
-}
-
-TEST(a_uri_without_a_pin_has_no_source)
-{
-    SCOPED(tok_uri_end) struct tok_uri *uri = NULL;
-    struct tok_pin_source *source = (struct tok_pin_source *)&settings;
-
-    OK(tok_uri_parse(&uri, "pkcs11:token=test", TOK_URI_FROM_APPLICATION));
-    OK(tok_pin_source_of_uri(&source, uri));
-    assert_null(source);
 }
 
 TEST(the_pin_of_the_tokens_own_entry_comes_before_the_general_one)
@@ -437,7 +426,6 @@ int main(void)
         cmocka_unit_test(without_any_pin_the_failure_says_so),
         cmocka_unit_test(a_source_that_fails_is_the_failure_and_costs_no_try),
         cmocka_unit_test(the_pin_of_the_uri_comes_before_that_of_the_settings),
-        cmocka_unit_test(a_uri_without_a_pin_has_no_source),
         cmocka_unit_test(the_pin_of_the_tokens_own_entry_comes_before_the_general_one),
         cmocka_unit_test(a_login_that_somebody_else_made_is_good),
         cmocka_unit_test(a_failure_that_is_not_about_the_pin_does_not_condemn_it),
