@@ -22,7 +22,7 @@ libtok_la_SOURCES = \
     pkcs11/token/pool.h pkcs11/token/pool.c \
     pkcs11/token/message.h pkcs11/token/message.c \
     pkcs11/object/derive.h pkcs11/object/derive.c \
-    pkcs11/module/call.h pkcs11/module/call.c \
+    pkcs11/module/call.h pkcs11/module/call.c pkcs11/module/answer.h pkcs11/module/answer.c \
     pkcs11/object/mech.h pkcs11/object/mech.c \
     pkcs11/object/attr.h pkcs11/object/attr.c \
     pkcs11/object/object.h pkcs11/object/object.c \

@@ -312,7 +312,7 @@ static void count_slots(const struct tok_module_list *modules, uint64_t deadline
 static bool is_not_seen(const struct tok_result *result)
 {
     return result->code == TOK_CODE_NO_TOKEN ||
-           (result->code == TOK_CODE_CKR && strcmp(result->function, "C_GetTokenInfo") == 0);
+           (tok_is_spoken(result) && strcmp(result->function, "C_GetTokenInfo") == 0);
 }
 
 struct tok_result tok_find_tokens(struct tok_token_list *out_list, const struct tok_settings *settings,

@@ -112,6 +112,7 @@ static struct tok_result join_read(struct join *join, struct tok_lease *lease)
         return tok_fail(TOK_CODE_NO_MEMORY, "listing public keys");
     }
     for (size_t i = 0; i < found.count; i++) {
+        TOK_TRY(tok_lease_in_time(lease, "objects", i));
         TOK_TRY(tok_public_read(&join->rows[i].half, &join->rows[i].id, &label, lease, found.items[i]));
         join->count++;
     }
@@ -199,6 +200,7 @@ static struct tok_result find_private(struct search *search, struct tok_lease *l
     for (size_t i = 0; i < found.count; i++) {
         SCOPED(tok_private_end) struct tok_private key = { .handle = 0 };
 
+        TOK_TRY(tok_lease_in_time(lease, "objects", i));
         TOK_TRY(tok_private_read(&key, lease, found.items[i]));
         join_complete(&join, &key);
         TOK_TRY(tok_public_resolve(&key, lease));
@@ -226,6 +228,7 @@ static struct tok_result find_public(struct search *search, struct tok_lease *le
         SCOPED(bytes_end) struct bytes label = { 0 };
         SCOPED(item_end) struct tok_item item = { .kind = TOK_WANT_PUBLIC };
 
+        TOK_TRY(tok_lease_in_time(lease, "objects", i));
         TOK_TRY(tok_public_read(&item.half, &id, &label, lease, found.items[i]));
         TOK_TRY(item_uri(&item, lease, CKO_PUBLIC_KEY, &id, &label));
         if (tok_public_known(&item.half)) {
@@ -247,6 +250,7 @@ static struct tok_result find_certificates(struct search *search, struct tok_lea
         SCOPED(bytes_end) struct bytes label = { 0 };
         SCOPED(item_end) struct tok_item item = { .kind = TOK_WANT_CERTIFICATE };
 
+        TOK_TRY(tok_lease_in_time(lease, "objects", i));
         TOK_TRY(tok_certificate_read(&item.certificate, &id, &label, lease, found.items[i]));
         TOK_TRY(item_uri(&item, lease, CKO_CERTIFICATE, &id, &label));
         if (item.certificate.len > 0) {

@@ -326,6 +326,7 @@ static struct tok_result choose(struct tok_private *out_choice, bool *out_proved
         SCOPED(tok_private_end) struct tok_private seen = { .handle = 0 };
         enum tok_likeness likeness;
 
+        TOK_TRY(tok_lease_in_time(lease, "keys", i));
         TOK_TRY(tok_private_read(&seen, lease, found->items[i]));
         likeness = tok_public_compare(&key->half, &seen.half);
         if (likeness == TOK_SAME) {

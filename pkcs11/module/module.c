@@ -107,7 +107,7 @@ static void start_end(struct tok_module *module, CK_RV rv, uint64_t deadline_us)
 static const struct tok_quirk *quirk_of_started(struct tok_module *module)
 {
     const struct tok_quirk *row = tok_quirk_of(module->path, NULL);
-    CK_INFO info;
+    CK_INFO info = { .flags = 0 };
 
     if (row->file == NULL && TOK_CALL(module->functions, C_GetInfo, &info) == CKR_OK) {
         row = tok_quirk_of(module->path, &info);
@@ -345,6 +345,7 @@ struct tok_result tok_module_info(struct tok_module *module, CK_INFO *out_info, 
         }
     }
     TOK_TRY(tok_module_enter(module, NULL, deadline_us));
+    *out_info = (CK_INFO){ .flags = 0 };
     result = tok_context(TOK_DO(module->functions, C_GetInfo, out_info), "module '%s'", module->path);
     tok_module_leave(module, false);
     TOK_TRY(result);

@@ -38,8 +38,8 @@ struct tok_result prov_bytes_prepare(struct prov_mechanism *out, const struct pr
     return tok_good();
 }
 
-bool prov_bytes_shape(uint8_t *sig, size_t *len, size_t room)
+bool prov_bytes_shape(uint8_t *sig, size_t *len, size_t size)
 {
     (void)sig;
-    return *len == room; /* the room was made for it */
+    return *len == size; /* the room was made for it */
 }

@@ -31,7 +31,7 @@ EVP_PKEY *prov_bytes_public_key(const struct prov_ctx *prov, const struct prov_v
 bool prov_bytes_describe(struct tok_public *out_half, EVP_PKEY *key);
 struct tok_result prov_bytes_prepare(struct prov_mechanism *out, const struct prov_scheme *scheme,
                                      const struct prov_choice *choice, const struct prov_data *data);
-bool prov_bytes_shape(uint8_t *sig, size_t *len, size_t room);
+bool prov_bytes_shape(uint8_t *sig, size_t *len, size_t size);
 
 /* A row; what not all types have comes last: `.set = …`. */
 #define PROV_BYTES_ROW(id, name, more_names, key, its_family, bytes, ...)                                              \

@@ -77,14 +77,14 @@ static uint8_t *der_integer(uint8_t *out, const uint8_t *number, size_t len)
 
 /* r and s side by side become a DER SEQUENCE (RFC 3279 §2.2.3). By hand: libcrypto's ECDSA_SIG takes a sixtieth of the
  * time that a soft token needs for the whole signature. */
-static bool ec_shape(uint8_t *sig, size_t *len, size_t room)
+static bool ec_shape(uint8_t *sig, size_t *len, size_t size)
 {
     uint8_t integers[DER_MOST];
     size_t half = *len / 2;
     uint8_t *at = sig;
     size_t integers_len;
 
-    if (half == 0 || half > MOST_ORDER_BYTES || *len % 2 != 0 || room < DER_MOST) {
+    if (half == 0 || half > size || half > MOST_ORDER_BYTES || *len % 2 != 0) {
         return false;
     }
     integers_len = (size_t)(der_integer(der_integer(integers, sig, half), sig + half, half) - integers);

@@ -236,10 +236,10 @@ static struct tok_result rsa_prepare(struct prov_mechanism *out, const struct pr
     return pss ? input_is(out, data->digest, data->digest_len) : prepare_pkcs1(out, scheme, data);
 }
 
-static bool rsa_shape(uint8_t *sig, size_t *len, size_t room)
+static bool rsa_shape(uint8_t *sig, size_t *len, size_t size)
 {
     (void)sig;
-    return *len <= room;
+    return *len == size;
 }
 
 static void builder_end(OSSL_PARAM_BLD **builder)

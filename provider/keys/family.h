@@ -92,8 +92,10 @@ struct prov_family {
     TOK_RESULT(*prepare)
     (struct prov_mechanism *out, const struct prov_scheme *scheme, const struct prov_choice *choice,
      const struct prov_data *data);
-    /* shape turns the token's signature into OpenSSL's. `sig` holds *len bytes in room bytes of space. */
-    bool (*shape)(uint8_t *sig, size_t *len, size_t room);
+    /* shape turns the token's signature, of *len bytes, into OpenSSL's; false for a length that the key can't make.
+     * `size` is the key's in bytes (of its modulus, or its group's order), or, where the token hashes, the signature's.
+     * `sig` has SIGNING_MAX_RSA bytes of room, or those of the signature. */
+    bool (*shape)(uint8_t *sig, size_t *len, size_t size);
 };
 
 /* What every key on a token can be asked, for the families' lists of readable parameters (include/signet.h). */

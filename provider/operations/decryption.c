@@ -103,7 +103,7 @@ static bool not_raw(const struct tok_result *result)
 static bool about_data(const struct tok_result *result)
 {
     return final_from(result, "C_Decrypt") ||
-           (result->code == TOK_CODE_CKR && strcmp(result->function, "C_Decrypt") == 0 &&
+           (tok_is_spoken(result) && strcmp(result->function, "C_Decrypt") == 0 &&
             (result->rv == CKR_GENERAL_ERROR || result->rv == CKR_FUNCTION_FAILED || result->rv == CKR_DEVICE_ERROR));
 }
 

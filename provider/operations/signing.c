@@ -315,7 +315,8 @@ static int signing_make(struct signing *signing)
             return prov_fail(key->prov, &result);
         }
         if (!key->variant->family->shape(signing->sig, &signing->len,
-                                         signing->scheme->whole ? signing->room : sizeof(signing->made))) {
+                                         signing->scheme->whole ? signing->room
+                                                                : (signing->scheme->key_bits + 7) / 8)) {
             return prov_raise(key->prov, PROV_R_WRONG_RESULT, "the token's signature has an impossible length (%zu)",
                               signing->len);
         }

@@ -4,7 +4,7 @@ unit_tests = tests/unit/test-bytes tests/unit/test-text tests/unit/test-value te
     tests/unit/test-result tests/unit/test-lane tests/unit/test-breaker tests/unit/test-ckr tests/unit/test-uri \
     tests/unit/test-pin tests/unit/test-pin-descriptors tests/unit/test-pin-programs tests/unit/test-settings
 # Those of the rooms that call a module have a mock to call.
-mock_tests = tests/unit/test-call tests/unit/test-module tests/unit/test-registry tests/unit/test-token \
+mock_tests = tests/unit/test-call tests/unit/test-answer tests/unit/test-module tests/unit/test-registry tests/unit/test-token \
     tests/unit/test-session tests/unit/test-message tests/unit/test-quirks tests/unit/test-child tests/unit/test-tries tests/unit/test-login tests/unit/test-recover tests/unit/test-attr tests/unit/test-object \
     tests/unit/test-find tests/unit/test-key tests/unit/test-key-recover tests/unit/test-key-silent \
     tests/unit/test-key-threads tests/unit/test-derive tests/unit/test-replica tests/unit/test-hotplug tests/unit/test-worker tests/unit/test-mech
@@ -78,9 +78,11 @@ tests_unit_test_err_CFLAGS = $(unit_cflags) $(CRYPTO_CFLAGS)
 tests_unit_test_err_LDADD = $(provider_ldadd)
 
 check_LTLIBRARIES += tests/unit/mock.la
-tests_unit_mock_la_SOURCES = tests/unit/mock.c tests/unit/mock.h
+tests_unit_mock_la_SOURCES = tests/unit/mock.c tests/unit/mock.h tests/hostile/hostile.c tests/hostile/hostile.h
 tests_unit_mock_la_CFLAGS = $(AM_CFLAGS) $(P11KIT_CFLAGS)
 tests_unit_mock_la_LDFLAGS = $(AM_LDFLAGS) -module -avoid-version -rpath /nowhere
+tests_unit_test_answer_CFLAGS = $(mock_cflags)
+tests_unit_test_answer_LDADD = $(unit_ldadd)
 tests_unit_test_call_CFLAGS = $(mock_cflags)
 tests_unit_test_call_LDADD = $(unit_ldadd)
 tests_unit_test_module_CFLAGS = $(mock_cflags)
