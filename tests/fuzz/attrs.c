@@ -146,11 +146,18 @@ static CK_FUNCTION_LIST functions = {
     .C_FindObjectsFinal = find_end,
 };
 
+/* Whether bytes are what the token truly shows; what has room enough at once can't be lost, but a value of zeros is taken
+ * for one that the token has not written. */
 static bool is_value(const struct bytes *bytes, CK_OBJECT_HANDLE object, CK_ATTRIBUTE_TYPE type)
 {
     const struct record *record = record_of(object, type);
+    bool blank = bytes->len == 0;
 
-    return record == NULL || record->how != HOW_TRUE || bytes_is(bytes, record->value, record->len);
+    for (size_t i = 0; record != NULL && i < record->len; i++) {
+        blank = blank && record->value[i] == 0;
+    }
+    return record == NULL || record->how != HOW_TRUE || record->len > 256 || blank ||
+           bytes_is(bytes, record->value, record->len);
 }
 
 /* The key that is made of parts is the one that the parts describe. */
@@ -184,7 +191,8 @@ static void private_key(struct tok_lease *lease)
         return;
     }
     HOLDS(is_value(&key.id, 1, CKA_ID) && is_value(&key.label, 1, CKA_LABEL));
-    HOLDS(is_value(&key.half.modulus, 1, CKA_MODULUS) && is_value(&key.half.params, 1, CKA_EC_PARAMS));
+    HOLDS(is_value(&key.half.modulus, 1, CKA_MODULUS));
+    HOLDS(is_value(&key.half.params, 1, CKA_EC_PARAMS));
     result = tok_public_resolve(&key, lease);
     half_read(&key.half);
 }
