@@ -10,6 +10,7 @@
 
 #include "base/shared.h"
 #include "base/trace.h"
+#include "pkcs11/key/child.h"
 #include "pkcs11/work/worker.h"
 #include "provider/operations/asymcipher.h"
 #include "provider/capabilities.h"
@@ -264,6 +265,7 @@ static void prov_teardown(void *vprov)
     table_free(prov->store);
     table_free(prov->decoder);
     table_free(prov->encoder);
+    tok_child_forget(&prov->settings);
     tok_settings_end(&prov->settings);
     OSSL_LIB_CTX_free(prov->child);
     free(prov->properties);

@@ -47,11 +47,12 @@ void tok_child_worked(void)
 
 /* --- what it does ------------------------------------------------------------------------------------------------- */
 
-/* A token that children are to reach. */
+/* A token that children are to reach, for who has these settings. */
 struct reach {
     struct tok_token *token;
     const struct tok_settings *settings;
     struct reach *next;
+    bool done; /* in this process */
 };
 
 static struct lock lock;
@@ -103,6 +104,38 @@ static struct tok_result reach_token(const struct reach *reach)
     }
 }
 
+/* Under other settings perhaps. */
+static bool is_reached(const struct tok_token *token)
+{
+    const struct reach *reach = all;
+
+    while (reach != NULL && !(reach->token == token && reach->done)) {
+        reach = reach->next;
+    }
+    return reach != NULL;
+}
+
+static void reach_quietly(struct reach *reach)
+{
+    const struct tok_quiet *quiet = &reach->settings->quiet;
+    struct tok_result result;
+
+    if (quiet->begin != NULL) {
+        quiet->begin(quiet->arg);
+    }
+    result = reach_token(reach);
+    if (quiet->end != NULL) {
+        quiet->end(quiet->arg);
+    }
+    trace(TRACE_MODULE, "module: the child of a fork: %s", tok_ok(&result) ? reach->token->label : result.message);
+    reach->done = tok_ok(&result);
+    if (reach->done) {
+        tok_child_worked();
+    } else {
+        tok_child_failed(&result);
+    }
+}
+
 /* The last handler to run, so that everything else is in order again. A thread that forked from inside a module can't
  * go in again. What the module leaves on OpenSSL's queue is none of the application's business. */
 static void fork_child(void)
@@ -110,22 +143,12 @@ static void fork_child(void)
     int saved = errno;
 
     lock_init(&lock);
-    for (const struct reach *reach = all; reach != NULL && !tok_inside_module(); reach = reach->next) {
-        const struct tok_quiet *quiet = &reach->settings->quiet;
-        struct tok_result result;
-
-        if (quiet->begin != NULL) {
-            quiet->begin(quiet->arg);
-        }
-        result = reach_token(reach);
-        if (quiet->end != NULL) {
-            quiet->end(quiet->arg);
-        }
-        trace(TRACE_MODULE, "module: the child of a fork: %s", tok_ok(&result) ? reach->token->label : result.message);
-        if (tok_ok(&result)) {
-            tok_child_worked();
-        } else {
-            tok_child_failed(&result);
+    for (struct reach *reach = all; reach != NULL; reach = reach->next) {
+        reach->done = false;
+    }
+    for (struct reach *reach = all; reach != NULL && !tok_inside_module(); reach = reach->next) {
+        if (!is_reached(reach->token)) {
+            reach_quietly(reach);
         }
     }
     errno = saved;
@@ -155,13 +178,13 @@ void tok_child_note(struct tok_token *token, const struct tok_settings *settings
     init();
     LOCKED(&lock);
     for (reach = all; reach != NULL; reach = reach->next) {
-        if (reach->token == token) {
+        if (reach->token == token && reach->settings == settings) {
             return;
         }
     }
     reach = malloc(sizeof(*reach));
     if (reach != NULL) { /* without memory a child is as lazy as by default */
-        *reach = (struct reach){ token, settings, all };
+        *reach = (struct reach){ token, settings, all, false };
         all = reach;
     }
 }

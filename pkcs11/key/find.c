@@ -5,6 +5,7 @@
 
 #include "base/text.h"
 #include "base/trace.h"
+#include "pkcs11/key/child.h"
 #include "pkcs11/recover/recover.h"
 
 /* From so many private keys on, all public keys are read once and joined by id. */
@@ -70,13 +71,18 @@ static void search_end(struct search *search)
 
 static struct tok_result login_first(struct search *search, struct tok_lease *lease)
 {
-    if (!tok_login_needed(lease->token, search->settings)) {
-        return tok_good();
-    }
-    if (search->tokens.count > 1) {
+    bool needed = tok_login_needed(lease->token, search->settings);
+
+    if (needed && search->tokens.count > 1) {
         TOK_TRY(tok_login_allowed(lease->token, search->settings, search->uri));
     }
-    return tok_login(lease, &search->credentials, search->deadline_us);
+    if (needed) {
+        TOK_TRY(tok_login(lease, &search->credentials, search->deadline_us));
+    }
+    if (needed || lease->logged_in) { /* under other settings, perhaps */
+        tok_child_note(lease->token, search->settings);
+    }
+    return tok_good();
 }
 
 /* All public keys of a token with their ids, for joining them with many private keys. */

@@ -326,6 +326,8 @@ static void set_aside(const struct run *run)
 
 static void served(const struct run *run, struct tok_replica *replica)
 {
+    bool moved = atomic_load_explicit(&run->key->served, memory_order_relaxed) != replica;
+
     if (run->failed != 0) {
         set_aside(run);
     }
@@ -334,11 +336,11 @@ static void served(const struct run *run, struct tok_replica *replica)
         tok_aside_end(&replica->aside);
         tok_aside_end(&replica->token->aside);
     }
-    if (atomic_load_explicit(&run->key->served, memory_order_relaxed) != replica) {
+    if (moved) {
         atomic_store(&run->key->served, replica);
     }
     tok_child_worked();
-    if (run->op == NULL && run->key->settings->load_early) {
+    if (run->op != NULL ? moved : run->key->settings->load_early) {
         tok_child_note(replica->token, run->key->settings);
     }
 }

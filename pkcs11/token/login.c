@@ -2,7 +2,6 @@
 
 #include "base/text.h"
 #include "base/trace.h"
-#include "pkcs11/key/child.h"
 #include "pkcs11/result/ckr.h"
 #include "pkcs11/token/tries.h"
 
@@ -241,9 +240,6 @@ struct tok_result tok_login(struct tok_lease *lease, const struct tok_credential
     result = tok_token_refresh(token);
     if (tok_ok(&result)) {
         result = login_call(lease, CKU_USER, credentials, deadline_us);
-    }
-    if (tok_ok(&result)) {
-        tok_child_note(token, credentials->settings);
     }
     LOCKED(&token->lock);
     /* The lease may be older than the claim, and its login with it; the claim is given back in any case. */

@@ -124,7 +124,7 @@ static struct tok_token *token_known(struct tok_module *module, CK_SLOT_ID slot,
 
     for (struct tok_token *token = module->tokens; token != NULL; token = token->next) {
         LOCKED(&token->lock);
-        if (token->present || !same_token(&token->info, info)) {
+        if (token->looked == module->looks || !same_token(&token->info, info)) {
             continue;
         }
         if (token->slot == slot) {
@@ -153,6 +153,7 @@ static bool token_seen(struct tok_module *module, CK_SLOT_ID slot, const CK_TOKE
         token_forget(token);
     }
     token->present = true;
+    token->looked = module->looks;
     token->seen = module->starts;
     token->info = *info;
     token->info_fresh = true;
@@ -294,14 +295,14 @@ static struct tok_result look(struct tok_module *module)
     LOCKED(&module->lock);
     module->looks++;
     module->trouble = trouble;
-    for (struct tok_token *token = module->tokens; token != NULL; token = token->next) {
-        LOCKED(&token->lock);
-        token->present = false;
-    }
     for (size_t i = 0; i < num; i++) {
         if (!token_seen(module, found[i].slot, &found[i].info)) {
             return tok_fail(TOK_CODE_NO_MEMORY, "looking for tokens");
         }
+    }
+    for (struct tok_token *token = module->tokens; token != NULL; token = token->next) {
+        LOCKED(&token->lock);
+        token->present = token->looked == module->looks;
     }
     return tok_good();
 }
@@ -402,10 +403,10 @@ struct tok_result tok_token_refresh(struct tok_token *token)
         slot = token->slot;
     }
     TOK_TRY(TOK_DO(token->module->functions, C_GetTokenInfo, slot, &info));
+    LOCKED(&token->lock);
     if (!same_token(&info, &token->info)) {
         return tok_fail_ckr("C_GetTokenInfo", CKR_TOKEN_NOT_PRESENT);
     }
-    LOCKED(&token->lock);
     token->info = info;
     token->info_fresh = true;
     return tok_good();
