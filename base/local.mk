@@ -6,6 +6,7 @@ libbase_la_SOURCES = \
     base/value.h base/value.c \
     base/secret.h base/secret.c \
     base/lock.h base/lock.c \
+    base/flight.h base/flight.c \
     base/pause.h \
     base/complain.h base/complain.c \
     base/fork.h base/fork.c \

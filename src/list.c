@@ -194,7 +194,9 @@ static void list_kind(struct listing *listing, const struct tok_settings *settin
     for (size_t i = 0; i < items.count; i++) {
         print_item(&items.items[i]);
     }
-    if (result.code == TOK_CODE_PIN_NEEDED) {
+    if (result.code == TOK_CODE_PIN_TIED) {
+        private_hidden(listing, &result, result.message);
+    } else if (result.code == TOK_CODE_PIN_NEEDED) {
         private_hidden(listing, &result, "they need a PIN: the setting pin, --pin, or pin-source in the URI");
     } else if (!tok_ok(&result) && result.code != TOK_CODE_NO_OBJECT) {
         failed(listing, &result);
@@ -343,6 +345,7 @@ int list_main(int argc, char **argv)
         result = common_config(&config, &options);
     }
     if (tok_ok(&result)) {
+        config.settings.eager = false; /* nothing is forked here, and copies of these settings end before others */
         listing.asked = uri;
         listing.every_type = !tok_uri_class(uri, &class);
         listing.private_asked = !listing.every_type && class == CKO_PRIVATE_KEY;

@@ -54,18 +54,21 @@ static struct tok_result query_text(char **out, const struct uri_attribute *attr
     return tok_good();
 }
 
-static struct tok_result query_secret(struct secret *out, const struct uri_attribute *attribute)
+/* A PIN that stands in the URI comes before one that the URI says where to find. */
+static struct tok_result query_pin_value(struct tok_uri *uri, const struct uri_attribute *attribute)
 {
+    SCOPED(secret_end) struct secret pin = { 0 };
     size_t len;
 
-    if (!secret_new(out, attribute->value_len)) {
+    if (!secret_new(&pin, attribute->value_len)) {
         return tok_fail(TOK_CODE_NO_MEMORY, "a PKCS#11 URI");
     }
-    if (!percent_decode((char *)out->data, &len, attribute->value, attribute->value_len)) {
+    if (!percent_decode((char *)pin.data, &len, attribute->value, attribute->value_len)) {
         return tok_fail(TOK_CODE_BAD_URI, "'pin-value' of the PKCS#11 URI is badly encoded");
     }
-    secret_shorten(out, len);
-    return tok_good();
+    secret_shorten(&pin, len);
+    tok_pin_source_free(STEAL(uri->pin));
+    return tok_pin_source_value(&uri->pin, &pin);
 }
 
 /* Whether somebody but root may change the file or folder. In a folder with the sticky bit only owners replace their
@@ -127,25 +130,27 @@ static struct tok_result module_name_check(const char *name)
                           name);
 }
 
-static struct tok_result pin_source_check(const char *source)
+static struct tok_result query_pin_source(struct tok_uri *uri, const struct uri_attribute *attribute)
 {
+    SCOPED(scoped_free) char *source = NULL;
+
+    TOK_TRY(query_text(&source, attribute));
     if (source[0] == '|') {
         return tok_fail(TOK_CODE_BAD_URI, "pin-source of a PKCS#11 URI may not run a command");
     }
     if (source[0] != '/' && strncmp(source, "file:/", 6) != 0) {
         return tok_fail(TOK_CODE_BAD_URI, "pin-source of a PKCS#11 URI must be a file: file:/path or /path");
     }
-    return tok_good();
+    return uri->pin != NULL ? tok_good() : tok_pin_source_new(&uri->pin, source, TOK_PIN_FROM_URI);
 }
 
 static struct tok_result query_take(struct tok_uri *uri, const struct uri_attribute *attribute)
 {
     if (uri_attribute_is(attribute, "pin-value")) {
-        return query_secret(&uri->pin_value, attribute);
+        return query_pin_value(uri, attribute);
     }
     if (uri_attribute_is(attribute, "pin-source")) {
-        TOK_TRY(query_text(&uri->pin_source, attribute));
-        return pin_source_check(uri->pin_source);
+        return query_pin_source(uri, attribute);
     }
     if (uri_attribute_is(attribute, "module-path")) {
         TOK_TRY(query_text(&uri->module_path, attribute));

@@ -47,12 +47,12 @@ void tok_child_worked(void)
 
 /* --- what it does ------------------------------------------------------------------------------------------------- */
 
-/* A token that children are to reach, for who has these settings. */
+/* A token that children are to reach. */
 struct reach {
     struct tok_token *token;
     const struct tok_settings *settings;
+    bool done; /* in this child, by these settings or others */
     struct reach *next;
-    bool done; /* in this process */
 };
 
 static struct lock lock;
@@ -104,36 +104,15 @@ static struct tok_result reach_token(const struct reach *reach)
     }
 }
 
-/* Under other settings perhaps. */
-static bool is_reached(const struct tok_token *token)
+/* Two contexts may both want a child to reach one token; it does so by the settings of one, if these can. */
+static bool is_reached(const struct reach *upto)
 {
     const struct reach *reach = all;
 
-    while (reach != NULL && !(reach->token == token && reach->done)) {
+    while (reach != upto && !(reach->token == upto->token && reach->done)) {
         reach = reach->next;
     }
-    return reach != NULL;
-}
-
-static void reach_quietly(struct reach *reach)
-{
-    const struct tok_quiet *quiet = &reach->settings->quiet;
-    struct tok_result result;
-
-    if (quiet->begin != NULL) {
-        quiet->begin(quiet->arg);
-    }
-    result = reach_token(reach);
-    if (quiet->end != NULL) {
-        quiet->end(quiet->arg);
-    }
-    trace(TRACE_MODULE, "module: the child of a fork: %s", tok_ok(&result) ? reach->token->label : result.message);
-    reach->done = tok_ok(&result);
-    if (reach->done) {
-        tok_child_worked();
-    } else {
-        tok_child_failed(&result);
-    }
+    return reach != upto;
 }
 
 /* The last handler to run, so that everything else is in order again. A thread that forked from inside a module can't
@@ -143,12 +122,27 @@ static void fork_child(void)
     int saved = errno;
 
     lock_init(&lock);
-    for (struct reach *reach = all; reach != NULL; reach = reach->next) {
-        reach->done = false;
-    }
     for (struct reach *reach = all; reach != NULL && !tok_inside_module(); reach = reach->next) {
-        if (!is_reached(reach->token)) {
-            reach_quietly(reach);
+        const struct tok_quiet *quiet = &reach->settings->quiet;
+        struct tok_result result;
+
+        reach->done = is_reached(reach);
+        if (reach->done) {
+            continue;
+        }
+        if (quiet->begin != NULL) {
+            quiet->begin(quiet->arg);
+        }
+        result = reach_token(reach);
+        if (quiet->end != NULL) {
+            quiet->end(quiet->arg);
+        }
+        trace(TRACE_MODULE, "module: the child of a fork: %s", tok_ok(&result) ? reach->token->label : result.message);
+        reach->done = tok_ok(&result);
+        if (reach->done) {
+            tok_child_worked();
+        } else {
+            tok_child_failed(&result);
         }
     }
     errno = saved;
@@ -184,7 +178,7 @@ void tok_child_note(struct tok_token *token, const struct tok_settings *settings
     }
     reach = malloc(sizeof(*reach));
     if (reach != NULL) { /* without memory a child is as lazy as by default */
-        *reach = (struct reach){ token, settings, all, false };
+        *reach = (struct reach){ token, settings, false, all };
         all = reach;
     }
 }

@@ -6,8 +6,10 @@
 #include "base/pause.h"
 #include "base/text.h"
 #include "base/trace.h"
+#include "pkcs11/key/aim.h"
 #include "pkcs11/key/child.h"
 #include "pkcs11/key/key-parts.h"
+#include "pkcs11/module/answer.h"
 #include "pkcs11/object/derive.h"
 #include "pkcs11/object/mech.h"
 
@@ -25,7 +27,7 @@ static struct tok_credentials credentials_of(struct tok_key *key, const struct t
                                              const struct tok_pin_prompt *prompt)
 {
     struct tok_credentials credentials = { .settings = key->settings,
-                                           .uri_pin = key->uri_pin,
+                                           .uri = key->uri,
                                            .own_pin_only = !replica->alone };
 
     if (prompt != NULL) {
@@ -71,7 +73,7 @@ static struct tok_result key_lease(struct attempt *attempt, const CK_MECHANISM *
     if (!lease->logged_in && tok_login_needed(token, key->settings)) {
         struct tok_credentials credentials = credentials_of(key, attempt->replica, attempt->prompt);
 
-        TOK_TRY(tok_login(lease, &credentials, deadline_us));
+        TOK_TRY(tok_aim_login(lease, &credentials, deadline_us));
     }
     return key_handle(key, attempt->replica, lease, &attempt->attempts, &attempt->use);
 }
@@ -101,7 +103,8 @@ static struct tok_result key_begin(struct attempt *attempt, const CK_MECHANISM *
 
 struct operation {
     CK_RV (*init)(struct tok_lease *lease, const CK_MECHANISM *mechanism, CK_OBJECT_HANDLE handle); /* NULL: none */
-    CK_RV (*run)(struct tok_lease *lease, struct operation *op, CK_ULONG *in_out_len);
+    struct tok_result (*run)(struct tok_lease *lease, const struct operation *op, CK_ULONG *in_out_len);
+    enum tok_output output;
     const char *init_name;
     const char *run_name;
     const char *what; /* for messages */
@@ -117,6 +120,7 @@ struct operation {
     CK_OBJECT_HANDLE handle;
     size_t out_len;    /* of the result */
     uint64_t unproved; /* of the result */
+    bool ran;          /* the token was asked for it */
 };
 
 static CK_RV sign_init(struct tok_lease *lease, const CK_MECHANISM *mechanism, CK_OBJECT_HANDLE handle)
@@ -124,10 +128,10 @@ static CK_RV sign_init(struct tok_lease *lease, const CK_MECHANISM *mechanism, C
     return TOK_CALL(lease->functions, C_SignInit, lease->session, (CK_MECHANISM *)mechanism, handle);
 }
 
-static CK_RV sign_run(struct tok_lease *lease, struct operation *op, CK_ULONG *in_out_len)
+static struct tok_result sign_run(struct tok_lease *lease, const struct operation *op, CK_ULONG *in_out_len)
 {
-    return TOK_CALL(lease->functions, C_Sign, lease->session, (CK_BYTE *)op->in, (CK_ULONG)op->in_len, op->out,
-                    in_out_len);
+    return TOK_DO(lease->functions, C_Sign, lease->session, (CK_BYTE *)op->in, (CK_ULONG)op->in_len, op->out,
+                  in_out_len);
 }
 
 static CK_RV decrypt_init(struct tok_lease *lease, const CK_MECHANISM *mechanism, CK_OBJECT_HANDLE handle)
@@ -135,16 +139,15 @@ static CK_RV decrypt_init(struct tok_lease *lease, const CK_MECHANISM *mechanism
     return TOK_CALL(lease->functions, C_DecryptInit, lease->session, (CK_MECHANISM *)mechanism, handle);
 }
 
-static CK_RV decrypt_run(struct tok_lease *lease, struct operation *op, CK_ULONG *in_out_len)
+static struct tok_result decrypt_run(struct tok_lease *lease, const struct operation *op, CK_ULONG *in_out_len)
 {
-    return TOK_CALL(lease->functions, C_Decrypt, lease->session, (CK_BYTE *)op->in, (CK_ULONG)op->in_len, op->out,
-                    in_out_len);
+    return TOK_DO(lease->functions, C_Decrypt, lease->session, (CK_BYTE *)op->in, (CK_ULONG)op->in_len, op->out,
+                  in_out_len);
 }
 
-static CK_RV derive_run(struct tok_lease *lease, struct operation *op, CK_ULONG *in_out_len)
+static struct tok_result derive_run(struct tok_lease *lease, const struct operation *op, CK_ULONG *in_out_len)
 {
-    return tok_derive(lease, op->mechanism->mechanism, op->handle, op->in, op->in_len, op->out, in_out_len,
-                      &op->run_name);
+    return tok_derive(lease, op->mechanism->mechanism, op->handle, op->in, op->in_len, op->out, in_out_len);
 }
 
 /* What to do in two calls from here on. */
@@ -182,6 +185,15 @@ static bool signed_as_message(struct operation *op, struct attempt *attempt, enu
     return false;
 }
 
+/* May the PIN be sent, and to this token? Between the calls of the operation nothing can be asked. */
+static struct tok_result authenticate_prepare(struct attempt *attempt)
+{
+    struct tok_credentials credentials = credentials_of(attempt->key, attempt->replica, NULL);
+
+    TOK_TRY(tok_token_refresh(attempt->lease->token));
+    return tok_aim(attempt->lease->token, &credentials, attempt->attempts.deadline_us);
+}
+
 /* The two calls of an operation, with nothing between them but the login that an always-authenticate key demands there.
  */
 static struct tok_result operate(struct operation *op, struct attempt *attempt)
@@ -193,13 +205,14 @@ static struct tok_result operate(struct operation *op, struct attempt *attempt)
     struct tok_result result;
     CK_RV rv;
 
+    op->ran = false;
     op->handle = attempt->use.handle;
     op->unproved = attempt->use.unproved;
     if (signed_as_message(op, attempt, &verdict, &result)) {
         return result;
     }
     if (attempt->use.authenticate) {
-        TOK_TRY(tok_token_refresh(lease->token)); /* may its PIN be sent? */
+        TOK_TRY(authenticate_prepare(attempt));
     }
     rv = op->init != NULL ? op->init(lease, op->mechanism, op->handle) : CKR_OK;
     if (rv != CKR_OK) {
@@ -213,10 +226,10 @@ static struct tok_result operate(struct operation *op, struct attempt *attempt)
 
         TOK_TRY(tok_login_for_operation(lease, &credentials, attempt->attempts.deadline_us));
     }
-    rv = op->run(lease, op, &len);
-    if (rv != CKR_OK) {
-        return tok_fail_ckr(op->run_name, rv); /* some tokens leave it active then: the session is closed */
-    }
+    tok_answer_blank(op->output, op->out, op->room);
+    op->ran = true;
+    TOK_TRY(op->run(lease, op, &len)); /* some tokens leave it active then: the session is closed */
+    TOK_TRY(tok_answer_output(op->output, op->run_name, op->out, len, op->room));
     lease->op_open = false;
     op->out_len = len;
     return tok_good();
@@ -225,13 +238,12 @@ static struct tok_result operate(struct operation *op, struct attempt *attempt)
 /* Did the token answer to the operation itself? */
 static bool in_operation(const struct operation *op, const struct tok_result *result)
 {
-    return op != NULL && result->function != NULL &&
-           (result->function == op->run_name || strcmp(result->function, "C_SignMessage") == 0);
+    return op != NULL && result->function != NULL && (op->ran || strcmp(result->function, "C_SignMessage") == 0);
 }
 
 static bool about_the_data(const struct operation *op, const struct tok_result *result)
 {
-    return op != NULL && op->by_data && result->function == op->run_name &&
+    return op != NULL && op->by_data && result->function != NULL && strcmp(result->function, op->run_name) == 0 &&
            (result->rv == CKR_GENERAL_ERROR || result->rv == CKR_FUNCTION_FAILED || result->rv == CKR_DEVICE_ERROR);
 }
 
@@ -326,8 +338,6 @@ static void set_aside(const struct run *run)
 
 static void served(const struct run *run, struct tok_replica *replica)
 {
-    bool moved = atomic_load_explicit(&run->key->served, memory_order_relaxed) != replica;
-
     if (run->failed != 0) {
         set_aside(run);
     }
@@ -336,11 +346,11 @@ static void served(const struct run *run, struct tok_replica *replica)
         tok_aside_end(&replica->aside);
         tok_aside_end(&replica->token->aside);
     }
-    if (moved) {
+    if (atomic_load_explicit(&run->key->served, memory_order_relaxed) != replica) {
         atomic_store(&run->key->served, replica);
     }
     tok_child_worked();
-    if (run->op != NULL ? moved : run->key->settings->load_early) {
+    if (run->op == NULL && run->key->settings->load_early) {
         tok_child_note(replica->token, run->key->settings);
     }
 }
@@ -516,6 +526,7 @@ static const struct operation signing = {
     .init_name = "C_SignInit",
     .run_name = "C_Sign",
     .what = "signing with",
+    .output = TOK_OUTPUT_SIGNATURE,
     .signs = true,
 };
 static const struct operation decrypting = {
@@ -524,12 +535,14 @@ static const struct operation decrypting = {
     .init_name = "C_DecryptInit",
     .run_name = "C_Decrypt",
     .what = "decrypting with",
+    .output = TOK_OUTPUT_ANYTHING,
     .by_data = true,
 };
 static const struct operation deriving = {
     .run = derive_run,
     .run_name = "C_DeriveKey",
     .what = "deriving with",
+    .output = TOK_OUTPUT_SECRET,
 };
 
 static struct tok_result operation_run(const struct operation *kind, struct tok_key *key, const CK_MECHANISM *mechanism,

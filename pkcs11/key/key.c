@@ -64,7 +64,6 @@ void tok_key_unref(struct tok_key *key)
     tok_uri_free(key->uri);
     tok_uri_free(key->meant);
     tok_replicas_end(&key->replicas);
-    tok_pin_source_free(key->uri_pin);
     tok_public_end(&key->half);
     list_free(atomic_load(&key->allowed));
     free(key);
@@ -142,7 +141,6 @@ struct tok_result tok_key_new(struct tok_key **out_key, const struct tok_setting
     if (tok_uri_label(uri) != NULL) {
         label_set(key, tok_uri_label(uri));
     }
-    TOK_TRY(tok_pin_source_of_uri(&key->uri_pin, uri));
     *out_key = STEAL(key);
     return tok_good();
 }
@@ -328,6 +326,7 @@ static struct tok_result choose(struct tok_private *out_choice, bool *out_proved
         SCOPED(tok_private_end) struct tok_private seen = { .handle = 0 };
         enum tok_likeness likeness;
 
+        TOK_TRY(tok_lease_in_time(lease, "keys", i));
         TOK_TRY(tok_private_read(&seen, lease, found->items[i]));
         likeness = tok_public_compare(&key->half, &seen.half);
         if (likeness == TOK_SAME) {

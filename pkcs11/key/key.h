@@ -63,7 +63,7 @@ void tok_key_ask_mechanisms(struct tok_key *key);
 /* One operation with the token's own bytes, within a deadline (0: that of the settings, from now). `*in_out_len` is the
  * room in `out` before, and the result's length after. `*out_unproved` is 0, or a mark to be handed to tok_key_prove
  * once the caller has verified the result: the token did not show that the key is still the one that was loaded.
- * Outputs change on success only. */
+ * Outputs change on success only, but for the bytes in `out`, which is the token's to write to. */
 TOK_RESULT tok_key_sign_until(struct tok_key *key, const CK_MECHANISM *mechanism, const uint8_t *in, size_t in_len,
                               uint8_t *out, size_t *in_out_len, uint64_t *out_unproved, uint64_t deadline_us);
 TOK_RESULT tok_key_decrypt_until(struct tok_key *key, const CK_MECHANISM *mechanism, const uint8_t *in, size_t in_len,

@@ -11,6 +11,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "base/flight.h"
 #include "pkcs11/result/cryptoki.h"
 #include "pkcs11/result/result.h"
 
@@ -37,7 +38,7 @@ static inline void tok_sigpipe_end(int *held)
 
 /* Which function a thread is inside of; NULL: of none. Whoever makes others wait (a lease, a login) leaves this with
  * what he holds, so that those can tell which call is in the way. Good as long as its thread holds that. */
-typedef const _Atomic(const char *) tok_inside;
+typedef flight_inside tok_inside;
 tok_inside *tok_inside_here(void);
 /* tok_inside_name is the function's name, or a text for none. */
 const char *tok_inside_name(tok_inside *inside);

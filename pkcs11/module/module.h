@@ -13,6 +13,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "base/flight.h"
 #include "base/lock.h"
 #include "pkcs11/config/settings.h"
 #include "pkcs11/module/breaker.h"
@@ -53,10 +54,8 @@ struct tok_module {
     bool initialized_by_us;
     bool inherited;       /* initialised by an ancestor of this process, */
     bool inherited_by_us; /* and that by us */
-    tok_inside *busy_by;  /* who starts it, or looks at its slots, */
-    uint64_t busy_us;     /* since when, */
-    uint64_t late_us;     /* and when somebody's deadline passed who waited for that; 0: nobody's */
-    bool looking;
+    struct flight starting;
+    struct flight looking; /* at its slots, or another call that belongs to no session */
     uint64_t looks_begun;
     uint64_t looks_good;  /* the number of the last one that went well */
     uint64_t again_us;    /* when it may be initialised again */
@@ -70,9 +69,9 @@ struct tok_module {
     struct tok_result trouble;                 /* of a slot that could not tell what it holds, at the last look */
 };
 
-/* tok_module_open loads the file, and calls nothing in it. TOK_CODE_MODULE_LOAD has dlerror's text. The caller (the
- * registry) owns the result, and then asks it for its function list, which is the module's own code and may hang.
- * Neither initialises. */
+/* tok_module_open loads the file, which runs its constructors; tok_module_ask_functions asks it for its function list.
+ * Both are the module's own code, which may hang: the caller (the registry) holds no lock, and owns the result.
+ * TOK_CODE_MODULE_LOAD has dlerror's text. Neither initialises. */
 TOK_RESULT tok_module_open(struct tok_module **out_module, const char *path, const char *name, const char *init_args);
 TOK_RESULT tok_module_ask_functions(struct tok_module *module);
 /* tok_module_close frees one that has no function list. */

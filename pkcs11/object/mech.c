@@ -4,6 +4,7 @@
 
 #include "base/scoped.h"
 #include "base/trace.h"
+#include "pkcs11/module/answer.h"
 #include "pkcs11/module/call.h"
 
 #define MECHS_AT_ONCE 512
@@ -109,23 +110,33 @@ const struct bytes *tok_mech_offered(struct tok_token *token)
     return list == NULL || list->len == 0 ? NULL : list;
 }
 
-static struct tok_result list_read(struct bytes *out, const struct tok_token *token, CK_SLOT_ID slot)
-{
-    CK_ULONG count = MECHS_AT_ONCE;
-    CK_RV rv;
+struct slot {
+    CK_FUNCTION_LIST *functions;
+    CK_SLOT_ID id;
+};
 
-    do {
-        if (!bytes_new(out, count * sizeof(CK_MECHANISM_TYPE))) {
-            return tok_fail(TOK_CODE_NO_MEMORY, "a list of mechanisms");
-        }
-        rv = TOK_CALL(token->module->functions, C_GetMechanismList, slot, (CK_MECHANISM_TYPE *)(void *)out->data,
-                      &count);
-    } while (rv == CKR_BUFFER_TOO_SMALL && count > out->len / sizeof(CK_MECHANISM_TYPE));
-    if (rv != CKR_OK) {
-        return tok_fail_ckr("C_GetMechanismList", rv);
-    }
-    out->len = count * sizeof(CK_MECHANISM_TYPE) < out->len ? count * sizeof(CK_MECHANISM_TYPE) : out->len;
-    return tok_good();
+static CK_RV list_ask(const void *arg, CK_ULONG *items, CK_ULONG *in_out_count)
+{
+    const struct slot *slot = arg;
+
+    return TOK_CALL(slot->functions, C_GetMechanismList, slot->id, items, in_out_count);
+}
+
+static struct tok_result list_read(struct bytes *out, const struct tok_token *token, CK_SLOT_ID id)
+{
+    const struct slot slot = { token->module->functions, id };
+    const struct tok_question question = { .function = "C_GetMechanismList",
+                                           .things = "mechanisms",
+                                           .ask = list_ask,
+                                           .arg = &slot,
+                                           .first = MECHS_AT_ONCE,
+                                           .deadline_us = UINT64_MAX };
+    SCOPED(tok_numbers_end) struct tok_numbers numbers = { .items = NULL };
+
+    TOK_TRY(tok_answer_numbers(&numbers, &question));
+    return bytes_set(out, numbers.items, numbers.count * sizeof(*numbers.items))
+               ? tok_good()
+               : tok_fail(TOK_CODE_NO_MEMORY, "a list of mechanisms");
 }
 
 static CK_SLOT_ID slot_of(struct tok_token *token)

@@ -419,7 +419,7 @@ static enum tok_recovery choose_then(const struct failure *failure)
 {
     const struct tok_result *result = failure->result;
 
-    if (result->code != TOK_CODE_CKR) {
+    if (!tok_is_spoken(result)) {
         return TOK_GIVE_UP;
     }
     return is_disconnected(failure) ? TOK_REINITIALIZE : tok_ckr(result->rv)->then;

@@ -3,6 +3,7 @@
 #include "base/trace.h"
 #include "pkcs11/token/pool.h"
 
+#define MOST_TAKEN 16                   /* so many times a module may give the number of a session that somebody has */
 #define OPEN_AGAIN_AFTER_US (20 * 1000) /* when other processes hold all sessions of the token */
 
 /* --- opening and closing ------------------------------------------------------------------------------------------ */
@@ -89,9 +90,11 @@ static void session_not_opened(struct tok_token *token, struct tok_lease *lease,
 /* One attempt to open, without a lock. The place in the pool is already taken. */
 static CK_RV session_open(struct tok_token *token, struct tok_lease *lease, CK_SLOT_ID slot)
 {
-    CK_RV rv = TOK_CALL(lease->functions, C_OpenSession, slot, CKF_SERIAL_SESSION, NULL, NULL, &lease->session);
+    CK_RV rv;
 
-    if (rv == CKR_OK && !number_is_free(token, lease)) {
+    lease->session = CK_INVALID_HANDLE;
+    rv = TOK_CALL(lease->functions, C_OpenSession, slot, CKF_SERIAL_SESSION, NULL, NULL, &lease->session);
+    if (rv == CKR_OK && (lease->session == CK_INVALID_HANDLE || !number_is_free(token, lease))) {
         rv = CKR_SESSION_EXISTS; /* ours to say: no token has a reason to */
     }
     if (rv != CKR_OK) {
@@ -142,7 +145,7 @@ struct tok_result tok_lease_begin(struct tok_lease *lease, struct tok_token *tok
     lease->began_us = lease->began_us != 0 ? lease->began_us : clock_us();
     lease->inside = tok_inside_here();
     lease->is_new = lease->op_open = lease->failed = lease->spoilt = lease->forgotten = false;
-    for (;;) {
+    for (unsigned taken = 0;;) {
         bool idle;
         CK_SLOT_ID slot;
         CK_RV rv;
@@ -154,8 +157,12 @@ struct tok_result tok_lease_begin(struct tok_lease *lease, struct tok_token *tok
             tok_message_settle(lease);
             return tok_good();
         }
-        if (rv == CKR_SESSION_EXISTS && clock_us() < deadline_us) {
+        if (rv == CKR_SESSION_EXISTS && ++taken < MOST_TAKEN && clock_us() < deadline_us) {
             continue;
+        }
+        if (rv == CKR_SESSION_EXISTS) {
+            return tok_fail_answer("C_OpenSession", "with a number that is none, or another session's, %u times",
+                                   taken);
         }
         if (rv != CKR_SESSION_COUNT) {
             return tok_fail_ckr("C_OpenSession", rv);
@@ -166,6 +173,13 @@ struct tok_result tok_lease_begin(struct tok_lease *lease, struct tok_token *tok
         }
         clock_sleep_us(OPEN_AGAIN_AFTER_US);
     }
+}
+
+struct tok_result tok_lease_in_time(const struct tok_lease *lease, const char *things, size_t done)
+{
+    return done == 0 || clock_us() < lease->deadline_us
+               ? tok_good()
+               : tok_fail(TOK_CODE_DEADLINE, "%zu %s had been read by then", done, things);
 }
 
 /* Requires the token's lock. */

@@ -9,7 +9,7 @@
 #include "base/text.h"
 #include "base/trace.h"
 #include "pkcs11/result/ckr.h"
-#include "provider/provider.h"
+#include "provider/core/context.h"
 
 /* Reason numbers: the codes of the token's floor as they are, CKR values above CKR_BASE, ours above 0x1000. */
 #define CKR_BASE 0x100
@@ -96,6 +96,24 @@ static const char *short_file(const char *file)
     return room != NULL ? room : file;
 }
 
+static _Thread_local struct prov_err_copy *copying;
+
+struct prov_err_copy *prov_err_copy_to(struct prov_err_copy *copy)
+{
+    struct prov_err_copy *before = copying;
+
+    copying = copy;
+    return before;
+}
+
+__attribute__((format(printf, 2, 0))) static void copy_error(unsigned reason, const char *format, va_list args)
+{
+    struct text text = TEXT_OVER(copying->text);
+
+    text_vprintf(&text, format, args);
+    copying->reason = reason;
+}
+
 /* Also what the application, or OpenSSL, throws away. */
 __attribute__((format(printf, 2, 0))) static void trace_error(struct prov_place place, const char *format, va_list args)
 {
@@ -111,11 +129,16 @@ __attribute__((format(printf, 4, 0))) static int raise_va(const struct prov_ctx 
 {
     const struct prov_err_core *core = &prov->err;
 
-    if (trace_is_on(TRACE_ERROR)) {
-        va_list again;
+    va_list again;
 
+    if (trace_is_on(TRACE_ERROR)) {
         va_copy(again, args);
         trace_error(place, format, again);
+        va_end(again);
+    }
+    if (copying != NULL) {
+        va_copy(again, args);
+        copy_error(reason, format, again);
         va_end(again);
     }
     if (core->new_error != NULL && core->set_debug != NULL && core->vset_error != NULL) {
@@ -146,6 +169,11 @@ int prov_raise_at(const struct prov_ctx *prov, struct prov_place place, enum pro
     (void)raise_va(prov, place, reason, format, args);
     va_end(args);
     return 0;
+}
+
+int prov_err_again_at(const struct prov_ctx *prov, struct prov_place place, const struct prov_err_copy *copy)
+{
+    return raise(prov, place, copy->reason, "%s", copy->text);
 }
 
 int prov_fail_at(const struct prov_ctx *prov, const struct tok_result *failure, struct prov_place place)

@@ -4,12 +4,9 @@
 #include <openssl/evp.h>
 #include <openssl/provider.h>
 #include <openssl/rand.h>
-#include <openssl/rsa.h>
 #include <openssl/x509.h>
 #include <limits.h>
 #include <string.h>
-
-#include "provider/keys/variant.h"
 
 /* Away from us. And, where the application's own default properties don't lead to a validated provider, towards
  * `default`: a third provider that captures key types (docs/design.md) must not get our software work either. */
@@ -37,15 +34,12 @@ void software_leave(void)
     depth--;
 }
 
-static void software_end(const int *entered)
+void software_scope_end(const int *entered)
 {
     if (*entered) {
         software_leave();
     }
 }
-
-#define SOFTWARE_SCOPE(prov) SCOPED(software_end) int entered_ = software_enter(prov)
-#define SOFTWARE_ENTERED (entered_ != 0)
 
 static void pkey_ctx_end(EVP_PKEY_CTX **ctx)
 {
@@ -177,48 +171,4 @@ int software_spki(unsigned char **out_der, EVP_PKEY *key)
 {
     *out_der = NULL;
     return i2d_PUBKEY(key, out_der);
-}
-
-static bool verify_setup(EVP_PKEY_CTX *ctx, const struct prov_scheme *scheme)
-{
-    if (scheme->digest != NULL && EVP_PKEY_CTX_set_signature_md(ctx, scheme->digest) <= 0) {
-        return false;
-    }
-    if (scheme->padding != 0 && EVP_PKEY_CTX_set_rsa_padding(ctx, scheme->padding) <= 0) {
-        return false;
-    }
-    if (scheme->padding != RSA_PKCS1_PSS_PADDING) {
-        return true;
-    }
-    return EVP_PKEY_CTX_set_rsa_pss_saltlen(ctx, (int)scheme->salt_len) > 0 &&
-           (scheme->mgf1 == NULL || EVP_PKEY_CTX_set_rsa_mgf1_md(ctx, scheme->mgf1) > 0);
-}
-
-static void md_ctx_end(EVP_MD_CTX **ctx)
-{
-    EVP_MD_CTX_free(*ctx);
-}
-
-static bool verify_whole(const struct prov_ctx *prov, EVP_PKEY *key, const unsigned char *sig, size_t sig_len,
-                         const unsigned char *tbs, size_t tbs_len)
-{
-    SCOPED(md_ctx_end) EVP_MD_CTX *ctx = EVP_MD_CTX_new();
-    SOFTWARE_SCOPE(prov);
-
-    return SOFTWARE_ENTERED && ctx != NULL &&
-           EVP_DigestVerifyInit_ex(ctx, NULL, NULL, prov->child, prov->query, key, NULL) > 0 &&
-           EVP_DigestVerify(ctx, sig, sig_len, tbs, tbs_len) == 1;
-}
-
-bool software_verify(const struct prov_ctx *prov, EVP_PKEY *key, const struct prov_scheme *scheme,
-                     const unsigned char *sig, size_t sig_len, const unsigned char *tbs, size_t tbs_len)
-{
-    SCOPED(pkey_ctx_end) EVP_PKEY_CTX *ctx = scheme->whole ? NULL : software_ctx(prov, key);
-    SOFTWARE_SCOPE(prov);
-
-    if (scheme->whole) {
-        return verify_whole(prov, key, sig, sig_len, tbs, tbs_len);
-    }
-    return SOFTWARE_ENTERED && ctx != NULL && EVP_PKEY_verify_init(ctx) > 0 && verify_setup(ctx, scheme) &&
-           EVP_PKEY_verify(ctx, sig, sig_len, tbs, tbs_len) == 1;
 }

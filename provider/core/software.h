@@ -11,7 +11,7 @@
 
 #include "base/bytes.h"
 #include "base/scoped.h"
-#include "provider/provider.h"
+#include "provider/core/context.h"
 
 /* software_prove checks the query: whether RSA and EC of others can be fetched with it (then prov->software is set),
  * and that none of them is ours. False if one is. Not during our own start: a fetch in a child that has no provider yet
@@ -24,6 +24,10 @@ const char *software_first_query(void);
 /* software_enter counts a delegation in this thread; 0 with an error raised if they are nested too deep. */
 int software_enter(const struct prov_ctx *prov);
 void software_leave(void);
+/* SOFTWARE_SCOPE does both, for the rest of a block; SOFTWARE_ENTERED is false if it could not. */
+void software_scope_end(const int *entered);
+#define SOFTWARE_SCOPE(prov) SCOPED(software_scope_end) int entered_ = software_enter(prov)
+#define SOFTWARE_ENTERED (entered_ != 0)
 
 /* New contexts in the child, NULL on failure. */
 EVP_PKEY_CTX *software_ctx(const struct prov_ctx *prov, EVP_PKEY *key);
@@ -41,11 +45,5 @@ EVP_PKEY *software_key_from_certificate(const struct prov_ctx *prov, const unsig
 bool software_public_bytes(struct bytes *out, EVP_PKEY *key);
 /* software_spki encodes the public half; returns the length, *out_der is OPENSSL_malloc'd; negative on failure. */
 int software_spki(unsigned char **out_der, EVP_PKEY *key);
-
-/* software_verify checks a signature over a ready digest, or the whole message, with the scheme of the operation; true
- * if it is good. */
-struct prov_scheme;
-bool software_verify(const struct prov_ctx *prov, EVP_PKEY *key, const struct prov_scheme *scheme,
-                     const unsigned char *sig, size_t sig_len, const unsigned char *tbs, size_t tbs_len);
 
 #endif

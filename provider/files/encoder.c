@@ -8,9 +8,9 @@
 #include <openssl/pem.h>
 #include <string.h>
 
-#include "provider/keys/key.h"
-#include "provider/files/keyfile.h"
 #include "provider/core/software.h"
+#include "provider/files/keyfile.h"
+#include "provider/keys/key.h"
 
 static OSSL_FUNC_encoder_newctx_fn encoder_newctx;
 static OSSL_FUNC_encoder_freectx_fn encoder_freectx;
@@ -220,10 +220,10 @@ ENCODER(der)
 ENCODER(pem)
 ENCODER(text)
 
-#define ENCODER_ROWS(id, names)                                                                                        \
-    { &prov_##id##_variant, names, "output=der,structure=PrivateKeyInfo", der },                                       \
-        { &prov_##id##_variant, names, "output=pem,structure=PrivateKeyInfo", pem },                                   \
-        { &prov_##id##_variant, names, "output=text", text },
+#define ENCODER_ROWS(id)                                                                                               \
+    { &prov_##id##_variant, NULL, "output=der,structure=PrivateKeyInfo", der },                                        \
+        { &prov_##id##_variant, NULL, "output=pem,structure=PrivateKeyInfo", pem },                                    \
+        { &prov_##id##_variant, NULL, "output=text", text },
 
 const struct prov_coder_row prov_encoders[] = {
     PROV_VARIANTS(ENCODER_ROWS){ NULL, NULL, NULL, NULL },

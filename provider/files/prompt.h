@@ -9,7 +9,7 @@
 #include <openssl/core_dispatch.h>
 
 #include "pkcs11/token/login.h"
-#include "provider/provider.h"
+#include "provider/core/context.h"
 
 struct prov_prompt {
     OSSL_PASSPHRASE_CALLBACK *ask;

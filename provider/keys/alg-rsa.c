@@ -7,8 +7,9 @@
 #include <openssl/x509.h>
 #include <string.h>
 
-#include "provider/keys/pad.h"
 #include "provider/core/software.h"
+#include "provider/keys/alg-rsa.h"
+#include "provider/keys/pad.h"
 #include "provider/keys/variant.h"
 
 /* The digests that a token can be told for PSS and OAEP, and the mechanisms with which it hashes for itself. */
@@ -51,8 +52,8 @@ static bool pss_params(CK_RSA_PKCS_PSS_PARAMS *out, const struct prov_scheme *sc
 const CK_MECHANISM prov_rsa_raw = { CKM_RSA_X_509, NULL, 0 };
 const CK_MECHANISM prov_rsa_pkcs1 = { CKM_RSA_PKCS, NULL, 0 };
 
-bool prov_rsa_oaep(struct prov_oaep *out, const EVP_MD *digest, const EVP_MD *mgf1, const uint8_t *label,
-                   size_t label_len)
+bool prov_rsa_oaep_make(struct prov_rsa_oaep *out, const EVP_MD *digest, const EVP_MD *mgf1, const uint8_t *label,
+                        size_t label_len)
 {
     const struct digest *hash = digest_row(digest);
     const struct digest *mgf = digest_row(mgf1 != NULL ? mgf1 : digest);
@@ -235,10 +236,10 @@ static struct tok_result rsa_prepare(struct prov_mechanism *out, const struct pr
     return pss ? input_is(out, data->digest, data->digest_len) : prepare_pkcs1(out, scheme, data);
 }
 
-static bool rsa_shape(uint8_t *sig, size_t *len, size_t room)
+static bool rsa_shape(uint8_t *sig, size_t *len, size_t size)
 {
     (void)sig;
-    return *len <= room;
+    return *len == size;
 }
 
 static void builder_end(OSSL_PARAM_BLD **builder)
@@ -256,7 +257,8 @@ static void number_end(BIGNUM **number)
     BN_free(*number);
 }
 
-static EVP_PKEY *rsa_public_key(const struct prov_ctx *prov, const struct tok_public *half)
+static EVP_PKEY *rsa_public_key(const struct prov_ctx *prov, const struct prov_variant *variant,
+                                const struct tok_public *half)
 {
     SCOPED(builder_end) OSSL_PARAM_BLD *builder = OSSL_PARAM_BLD_new();
     SCOPED(params_end) OSSL_PARAM *params = NULL;
@@ -269,7 +271,7 @@ static EVP_PKEY *rsa_public_key(const struct prov_ctx *prov, const struct tok_pu
         return NULL;
     }
     params = OSSL_PARAM_BLD_to_param(builder);
-    return params == NULL ? NULL : software_key(prov, "RSA", EVP_PKEY_PUBLIC_KEY, params);
+    return params == NULL ? NULL : software_key(prov, variant->type, EVP_PKEY_PUBLIC_KEY, params);
 }
 
 static void key_end(EVP_PKEY **key)
@@ -393,11 +395,12 @@ static const OSSL_PARAM rsa_generation[] = {
 
 static const OSSL_PARAM rsa_writable[] = { OSSL_PARAM_END };
 
-const struct prov_family prov_rsa = {
-    .operation = "SIGNET-RSA",
+static const struct prov_family rsa = {
+    .signature = "SIGNET-RSA",
     .asym_cipher = "SIGNET-RSA-CIPHER",
     .key_encapsulation = "RSA",
     .default_digest = "SHA256",
+    .default_padding = RSA_PKCS1_PADDING,
     .private_param = OSSL_PKEY_PARAM_RSA_D,
     .public_param = OSSL_PKEY_PARAM_RSA_N,
     .key_params = rsa_key_params,
@@ -414,17 +417,17 @@ const struct prov_family prov_rsa = {
 
 const struct prov_variant prov_rsa_variant = {
     .type = "RSA",
-    .names = PROV_NAMES_RSA,
+    .names = "RSA:rsaEncryption:1.2.840.113549.1.1.1",
     .description = "RSA keys on a token, and software keys by delegation",
     .key_type = CKK_RSA,
-    .family = &prov_rsa,
+    .family = &rsa,
 };
 
 const struct prov_variant prov_rsa_pss_variant = {
     .type = "RSA-PSS",
-    .names = PROV_NAMES_RSA_PSS,
+    .names = "RSA-PSS:RSASSA-PSS:1.2.840.113549.1.1.10",
     .description = "RSA-PSS keys on a token, and software keys by delegation",
     .key_type = CKK_RSA,
-    .family = &prov_rsa,
+    .family = &rsa,
     .restricted = true,
 };

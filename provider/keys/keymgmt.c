@@ -272,7 +272,7 @@ static const char *operation_name(const struct prov_family *family, int operatio
 {
     switch (operation) {
     case OSSL_OP_SIGNATURE:
-        return family->operation;
+        return family->signature;
     case OSSL_OP_ASYM_CIPHER:
         return family->asym_cipher;
     case OSSL_OP_KEYEXCH:
@@ -455,10 +455,10 @@ static void *gen_run(void *vgen, OSSL_CALLBACK *callback, void *arg)
         { 0, NULL },                                                                                                   \
     };
 
-#define KEYMGMT_ROW(id, names) KEYMGMT_TABLE(id, prov_##id##_variant)
+#define KEYMGMT_ROW(id) KEYMGMT_TABLE(id, prov_##id##_variant)
 PROV_VARIANTS(KEYMGMT_ROW)
 
-#define TABLE_ROW(id, names) { &prov_##id##_variant, id##_functions },
+#define TABLE_ROW(id) { &prov_##id##_variant, id##_functions },
 
 static const struct {
     const struct prov_variant *variant;

@@ -15,6 +15,13 @@
 
 #include "provider/keys/key.h"
 
+/* What an operation has that outlives a function call; abandoned(arg) ends it if the job is abandoned. NULL: nothing.
+ */
+struct prov_job {
+    void (*abandoned)(void *arg);
+    void *arg;
+};
+
 /* As tok_key_sign, tok_key_decrypt, tok_key_derive_until and tok_key_ask_mechanisms. Errors that a module leaves on
  * OpenSSL's queue are gone. */
 TOK_RESULT prov_token_sign(struct prov_key *key, const struct prov_job *job, const CK_MECHANISM *mechanism,

@@ -4,16 +4,17 @@
 #include <openssl/params.h>
 #include <openssl/rand.h>
 #include <openssl/rsa.h>
-#include <stdatomic.h>
 #include <string.h>
 
 #include "base/lock.h"
 #include "base/secret.h"
 #include "pkcs11/result/ckr.h"
-#include "provider/operations/async.h"
-#include "provider/settings/config.h"
+#include "provider/core/rejection.h"
 #include "provider/core/software.h"
+#include "provider/keys/alg-rsa.h"
+#include "provider/operations/async.h"
 #include "provider/operations/unpad.h"
+#include "provider/settings/config.h"
 
 /* --- the token's part --------------------------------------------------------------------------------------------- */
 
@@ -102,32 +103,11 @@ static bool not_raw(const struct tok_result *result)
 static bool about_data(const struct tok_result *result)
 {
     return final_from(result, "C_Decrypt") ||
-           (result->code == TOK_CODE_CKR && strcmp(result->function, "C_Decrypt") == 0 &&
+           (tok_is_spoken(result) && strcmp(result->function, "C_Decrypt") == 0 &&
             (result->rv == CKR_GENERAL_ERROR || result->rv == CKR_FUNCTION_FAILED || result->rv == CKR_DEVICE_ERROR));
 }
 
 /* --- PKCS#1 v1.5 -------------------------------------------------------------------------------------------------- */
-
-/* Drawn once in a process, by the instance that needs it first, and kept to the end; NULL if that fails. */
-static const uint8_t *process_secret(const struct prov_ctx *prov)
-{
-    static _Atomic(uint8_t *) shared;
-    struct secret mine = { 0 };
-    uint8_t *none = NULL;
-
-    if (shared == NULL && secret_new(&mine, UNPAD_SECRET_LEN) &&
-        RAND_priv_bytes_ex(prov->child, mine.data, UNPAD_SECRET_LEN, 0) == 1 &&
-        atomic_compare_exchange_strong(&shared, &none, mine.data)) {
-        return mine.data;
-    }
-    secret_end(&mine);
-    return shared;
-}
-
-void prov_decryption_ready(const struct prov_ctx *prov)
-{
-    (void)process_secret(prov);
-}
 
 static bool synthetic_make(struct decryption *d)
 {
@@ -135,7 +115,7 @@ static bool synthetic_make(struct decryption *d)
     const struct unpad_source source = {
         .libctx = prov->child,
         .query = prov->query,
-        .secret = process_secret(prov),
+        .secret = prov_rejection_secret(prov),
         .key_name = tok_key_uri(d->ctx->key->token),
     };
 
@@ -248,11 +228,11 @@ static int bad_padding(const struct decryption *d)
 
 static int oaep_by_token(struct decryption *d, const struct oaep *oaep, const struct tok_result *not_raw_result)
 {
-    struct prov_oaep mechanism;
+    struct prov_rsa_oaep mechanism;
     struct tok_result result = *not_raw_result;
     size_t len;
 
-    if (prov_rsa_oaep(&mechanism, oaep->digest, oaep->mgf1, oaep->label, (size_t)oaep->label_len)) {
+    if (prov_rsa_oaep_make(&mechanism, oaep->digest, oaep->mgf1, oaep->label, (size_t)oaep->label_len)) {
         result = token_decrypt(d, &mechanism.mechanism, &len);
         if (tok_ok(&result) && len <= d->k) {
             memcpy(d->out, d->em, len);
@@ -392,7 +372,7 @@ int prov_decrypt_by_token(struct asym_ctx *ctx, unsigned char *out, size_t *outl
         return prov_raise(ctx->prov, PROV_R_PARAMETER,
                           "a ciphertext of %zu bytes and room for %zu don't fit to a key of %zu", inlen, outsize, k);
     }
-    if (!prov_ready(ctx->prov)) {
+    if (!prov_ctx_ready(ctx->prov)) {
         return 0;
     }
     d = decryption_new(ctx, k, in, inlen);

@@ -7,9 +7,10 @@
 #include <string.h>
 
 #include "base/secret.h"
-#include "provider/operations/async.h"
-#include "provider/keys/key.h"
 #include "provider/core/software.h"
+#include "provider/keys/alg-ec.h"
+#include "provider/keys/key.h"
+#include "provider/operations/async.h"
 
 static OSSL_FUNC_keyexch_newctx_fn exchange_newctx;
 static OSSL_FUNC_keyexch_freectx_fn exchange_freectx;
@@ -353,7 +354,7 @@ static int exchange_derive(void *vctx, unsigned char *out, size_t *out_len, size
         return prov_raise(ctx->prov, PROV_R_PARAMETER, "a buffer of %zu bytes is too small for a secret of %zu", room,
                           wanted);
     }
-    if (!prov_ready(ctx->prov) || !secret_derive(ctx, field_len)) {
+    if (!prov_ctx_ready(ctx->prov) || !secret_derive(ctx, field_len)) {
         return 0;
     }
     if (ctx->kdf[0] != '\0') {

@@ -8,10 +8,9 @@
 #include <strings.h>
 
 #include "base/trace.h"
-#include "provider/operations/async.h"
+#include "provider/core/software.h"
 #include "provider/keys/key.h"
 #include "provider/operations/signing.h"
-#include "provider/core/software.h"
 
 static OSSL_FUNC_signature_newctx_fn signature_newctx;
 static OSSL_FUNC_signature_freectx_fn signature_freectx;
@@ -334,14 +333,15 @@ static int scheme_get(struct signature_ctx *ctx, struct prov_scheme *scheme)
 static int token_sign(struct signature_ctx *ctx, unsigned char *sig, size_t *out_len, size_t room,
                       struct prov_data data)
 {
+    const struct prov_job job = { signature_abandoned, ctx };
     struct prov_scheme scheme;
 
-    data.job = (struct prov_job){ signature_abandoned, ctx };
     if (room < signature_size(ctx)) {
         return prov_raise(ctx->prov, PROV_R_PARAMETER, "a buffer of %zu bytes is too small for a signature of %zu",
                           room, signature_size(ctx));
     }
-    return prov_ready(ctx->prov) && scheme_get(ctx, &scheme) && prov_sign(ctx->key, &scheme, &data, sig, out_len, room);
+    return prov_ctx_ready(ctx->prov) && scheme_get(ctx, &scheme) &&
+           prov_sign(ctx->key, &scheme, &data, &job, sig, out_len, room);
 }
 
 /* --- a ready digest ----------------------------------------------------------------------------------------------- */
@@ -519,7 +519,7 @@ static int digest_sign_final(void *vctx, unsigned char *sig, size_t *siglen, siz
         return 0;
     }
     signed_now = token_sign(ctx, sig, siglen, sigsize,
-                            (struct prov_data){ digest, digest_len, message_kept(ctx), ctx->message.len, { 0 } });
+                            (struct prov_data){ digest, digest_len, message_kept(ctx), ctx->message.len });
     stream_end(ctx);
     return signed_now;
 }
@@ -542,7 +542,7 @@ static int digest_sign(void *vctx, unsigned char *sig, size_t *siglen, size_t si
     if (!whole(ctx) && !EVP_Digest(tbs, tbslen, digest, &digest_len, ctx->digest, NULL)) {
         return 0;
     }
-    return token_sign(ctx, sig, siglen, sigsize, (struct prov_data){ digest, digest_len, tbs, tbslen, { 0 } });
+    return token_sign(ctx, sig, siglen, sigsize, (struct prov_data){ digest, digest_len, tbs, tbslen });
 }
 
 static int digest_verify_init(void *vctx, const char *mdname, void *vkey, const OSSL_PARAM params[])

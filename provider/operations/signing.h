@@ -7,6 +7,7 @@
 #define SIGNET_PROVIDER_OPERATIONS_SIGNING_H
 
 #include "provider/keys/key.h"
+#include "provider/operations/async.h"
 
 #define SIGNING_MAX_RSA 2048 /* 16384 bits, libcrypto's own limit */
 
@@ -17,8 +18,8 @@ int prov_scheme_read(struct prov_scheme *scheme, const struct prov_key *key, EVP
 
 /* prov_sign signs into `sig`, of `room` bytes, which must be enough for any signature of the key. 0 with an error
  * raised. */
-int prov_sign(struct prov_key *key, const struct prov_scheme *scheme, const struct prov_data *data, unsigned char *sig,
-              size_t *out_len, size_t room);
+int prov_sign(struct prov_key *key, const struct prov_scheme *scheme, const struct prov_data *data,
+              const struct prov_job *job, unsigned char *sig, size_t *out_len, size_t room);
 
 /* prov_sign_can tells, without a call, whether there may be a way to sign by the scheme; `message` is whether there
  * will be a message besides its digest. */

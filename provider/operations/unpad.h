@@ -12,11 +12,12 @@
 #include <stdint.h>
 
 #include "base/scoped.h"
+#include "provider/core/rejection.h"
 
 #define UNPAD_MAX 2048   /* the longest block: 16384 bits, libcrypto's own limit */
 #define UNPAD_PKCS1 11   /* what PKCS#1 v1.5 needs of a block, RFC 8017 §7.2.1 */
 #define UNPAD_TLS_LEN 48 /* a premaster secret, RFC 5246 §7.4.7.1 */
-#define UNPAD_SECRET_LEN 32
+#define UNPAD_SECRET_LEN PROV_REJECTION_LEN
 
 /* A message that never was: the last `len` bytes of a block. */
 struct unpad_synthetic {

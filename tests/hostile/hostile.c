@@ -14,6 +14,11 @@ static size_t program_len;
 static size_t at;       /* in the program */
 static unsigned passed; /* calls since the last record */
 static const unsigned char *forever[HOSTILE_NUM_FUNCTIONS];
+static struct arranged {
+    unsigned char record[HOSTILE_RECORD];
+    unsigned passed;
+    int is_due;
+} arranged[HOSTILE_NUM_FUNCTIONS];
 static int pin_was_refused;
 static struct hostile_seen own;
 static struct hostile_seen *seen = &own;
@@ -180,11 +185,21 @@ static void note(enum hostile_function which)
     seen->calls++;
 }
 
+static const unsigned char *arranged_next(struct arranged *next)
+{
+    if (!next->is_due || next->passed++ < next->record[0]) {
+        return NULL;
+    }
+    next->is_due = (next->record[1] & ODD_FOREVER) != 0;
+    return next->record;
+}
+
 static void odd_begin(struct answer *answer)
 {
     pthread_mutex_lock(&lock);
     note(answer->which);
-    answer->odd = forever[answer->which];
+    answer->odd = arranged_next(&arranged[answer->which]);
+    answer->odd = forever[answer->which] != NULL ? forever[answer->which] : answer->odd;
     if (at + HOSTILE_RECORD <= program_len && passed++ == program[at]) {
         answer->odd = program + at;
         if ((program[at + 1] & ODD_FOREVER) != 0) {
@@ -530,6 +545,16 @@ void hostile_watch(struct hostile_seen *where)
 const struct hostile_seen *hostile_seen(void)
 {
     return seen;
+}
+
+void hostile_at(enum hostile_function which, const unsigned char record[HOSTILE_RECORD])
+{
+    pthread_mutex_lock(&lock);
+    arranged[which] = (struct arranged){ .is_due = record != NULL };
+    if (record != NULL) {
+        memcpy(arranged[which].record, record, HOSTILE_RECORD);
+    }
+    pthread_mutex_unlock(&lock);
 }
 
 void hostile_drive(const unsigned char *bytes, size_t len)

@@ -87,6 +87,9 @@ struct hostile_seen {
 
 /* hostile_drive sets the program, which is copied (64 KiB at most), and forgets what was seen. */
 void hostile_drive(const unsigned char *program, size_t len);
+/* hostile_at has one function answer oddly, by a record whose `skip` counts calls of that function alone; NULL: no
+ * more. Besides the program, which comes first. */
+void hostile_at(enum hostile_function which, const unsigned char record[HOSTILE_RECORD]);
 /* hostile_watch has what is seen written to `where` (a page that processes share, say); NULL: the module's own. */
 void hostile_watch(struct hostile_seen *where);
 const struct hostile_seen *hostile_seen(void);

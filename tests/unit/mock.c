@@ -1,9 +1,12 @@
 #include "mock.h"
 
+#include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
+
+#include "../hostile/hostile.h"
 
 #define EXPORTED __attribute__((visibility("default")))
 #define SECRET 999999 /* its handle */
@@ -597,6 +600,16 @@ EXPORTED CK_RV C_GetFunctionList(CK_FUNCTION_LIST **list)
             usleep(1000);
         }
     }
-    *list = &functions;
+    *list = hostile_list(&functions, NULL); /* so that a test can have any answer be another (mock_odd) */
     return CKR_OK;
+}
+
+/* What runs while it is loaded: the test's own function, by its address. */
+__attribute__((constructor)) static void construct(void)
+{
+    const char *address = getenv("SIGNET_MOCK_CONSTRUCTOR");
+
+    if (address != NULL) {
+        ((void (*)(void))(uintptr_t)strtoull(address, NULL, 16))();
+    }
 }

@@ -13,27 +13,15 @@ static struct tok_settings settings;
 static struct tok_key *key;
 static const CK_MECHANISM mechanism = { CKM_ECDSA, NULL, 0 };
 
-static void settings_go(struct tok_settings *whose)
-{
-    tok_child_forget(whose);
-    tok_settings_end(whose);
-}
-
-static struct tok_key *find_under(const struct tok_settings *whose)
+/* A key on a token of a module that may be shared with children. */
+static void furnish(bool eager)
 {
     SCOPED(tok_uri_end) struct tok_uri *uri = NULL;
     SCOPED(tok_items_end) struct tok_items items = { .items = NULL };
 
-    OK(tok_uri_parse(&uri, "pkcs11:token=test;object=www;type=private", TOK_URI_FROM_APPLICATION));
-    OK(tok_find(&items, whose, uri, TOK_WANT_PRIVATE, NULL));
-    return tok_key_ref(items.items[0].key);
-}
-
-/* A key on a token of a module that may be shared with children. */
-static void furnish(bool eager)
-{
     tok_key_unref(key);
-    settings_go(&settings);
+    tok_child_forget(&settings);
+    tok_settings_end(&settings);
     mock = mock_load(&module);
     strcpy(mock->manufacturer, "SoftHSM");
     mock_token(mock, "test");
@@ -43,7 +31,9 @@ static void furnish(bool eager)
     settings.deadline_us = SECOND;
     settings.eager = eager;
     OK(tok_pin_source_new(&settings.pin, "1234", TOK_PIN_FROM_SETTINGS));
-    key = find_under(&settings);
+    OK(tok_uri_parse(&uri, "pkcs11:token=test;object=www;type=private", TOK_URI_FROM_APPLICATION));
+    OK(tok_find(&items, &settings, uri, TOK_WANT_PRIVATE, NULL));
+    key = tok_key_ref(items.items[0].key);
 }
 
 static struct tok_result sign(void)
@@ -127,7 +117,25 @@ TEST(nor_after_its_settings_ended)
     tok_key_unref(key);
     key = NULL;
     logins_before = mock->calls[MOCK_Login];
-    settings_go(&settings);
+    tok_child_forget(&settings);
+    tok_settings_end(&settings);
+    assert_int_equal(child_does(logins_at_birth, NULL), 0);
+}
+
+/* The token was noted for each; one login is enough. */
+TEST(of_two_eager_contexts_the_one_that_stays_is_enough)
+{
+    struct tok_settings other;
+
+    furnish(true);
+    other = settings; /* borrows all */
+    tok_child_note(module->tokens, &other);
+    logins_before = mock->calls[MOCK_Login];
+    mock->tokens[0].logged_in = false;
+    assert_int_equal(child_does(logins_at_birth, NULL), 1);
+    tok_child_forget(&settings);
+    assert_int_equal(child_does(logins_at_birth, NULL), 1);
+    tok_child_forget(&other);
     assert_int_equal(child_does(logins_at_birth, NULL), 0);
 }
 
@@ -139,33 +147,6 @@ static void fork_inside(enum mock_function which)
     mock->on_call = NULL;
     logins_before = mock->calls[MOCK_Login];
     inside_made = child_does(logins_at_birth, NULL);
-}
-
-TEST(one_of_two_eager_settings_that_ends_leaves_the_other_eager)
-{
-    struct tok_settings ends;
-    struct tok_key *other;
-
-    furnish(true);
-    tok_settings_init(&ends);
-    ends.modules = strdup(mock_path);
-    ends.deadline_us = SECOND;
-    ends.eager = true;
-    OK(tok_pin_source_new(&ends.pin, "1234", TOK_PIN_FROM_SETTINGS));
-    other = key;
-    key = find_under(&ends);
-    OK(sign());
-    mock->tokens[0].logged_in = false;
-    logins_before = mock->calls[MOCK_Login];
-    assert_int_equal(child_does(logins_at_birth, NULL), 1); /* once for both */
-    tok_key_unref(other);
-    settings_go(&settings); /* that came first */
-    assert_int_equal(child_does(logins_at_birth, NULL), 1);
-    tok_key_unref(key);
-    key = NULL;
-    settings_go(&ends);
-    assert_int_equal(child_does(logins_at_birth, NULL), 0);
-    tok_settings_init(&settings);
 }
 
 TEST(nor_one_that_was_forked_from_inside_a_module)
@@ -331,7 +312,7 @@ int main(void)
         cmocka_unit_test(a_lazy_child_does_nothing),
         cmocka_unit_test(nor_does_one_whose_parent_never_reached_a_token),
         cmocka_unit_test(nor_after_its_settings_ended),
-        cmocka_unit_test(one_of_two_eager_settings_that_ends_leaves_the_other_eager),
+        cmocka_unit_test(of_two_eager_contexts_the_one_that_stays_is_enough),
         cmocka_unit_test(nor_one_that_was_forked_from_inside_a_module),
         cmocka_unit_test(what_it_does_is_done_between_the_callers_marks),
         cmocka_unit_test(a_pin_that_was_changed_costs_one_try_whatever_the_number_of_children),

@@ -4,7 +4,7 @@
 #include <string.h>
 
 #include "pkcs11/result/ckr.h"
-#include "provider/provider.h"
+#include "provider/core/context.h"
 
 /* A core that keeps the last entry. */
 static struct {

@@ -37,7 +37,8 @@ static void furnish(uint64_t deadline_us)
     tok_settings_init(&settings);
     settings.modules = strdup(mock_path);
     settings.deadline_us = deadline_us;
-    OK(tok_pin_source_new(&settings.pin, "1234", TOK_PIN_FROM_SETTINGS));
+    mock_named(&settings, "test", "pkcs11:token=test", "1234");
+    mock_named(&settings, "other", "pkcs11:token=other", "1234");
     mock_token(mock, "test");
     mock_ec_key(mock, CKO_PRIVATE_KEY, "www", 1, "\x04xy");
     mock_token(mock, "other");
