@@ -67,6 +67,7 @@ static const struct {
     [TOK_CODE_ANSWER] = { "the PKCS#11 module's answer can't be true",
                           "This is a fault of the module: look for a newer one, and show its vendor what trace = "
                           "stderr:calls says" },
+    [TOK_CODE_PIN_TIED] = { "the PIN is not known to be for this token", "" },
     [TOK_CODE_JOB_IS_GONE] = { "an asynchronous job can't go on", "" },
 };
 

@@ -1,9 +1,12 @@
 #include "pkcs11/token/login.h"
 
+#include <stdatomic.h>
+
 #include "base/flight.h"
 #include "base/text.h"
 #include "base/trace.h"
 #include "pkcs11/result/ckr.h"
+#include "pkcs11/token/tie.h"
 #include "pkcs11/token/tries.h"
 
 /* A PIN and where it is from. */
@@ -43,25 +46,31 @@ struct tok_result tok_login_allowed(struct tok_token *token, const struct tok_se
                     tok_uri_text(uri), token->label);
 }
 
+/* A PIN of the configuration, if it is for this token (pkcs11/token/tie.h), or the one that the URI brought. */
 static struct tok_pin_source *source_for(struct tok_token *token, const struct tok_credentials *credentials)
 {
-    const struct tok_named_token *named = tok_token_settings(token, credentials->settings);
+    struct tok_pin_line line;
 
-    if (credentials->own_pin_only) {
-        return named != NULL ? named->pin : NULL;
+    if (!credentials->own_pin_only && credentials->uri != NULL && tok_uri_pin(credentials->uri) != NULL) {
+        return tok_uri_pin(credentials->uri);
     }
-    if (credentials->uri_pin != NULL) {
-        return credentials->uri_pin;
+    line = tok_pin_line(token, credentials->settings);
+    if (line.source == NULL || (credentials->own_pin_only && !line.own) || !tok_is_tied_to(&line, token)) {
+        return NULL;
     }
-    return named != NULL && named->pin != NULL ? named->pin : credentials->settings->pin;
+    return line.source;
 }
 
 static struct tok_result pin_ask(struct pin *pin, struct tok_token *token, const struct tok_credentials *credentials)
 {
-    char what[64];
+    char what[96];
+    char serial[17];
     struct text text = TEXT_OVER(what);
+    CK_TOKEN_INFO info;
 
-    text_printf(&text, "token '%s' (user PIN)", token->label);
+    tok_token_info(token, &info); /* equal labels are not one token */
+    tok_serial_text(serial, &info);
+    text_printf(&text, "token '%s', serial %s (user PIN)", token->label, serial);
     pin->name = "the prompt";
     if (credentials->own_pin_only || credentials->prompt.ask == NULL ||
         !credentials->prompt.ask(credentials->prompt.arg, what, &pin->secret)) {
@@ -126,6 +135,38 @@ static struct tok_result pin_allowed(struct tok_token *token, const struct tok_s
     return tok_good();
 }
 
+/* --- what is remembered ------------------------------------------------------------------------------------------- */
+
+static _Atomic unsigned users;
+static struct tok_token *_Atomic remembering; /* all that ever had a PIN; grows at its head */
+
+void tok_pins_hold(void)
+{
+    atomic_fetch_add(&users, 1);
+}
+
+void tok_pins_release(void)
+{
+    if (atomic_fetch_sub(&users, 1) != 1) {
+        return;
+    }
+    for (struct tok_token *token = atomic_load(&remembering); token != NULL; token = token->next_remembering) {
+        pin_forget(token);
+    }
+}
+
+/* Requires the token's lock. */
+static void pin_remember(struct tok_token *token, struct secret *pin)
+{
+    token->pin = STEAL(*pin);
+    if (!token->is_remembering) {
+        token->is_remembering = true;
+        token->next_remembering = atomic_load(&remembering);
+        while (!atomic_compare_exchange_weak(&remembering, &token->next_remembering, token)) {
+        }
+    }
+}
+
 /* A right PIN is kept for the next login. */
 static void pin_judge(struct pin *pin, struct tok_token *token, CK_RV rv)
 {
@@ -133,7 +174,7 @@ static void pin_judge(struct pin *pin, struct tok_token *token, CK_RV rv)
     if (tok_refuses_pin(rv)) {
         secret_end(&token->pin);
     } else if (rv == CKR_OK && !secret_exists(&token->pin)) {
-        token->pin = STEAL(pin->secret);
+        pin_remember(token, &pin->secret);
     }
 }
 
@@ -141,6 +182,15 @@ static bool has_pin_pad(struct tok_token *token)
 {
     LOCKED(&token->lock);
     return (token->info.flags & CKF_PROTECTED_AUTHENTICATION_PATH) != 0;
+}
+
+bool tok_login_needs_pin(struct tok_token *token)
+{
+    SCOPED(pin_end) struct pin pin = { .name = NULL };
+    struct tok_result result = pin_remembered(&pin, token);
+
+    return !has_pin_pad(token) &&
+           (!tok_ok(&result) || !secret_exists(&pin.secret) || tok_pin_was_refused(token, &pin.secret));
 }
 
 static struct tok_result login_failed(const char *pin_name, CK_RV rv)

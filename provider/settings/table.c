@@ -273,7 +273,8 @@ const struct setting settings[] = {
       .otherwise = "the application is asked",
       .secret = true,
       .set = set_pin,
-      .help = "Where the PIN comes from. It is read at the first load of a key, and tried once." },
+      .help = "Where the PIN comes from. It is read at the first load of a key, and tried once, on one token: see "
+              "PINS." },
     { .name = "pin-last-try",
       .allowed = "yes or no",
       .otherwise = "no",

@@ -577,10 +577,11 @@ TEST(a_result_that_was_another_keys_lets_another_token_serve)
 
 TEST(two_tokens_of_one_module_are_replicas_as_well)
 {
-    furnish_tokens("abc");
+    furnish_tokens("ab");
     mock_ec_key(mocks[0], CKO_PRIVATE_KEY, "www", 1, point);
-    mock_token(mocks[0], "b");
+    mock_token(mocks[0], "d");
     mock_ec_key(mocks[0], CKO_PRIVATE_KEY, "www", 1, point);
+    name_token(settings.num_tokens++, "pkcs11:token=d", "1234");
     OK(find("pkcs11:object=www"));
     OK(sign());
     mocks[0]->tokens[0].present = false;
