@@ -558,7 +558,7 @@ void tok_key_ask_mechanisms(struct tok_key *key)
         token = tok_ok(&result) ? first_token(key) : NULL;
     }
     if (token != NULL) {
-        tok_mech_ask(token);
+        tok_mech_ask(token, clock_us() + key->settings->deadline_us);
         atomic_store(&key->offered, tok_mech_offered(token));
     }
 }

@@ -450,7 +450,7 @@ static CK_RV mock_GetAttributeValue(CK_SESSION_HANDLE session_handle, CK_OBJECT_
     for (CK_ULONG i = 0; i < count; i++) {
         CK_RV one = attr_give(&list[i], object);
 
-        rv = one != CKR_OK ? one : rv;
+        rv = rv == CKR_OK || rv == CKR_BUFFER_TOO_SMALL ? (one != CKR_OK ? one : rv) : rv; /* as SoftHSM does */
     }
     for (CK_ULONG i = 0; mock.all_or_nothing && rv != CKR_OK && i < count; i++) {
         list[i].ulValueLen = CK_UNAVAILABLE_INFORMATION;
@@ -584,7 +584,7 @@ static CK_RV mock_DestroyObject(CK_SESSION_HANDLE session, CK_OBJECT_HANDLE obje
     return leave(CKR_OK);
 }
 
-/* What Signet has no business to call stays NULL, so that a call ends the test. */
+/* What Signet has no business to call stays NULL. */
 static CK_FUNCTION_LIST functions = { .version = { 2, 40 },
                                       .C_GetFunctionList = C_GetFunctionList,
 #define MOCK_MEMBER(name) .C_##name = mock_##name,
@@ -592,9 +592,22 @@ static CK_FUNCTION_LIST functions = { .version = { 2, 40 },
 #undef MOCK_MEMBER
 };
 
+typedef void plain_function(void);
+typedef CK_FUNCTION_LIST *list_editor(CK_FUNCTION_LIST *list);
+typedef CK_RV interface_giver(CK_BYTE *name, CK_VERSION *version, void **out_interface, CK_FLAGS flags);
+
+/* A function of the test's own, by its address in the environment, since the mock is not loaded yet; NULL: none. */
+static plain_function *test_function(const char *variable)
+{
+    const char *address = getenv(variable);
+
+    return address != NULL ? (plain_function *)(uintptr_t)strtoull(address, NULL, 16) : NULL;
+}
+
 /* The first that is loaded while the file SIGNET_MOCK_GATE is there renames it, and hangs until it is gone. */
 EXPORTED CK_RV C_GetFunctionList(CK_FUNCTION_LIST **list)
 {
+    list_editor *edit = (list_editor *)test_function("SIGNET_MOCK_LIST");
     const char *gate = getenv("SIGNET_MOCK_GATE");
     char inside[256];
 
@@ -605,15 +618,26 @@ EXPORTED CK_RV C_GetFunctionList(CK_FUNCTION_LIST **list)
         }
     }
     *list = hostile_list(&functions, NULL); /* so that a test can have any answer be another (mock_odd) */
+    *list = edit != NULL ? edit(*list) : *list;
     return CKR_OK;
 }
 
-/* What runs while it is loaded: the test's own function, by its address. */
+EXPORTED CK_RV C_GetInterface(CK_BYTE *name, CK_VERSION *version, void **out_interface, CK_FLAGS flags);
+
+/* The test's own, where it has one. */
+EXPORTED CK_RV C_GetInterface(CK_BYTE *name, CK_VERSION *version, void **out_interface, CK_FLAGS flags)
+{
+    interface_giver *get = (interface_giver *)test_function("SIGNET_MOCK_INTERFACE");
+
+    return get != NULL ? get(name, version, out_interface, flags) : CKR_FUNCTION_NOT_SUPPORTED;
+}
+
+/* What runs while it is loaded. */
 __attribute__((constructor)) static void construct(void)
 {
-    const char *address = getenv("SIGNET_MOCK_CONSTRUCTOR");
+    plain_function *constructor = test_function("SIGNET_MOCK_CONSTRUCTOR");
 
-    if (address != NULL) {
-        ((void (*)(void))(uintptr_t)strtoull(address, NULL, 16))();
+    if (constructor != NULL) {
+        constructor();
     }
 }

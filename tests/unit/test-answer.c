@@ -136,11 +136,11 @@ TEST(a_list_of_mechanisms_that_cannot_be_is_not_known)
         mock->num_mechanisms = 3;
         token = mock_looked(module);
         mock_odd(HOSTILE_GetMechanismList, 0, ODD_LENGTH_SMALL | ODD_FOREVER, length, 0);
-        tok_mech_ask(token);
+        tok_mech_ask(token, clock_us() + 10 * SECOND);
         assert_null(tok_mech_offered(token));
         assert_true(mock->calls[MOCK_GetMechanismList] <= 10);
         mock_odd(HOSTILE_GetMechanismList, 0, ODD_LENGTH, TO_WRAPPING, 0);
-        tok_mech_ask(token);
+        tok_mech_ask(token, clock_us() + 10 * SECOND);
         assert_null(tok_mech_offered(token));
     }
 }
