@@ -69,7 +69,7 @@ static void begin(void)
 
     pages = map != MAP_FAILED ? map : &private_pages;
     if (pages == &private_pages) {
-        fork_handlers(NULL, NULL, private_child);
+        fork_handlers(FORK_SHARED, NULL, NULL, private_child);
     } else {
         (void)madvise(map, sizeof(*pages), MADV_DONTDUMP);
         (void)mlock(map, sizeof(*pages));
