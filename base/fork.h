@@ -24,7 +24,6 @@ enum fork_rank {
     FORK_PINS,
     FORK_CREW, /* requests and workers */
     FORK_BELLS,
-    FORK_SHARED,
     FORK_ARENA, /* where secrets are: under any other lock */
     FORK_NUM_RANKS
 };

@@ -6,7 +6,7 @@
  * wait up to their deadline. After a fork the child initialises again at its first use. C_Finalize is called only to
  * initialise again a module that we initialised ourselves in this process, while nobody is inside (tok_module_again).
  *
- * Lock order: registry → module → token → key. None is held across a C_ call. */
+ * The order of locks is in base/fork.h. None is held across a C_ call. */
 #ifndef SIGNET_PKCS11_MODULE_MODULE_H
 #define SIGNET_PKCS11_MODULE_MODULE_H
 
@@ -110,5 +110,8 @@ TOK_RESULT tok_module_info(struct tok_module *module, CK_INFO *out_info, uint64_
 /* tok_module_quirk is the row of its oddities; that of an unknown module where it does not say who it is. Never NULL.
  */
 const struct tok_quirk *tok_module_quirk(struct tok_module *module, uint64_t deadline_us);
+/* tok_module_quirk_inside is the same for whoever keeps the module from being finalised already: who starts it, or has
+ * a lease. */
+const struct tok_quirk *tok_module_quirk_inside(struct tok_module *module);
 
 #endif
