@@ -185,6 +185,28 @@ static void note(enum hostile_function which)
     seen->calls++;
 }
 
+/* Whether the odd answer is one that nobody can tell from a true one who does not know that. */
+static int might_be_true(const struct answer *answer)
+{
+    enum odd kind = kind_of(answer);
+    int is_zero = patterns[answer->odd[2] % SIZE(patterns)] == 0;
+
+    if (answer->attrs != NULL) {
+        return kind == ODD_FILL_WORD || (kind == ODD_FILL && !is_zero) || kind == ODD_LENGTH;
+    }
+    return kind == ODD_FILL_WORD || ((kind == ODD_FILL || kind == ODD_FULL) && !is_zero);
+}
+
+/* Requires the lock. */
+static void note_odd(const struct answer *answer)
+{
+    seen->struck++;
+    if (might_be_true(answer)) {
+        seen->false_attributes += answer->which == HOSTILE_GetAttributeValue;
+        seen->false_outputs += answer->which == HOSTILE_Sign || answer->which == HOSTILE_SignMessage;
+    }
+}
+
 static const unsigned char *arranged_next(struct arranged *next)
 {
     if (!next->is_due || next->passed++ < next->record[0]) {
@@ -208,7 +230,9 @@ static void odd_begin(struct answer *answer)
         at += HOSTILE_RECORD;
         passed = 0;
     }
-    seen->struck += answer->odd != NULL;
+    if (answer->odd != NULL) {
+        note_odd(answer);
+    }
     pthread_mutex_unlock(&lock);
     answer->made = 1;
     answer->rv = CKR_OK;
@@ -280,6 +304,19 @@ static CK_RV odd_attributes(const struct answer *answer, const CK_ULONG *rooms)
     }
 }
 
+static void repeat(const struct answer *answer, const unsigned char *odd)
+{
+    int as_it_is = odd[2] % SIZE(patterns) == SIZE(patterns) - 1 && *answer->count > 0;
+
+    *answer->count = answer->room;
+    if (!as_it_is) {
+        fill(answer->data, bytes_in(answer), odd, ODD_FILL);
+    }
+    for (CK_ULONG i = 1; as_it_is && answer->data != NULL && i < answer->room; i++) {
+        memcpy((char *)answer->data + i * answer->unit, answer->data, answer->unit);
+    }
+}
+
 static CK_RV odd_list(const struct answer *answer)
 {
     const unsigned char *odd = answer->odd;
@@ -291,8 +328,7 @@ static CK_RV odd_list(const struct answer *answer)
         fill(answer->data, bytes_in(answer), odd, kind);
         return answer->rv;
     case ODD_FULL:
-        *answer->count = answer->room;
-        fill(answer->data, bytes_in(answer), odd, ODD_FILL);
+        repeat(answer, odd);
         return CKR_OK;
     default:
         *answer->count = length_of(odd[2], answer->room, answer->unit, *answer->count);
