@@ -192,7 +192,8 @@ static int might_be_true(const struct answer *answer)
     int is_zero = patterns[answer->odd[2] % SIZE(patterns)] == 0;
 
     if (answer->attrs != NULL) {
-        return kind == ODD_FILL_WORD || (kind == ODD_FILL && !is_zero) || kind == ODD_LENGTH;
+        return kind == ODD_FILL_WORD || (kind == ODD_FILL && !is_zero) || kind == ODD_LENGTH ||
+               kind == ODD_LENGTH_SMALL;
     }
     return kind == ODD_FILL_WORD || ((kind == ODD_FILL || kind == ODD_FULL) && !is_zero);
 }

@@ -67,6 +67,15 @@ for command in "openssl dgst" "openssl pkeyutl" "openssl pkey" "openssl storeutl
     ok "$command: $cases odd answers, and none crashed it, hung it or became a wrong result" sh -c '! cat "$1" | grep .' sh "$work/wrong"
 done
 
+# The tenth call reads the private key's attributes, of which the fourth is the modulus, and the fifth the exponent.
+export SIGNET_TEST_HOSTILE=09050903
+not_ok "a modulus of one byte is no key" openssl pkey -in "$private;object=rsa" -pubout
+export SIGNET_TEST_HOSTILE=09050904
+not_ok "an exponent of 1 is none" openssl pkey -in "$private;object=rsa" -pubout
+export SIGNET_TEST_HOSTILE=09030003
+ok "a modulus of zeros was not filled: the public key object has it" hostile_to "openssl pkey"
+ok "and the key is right" test $status -eq 0
+
 unset SIGNET_TEST_HOSTILE
 # A server, whose every handshake meets another answer: it serves on.
 serve_oddly() {
