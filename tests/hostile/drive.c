@@ -371,6 +371,7 @@ static int workers_open(void)
         if (workers[i].page == MAP_FAILED || workers[i].errors == NULL) {
             return 0;
         }
+        setvbuf(workers[i].errors, NULL, _IONBF, 0); /* a child writes to it, too */
     }
     return 1;
 }
