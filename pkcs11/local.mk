@@ -17,6 +17,7 @@ libtok_la_SOURCES = \
     pkcs11/token/token.h pkcs11/token/token.c \
     pkcs11/token/again.h pkcs11/token/again.c \
     pkcs11/token/tries.h pkcs11/token/tries.c \
+    pkcs11/token/tie.h pkcs11/token/tie.c \
     pkcs11/token/login.h pkcs11/token/login.c \
     pkcs11/token/session.h pkcs11/token/session.c \
     pkcs11/token/pool.h pkcs11/token/pool.c \
@@ -29,6 +30,7 @@ libtok_la_SOURCES = \
     pkcs11/recover/attempts.h pkcs11/recover/attempts.c \
     pkcs11/recover/recover.h pkcs11/recover/recover.c \
     pkcs11/key/child.h pkcs11/key/child.c \
+    pkcs11/key/aim.h pkcs11/key/aim.c \
     pkcs11/key/find.h pkcs11/key/find-tokens.c pkcs11/key/find.c \
     pkcs11/key/replica.h pkcs11/key/replica.c \
     pkcs11/key/key.h pkcs11/key/key-parts.h pkcs11/key/key.c pkcs11/key/key-operate.c \

@@ -8,6 +8,7 @@
 
 #include "base/shared.h"
 #include "pkcs11/key/child.h"
+#include "pkcs11/token/login.h"
 #include "pkcs11/work/worker.h"
 #include "provider/capabilities.h"
 #include "provider/core/context.h"
@@ -209,6 +210,7 @@ static void prov_teardown(void *vinstance)
     }
     free(instance->properties);
     free(instance->unapproved);
+    tok_pins_release();
     prov_ctx_end(&instance->ctx);
     free(instance);
 }
@@ -240,6 +242,7 @@ int prov_init(const OSSL_CORE_HANDLE *handle, const OSSL_DISPATCH *in, const OSS
     if (instance == NULL) {
         return 0;
     }
+    tok_pins_hold();
     shared_begin(); /* before the application forks */
     if (!prov_ctx_begin(&instance->ctx, handle, in)) {
         return 0;

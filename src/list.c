@@ -39,9 +39,11 @@ static void failed(struct listing *listing, const struct tok_result *result)
 /* What a token says of itself must not reach the terminal as control characters. */
 static void print_bytes(const unsigned char *bytes, size_t len)
 {
-    for (size_t i = 0; i < len; i++) {
-        putchar(bytes[i] < ' ' || bytes[i] == 0x7f ? '?' : bytes[i]);
-    }
+    char clean[1024];
+    struct text text = TEXT_OVER(clean);
+
+    text_put_clean(&text, bytes, len);
+    fputs(clean, stdout);
 }
 
 /* Fields of Cryptoki are padded with spaces, not terminated. */
@@ -194,7 +196,9 @@ static void list_kind(struct listing *listing, const struct tok_settings *settin
     for (size_t i = 0; i < items.count; i++) {
         print_item(&items.items[i]);
     }
-    if (result.code == TOK_CODE_PIN_NEEDED) {
+    if (result.code == TOK_CODE_PIN_TIED) {
+        private_hidden(listing, &result, result.message);
+    } else if (result.code == TOK_CODE_PIN_NEEDED) {
         private_hidden(listing, &result, "they need a PIN: the setting pin, --pin, or pin-source in the URI");
     } else if (!tok_ok(&result) && result.code != TOK_CODE_NO_OBJECT) {
         failed(listing, &result);

@@ -6,9 +6,11 @@
 
 #include "base/fork.h"
 #include "base/lock.h"
+#include "base/shared.h"
 #include "pkcs11/config/pin-parts.h"
 
 #define US_PER_S (1000 * 1000)
+#define ABOUT_SOURCES 2 /* of hashes; 1 is about tokens (pkcs11/token/tries.c) */
 
 /* Held for an instant only, never while a source is read, so that a fork can hold it, too. A child gets a new one. */
 static struct lock sources_lock;
@@ -332,6 +334,13 @@ bool tok_pin_refused(struct tok_pin_source *source)
     }
     secret_end(&source->fetched.pin);
     return true;
+}
+
+uint64_t tok_pin_source_mark(const struct tok_pin_source *source)
+{
+    uint64_t mark = shared_hash(ABOUT_SOURCES, source->name, strlen(source->name));
+
+    return source->kind == &literal ? shared_hash(mark, source->fetched.pin.data, source->fetched.pin.len) : mark;
 }
 
 const char *tok_pin_source_name(const struct tok_pin_source *source)

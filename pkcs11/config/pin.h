@@ -10,6 +10,7 @@
 #define SIGNET_PKCS11_CONFIG_PIN_H
 
 #include <stdbool.h>
+#include <stdint.h>
 
 #include "base/secret.h"
 #include "pkcs11/result/result.h"
@@ -49,5 +50,7 @@ bool tok_pin_refused(struct tok_pin_source *source);
 /* tok_pin_source_name is what may be printed: "file:/etc/signet/pin", "env:HSM_PIN", "a literal PIN in the settings",
  * "pin-value of the URI". Borrowed. */
 const char *tok_pin_source_name(const struct tok_pin_source *source);
+/* tok_pin_source_mark is equal, within the process, for sources that were said in the same words. */
+uint64_t tok_pin_source_mark(const struct tok_pin_source *source);
 
 #endif

@@ -133,6 +133,7 @@ struct tok_result tok_uri_parse(struct tok_uri **out_uri, const char *text, enum
     if (!tok_uri_has_scheme(text)) {
         return tok_fail(TOK_CODE_BAD_URI, "a PKCS#11 URI starts with '%s'", URI_SCHEME);
     }
+    uri->from_stranger = origin == TOK_URI_FROM_FILE;
     path = text + strlen(URI_SCHEME);
     query = strchr(path, '?');
     TOK_TRY(path_write(uri, path, query != NULL ? query : path + strlen(path)));
@@ -160,6 +161,7 @@ struct tok_result tok_uri_parse_like(struct tok_uri **out_uri, const char *text,
         return tok_fail(TOK_CODE_NO_MEMORY, "a PKCS#11 URI");
     }
     uri->pin = tok_pin_source_ref(like->pin);
+    uri->from_stranger = like->from_stranger;
     *out_uri = STEAL(uri);
     return tok_good();
 }

@@ -11,7 +11,8 @@
 #define URI_SCHEME "pkcs11:"
 
 struct tok_uri {
-    char *text; /* scheme and path, as given but for the scheme's case */
+    bool from_stranger; /* a key file that is not trusted */
+    char *text;         /* scheme and path, as given but for the scheme's case */
     P11KitUri *path;
     struct bytes id;
     struct bytes label;

@@ -29,6 +29,11 @@ const char *tok_uri_text(const struct tok_uri *uri)
     return uri->text;
 }
 
+bool tok_uri_may_choose(const struct tok_uri *uri)
+{
+    return !uri->from_stranger;
+}
+
 bool tok_uri_matches_module(const struct tok_uri *uri, const CK_INFO *info)
 {
     return p11_kit_uri_match_module_info(uri->path, info) == 1;

@@ -32,7 +32,8 @@ bool tok_uri_has_scheme(const char *text);
  * pin-source. module-path must be absolute and one path; for root, neither the file nor its folder may be others' to
  * change. A set-user-id process takes none of them but pin-value (TOK_CODE_TRUST). A space may stand for itself. */
 TOK_RESULT tok_uri_parse(struct tok_uri **out_uri, const char *text, enum tok_uri_origin origin);
-/* tok_uri_parse_like reads `text`, of our own making, and gives it the module of `like` and a share of its PIN. */
+/* tok_uri_parse_like reads `text`, of our own making, and gives it the module of `like`, a share of its PIN,
+ * and no more trust. */
 TOK_RESULT tok_uri_parse_like(struct tok_uri **out_uri, const char *text, const struct tok_uri *like);
 /* tok_uri_dup copies. */
 TOK_RESULT tok_uri_dup(struct tok_uri **out_uri, const struct tok_uri *uri);
@@ -41,6 +42,10 @@ void tok_uri_end(struct tok_uri **uri);
 
 /* tok_uri_text is the URI as it was given, without its query (module and PIN); for messages and key files. Borrowed. */
 const char *tok_uri_text(const struct tok_uri *uri);
+
+/* tok_uri_may_choose: it is the application's or a trusted file's, or was made like one of these, so that it may say
+ * which token a PIN is for. */
+bool tok_uri_may_choose(const struct tok_uri *uri);
 
 /* What the URI asks of a module, a slot and a token: true where it asks for nothing that differs. */
 bool tok_uri_matches_module(const struct tok_uri *uri, const CK_INFO *info);

@@ -5,7 +5,7 @@
 
 #include "base/text.h"
 #include "base/trace.h"
-#include "pkcs11/key/child.h"
+#include "pkcs11/key/aim.h"
 #include "pkcs11/recover/recover.h"
 
 /* From so many private keys on, all public keys are read once and joined by id. */
@@ -76,9 +76,7 @@ static struct tok_result login_first(struct search *search, struct tok_lease *le
     if (search->tokens.count > 1) {
         TOK_TRY(tok_login_allowed(lease->token, search->settings, search->uri));
     }
-    TOK_TRY(tok_login(lease, &search->credentials, search->deadline_us));
-    tok_child_note(lease->token, search->settings);
-    return tok_good();
+    return tok_aim_login(lease, &search->credentials, search->deadline_us);
 }
 
 /* All public keys of a token with their ids, for joining them with many private keys. */
@@ -156,10 +154,15 @@ static struct tok_result usable(const struct search *search, const struct tok_pr
     return tok_good();
 }
 
+static bool is_left_out(const struct tok_result *result)
+{
+    return result->code == TOK_CODE_PIN_OWN || result->code == TOK_CODE_PIN_TIED;
+}
+
 /* The first trouble is told; but that a token was left out for want of a PIN is none where another one failed. */
 static void trouble_note(struct search *search, const struct tok_result *result)
 {
-    if (tok_ok(&search->trouble) || (search->trouble.code == TOK_CODE_PIN_OWN && result->code != TOK_CODE_PIN_OWN)) {
+    if (tok_ok(&search->trouble) || (is_left_out(&search->trouble) && !is_left_out(result))) {
         search->trouble = *result;
     }
 }
@@ -336,7 +339,8 @@ static struct tok_result find_kind(struct search *search, const struct kind *kin
 
         search->trouble = tok_good();
         find_on_all(search, kind, true);
-        if (search->trouble.code == TOK_CODE_PIN_REFUSED) { /* by the first look */
+        if (search->trouble.code == TOK_CODE_PIN_REFUSED || search->trouble.code == TOK_CODE_PIN_UNCLEAR) {
+            /* by the first look */
             search->trouble = first;
         }
     }
@@ -441,7 +445,7 @@ struct tok_result tok_find(struct tok_items *out_items, const struct tok_setting
         .settings = settings,
         .uri = uri,
         .credentials = { .settings = settings,
-                         .uri_pin = tok_uri_pin(uri),
+                         .uri = uri,
                          .prompt = prompt != NULL ? *prompt : (struct tok_pin_prompt){ NULL, NULL } },
         .trouble = tok_good(),
         .names_one = tok_uri_id(uri) != NULL || tok_uri_label(uri) != NULL,

@@ -6,6 +6,7 @@
 #include "base/pause.h"
 #include "base/text.h"
 #include "base/trace.h"
+#include "pkcs11/key/aim.h"
 #include "pkcs11/key/child.h"
 #include "pkcs11/key/key-parts.h"
 #include "pkcs11/module/answer.h"
@@ -26,7 +27,7 @@ static struct tok_credentials credentials_of(struct tok_key *key, const struct t
                                              const struct tok_pin_prompt *prompt)
 {
     struct tok_credentials credentials = { .settings = key->settings,
-                                           .uri_pin = tok_uri_pin(key->uri),
+                                           .uri = key->uri,
                                            .own_pin_only = !replica->alone };
 
     if (prompt != NULL) {
@@ -72,8 +73,7 @@ static struct tok_result key_lease(struct attempt *attempt, const CK_MECHANISM *
     if (!lease->logged_in && tok_login_needed(token, key->settings)) {
         struct tok_credentials credentials = credentials_of(key, attempt->replica, attempt->prompt);
 
-        TOK_TRY(tok_login(lease, &credentials, deadline_us));
-        tok_child_note(token, key->settings);
+        TOK_TRY(tok_aim_login(lease, &credentials, deadline_us));
     }
     return key_handle(key, attempt->replica, lease, &attempt->attempts, &attempt->use);
 }
@@ -189,6 +189,15 @@ static bool signed_as_message(struct operation *op, struct attempt *attempt, enu
     return false;
 }
 
+/* May the PIN be sent, and to this token? Between the calls of the operation nothing can be asked. */
+static struct tok_result authenticate_prepare(struct attempt *attempt)
+{
+    struct tok_credentials credentials = credentials_of(attempt->key, attempt->replica, NULL);
+
+    TOK_TRY(tok_token_refresh(attempt->lease->token));
+    return tok_aim(attempt->lease->token, &credentials, attempt->attempts.deadline_us);
+}
+
 /* The two calls of an operation, with nothing between them but the login that an always-authenticate key demands there.
  */
 static struct tok_result operate(struct operation *op, struct attempt *attempt)
@@ -207,7 +216,7 @@ static struct tok_result operate(struct operation *op, struct attempt *attempt)
         return result;
     }
     if (attempt->use.authenticate) {
-        TOK_TRY(tok_token_refresh(lease->token)); /* may its PIN be sent? */
+        TOK_TRY(authenticate_prepare(attempt));
     }
     rv = op->init != NULL ? op->init(lease, op->mechanism, op->handle) : CKR_OK;
     if (rv != CKR_OK) {

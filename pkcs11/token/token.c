@@ -9,7 +9,7 @@
 /* Slots of one look: C_GetSlotList is called once for nearly everybody. */
 #define SLOTS_AT_ONCE 64
 
-static bool same_token(const CK_TOKEN_INFO *a, const CK_TOKEN_INFO *b)
+bool tok_tokens_are_one(const CK_TOKEN_INFO *a, const CK_TOKEN_INFO *b)
 {
     return memcmp(a->label, b->label, sizeof(a->label)) == 0 &&
            memcmp(a->serialNumber, b->serialNumber, sizeof(a->serialNumber)) == 0 &&
@@ -17,7 +17,7 @@ static bool same_token(const CK_TOKEN_INFO *a, const CK_TOKEN_INFO *b)
            memcmp(a->model, b->model, sizeof(a->model)) == 0;
 }
 
-static void label_text(char out_label[33], const CK_TOKEN_INFO *info)
+void tok_label_text(char out_label[33], const CK_TOKEN_INFO *info)
 {
     size_t len = sizeof(info->label);
 
@@ -106,7 +106,7 @@ static struct tok_token *token_new(struct tok_module *module, CK_SLOT_ID slot, c
         token->module = module;
         token->slot = slot;
         token->info = *info;
-        label_text(token->label, info);
+        tok_label_text(token->label, info);
         for (last = &module->tokens; *last != NULL; last = &(*last)->next) {
         }
         *last = token;
@@ -125,7 +125,7 @@ static struct tok_token *token_known(struct tok_module *module, CK_SLOT_ID slot,
 
     for (struct tok_token *token = module->tokens; token != NULL; token = token->next) {
         LOCKED(&token->lock);
-        if (token->present || !same_token(&token->info, info)) {
+        if (token->looked == module->looks || !tok_tokens_are_one(&token->info, info)) {
             continue;
         }
         if (token->slot == slot) {
@@ -154,6 +154,7 @@ static bool token_seen(struct tok_module *module, CK_SLOT_ID slot, const CK_TOKE
         token_forget(token);
     }
     token->present = true;
+    token->looked = module->looks;
     token->seen = module->starts;
     token->info = *info;
     token->info_fresh = true;
@@ -239,7 +240,8 @@ static CK_RV ask_slot(CK_TOKEN_INFO *out_info, struct tok_module *module, CK_SLO
     if (rv != CKR_OK || !is_half(out_info)) {
         return rv;
     }
-    return same_token(&before, out_info) && !is_half_of_known(module, slot, out_info) ? CKR_OK : CKR_GENERAL_ERROR;
+    return tok_tokens_are_one(&before, out_info) && !is_half_of_known(module, slot, out_info) ? CKR_OK
+                                                                                              : CKR_GENERAL_ERROR;
 }
 
 /* A slot that is listed twice is one: its token would be another one each time. */
@@ -304,14 +306,14 @@ static struct tok_result look(struct tok_module *module, uint64_t deadline_us)
     LOCKED(&module->lock);
     module->looks++;
     module->trouble = trouble;
-    for (struct tok_token *token = module->tokens; token != NULL; token = token->next) {
-        LOCKED(&token->lock);
-        token->present = false;
-    }
     for (size_t i = 0; i < num; i++) {
         if (!token_seen(module, found[i].slot, &found[i].info)) {
             return tok_fail(TOK_CODE_NO_MEMORY, "looking for tokens");
         }
+    }
+    for (struct tok_token *token = module->tokens; token != NULL; token = token->next) {
+        LOCKED(&token->lock);
+        token->present = token->looked == module->looks;
     }
     return tok_good();
 }
@@ -412,10 +414,10 @@ struct tok_result tok_token_refresh(struct tok_token *token)
         slot = token->slot;
     }
     TOK_TRY(TOK_DO(token->module->functions, C_GetTokenInfo, slot, &info));
-    if (!same_token(&info, &token->info)) {
+    LOCKED(&token->lock);
+    if (!tok_tokens_are_one(&info, &token->info)) {
         return tok_fail_ckr("C_GetTokenInfo", CKR_TOKEN_NOT_PRESENT);
     }
-    LOCKED(&token->lock);
     token->info = info;
     token->info_fresh = true;
     return tok_good();

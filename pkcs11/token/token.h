@@ -80,7 +80,8 @@ struct tok_token {
     CK_TOKEN_INFO info; /* identity is constant, flags are as of the last look */
     bool info_fresh;    /* the flags were read since the last attempt to log in */
     CK_SLOT_ID slot;
-    bool present;
+    bool present;          /* as of the last look that has ended: never less for the time of one */
+    uint64_t looked;       /* the module's `looks` when it was last seen; guarded by the module's lock as well */
     _Atomic uint64_t seen; /* the module's `starts` when it was last seen; changed under the lock */
     uint64_t epoch;        /* of sessions */
     uint64_t objects;      /* of object handles: grows with the epoch, and with each lost login */
@@ -89,7 +90,9 @@ struct tok_token {
     int balance; /* pkcs11/token/message.c's */
     enum tok_login_state login;
     struct flight logging_in;
-    bool wants_login;  /* it said so, whatever its flags say */
+    bool wants_login;                   /* it said so, whatever its flags say */
+    bool is_remembering;                /* it has had a PIN here: it is in login.c's list, */
+    struct tok_token *next_remembering; /* constant from then on */
     struct secret pin; /* what the token accepted, for logging in again; what it refused: pkcs11/token/tries.h */
 };
 
@@ -120,6 +123,10 @@ TOK_RESULT tok_token_start(struct tok_token *token, uint64_t deadline_us);
  * current one, so that of many threads that notice the loss one acts; 0 means whichever it is. */
 void tok_token_lost(struct tok_token *token, uint64_t epoch);
 
+/* tok_tokens_are_one: equal label, serial number, manufacturer and model. Equal labels alone are not one token. */
+bool tok_tokens_are_one(const CK_TOKEN_INFO *a, const CK_TOKEN_INFO *b);
+/* tok_label_text is the label without its padding. */
+void tok_label_text(char out_label[33], const CK_TOKEN_INFO *info);
 /* tok_token_info copies what is known of the token. */
 void tok_token_info(struct tok_token *token, CK_TOKEN_INFO *out_info);
 /* tok_token_refresh asks for the flags again where they are not fresh (before a login). */

@@ -273,7 +273,8 @@ const struct setting settings[] = {
       .otherwise = "the application is asked",
       .secret = true,
       .set = set_pin,
-      .help = "Where the PIN comes from. It is read at the first load of a key, and tried once." },
+      .help = "Where the PIN comes from. It is read at the first load of a key, and tried once, on one token: see "
+              "PINS." },
     { .name = "pin-last-try",
       .allowed = "yes or no",
       .otherwise = "no",
@@ -349,7 +350,8 @@ const struct setting settings[] = {
       .allowed = "yes or no",
       .otherwise = "no",
       .set = set_trust_files,
-      .help = "Whether a URI in a key file may name a module or a PIN." },
+      .help = "Whether a URI in a key file may name a module or a PIN, and choose the token that the setting pin is "
+              "for." },
     { .name = "fips",
       .aliases = { "pkcs11-module-assume-fips" },
       .allowed = "yes or no",

@@ -1,11 +1,11 @@
 # One test for each file of base/ and pkcs11/; these link no libcrypto (tests/unit/walls.sh proves it).
 unit_tests = tests/unit/test-bytes tests/unit/test-text tests/unit/test-value tests/unit/test-secret tests/unit/test-ground \
-    tests/unit/test-lock tests/unit/test-flight tests/unit/test-fork tests/unit/test-complain tests/unit/test-siphash tests/unit/test-shared tests/unit/test-trace \
+    tests/unit/test-lock tests/unit/test-flight tests/unit/test-path tests/unit/test-stderr tests/unit/test-fork tests/unit/test-complain tests/unit/test-siphash tests/unit/test-shared tests/unit/test-trace \
     tests/unit/test-result tests/unit/test-lane tests/unit/test-breaker tests/unit/test-ckr tests/unit/test-uri \
     tests/unit/test-pin tests/unit/test-pin-descriptors tests/unit/test-pin-programs tests/unit/test-settings
 # Those of the rooms that call a module have a mock to call.
 mock_tests = tests/unit/test-call tests/unit/test-answer tests/unit/test-module tests/unit/test-registry tests/unit/test-token \
-    tests/unit/test-session tests/unit/test-message tests/unit/test-quirks tests/unit/test-child tests/unit/test-tries tests/unit/test-login tests/unit/test-recover tests/unit/test-attr tests/unit/test-object \
+    tests/unit/test-session tests/unit/test-message tests/unit/test-quirks tests/unit/test-aim tests/unit/test-child tests/unit/test-tries tests/unit/test-login tests/unit/test-recover tests/unit/test-attr tests/unit/test-object \
     tests/unit/test-find tests/unit/test-key tests/unit/test-key-recover tests/unit/test-key-silent \
     tests/unit/test-key-threads tests/unit/test-derive tests/unit/test-replica tests/unit/test-hotplug tests/unit/test-worker tests/unit/test-mech
 provider_tests = tests/unit/test-unpad tests/unit/test-pad tests/unit/test-alg-ec tests/unit/test-keyfile tests/unit/test-config tests/unit/test-err
@@ -32,6 +32,10 @@ tests_unit_test_lock_CFLAGS = $(unit_cflags)
 tests_unit_test_lock_LDADD = libbase.la $(CMOCKA_LIBS)
 tests_unit_test_flight_CFLAGS = $(unit_cflags)
 tests_unit_test_flight_LDADD = libbase.la $(CMOCKA_LIBS)
+tests_unit_test_path_CFLAGS = $(unit_cflags)
+tests_unit_test_path_LDADD = libbase.la $(CMOCKA_LIBS)
+tests_unit_test_stderr_CFLAGS = $(unit_cflags)
+tests_unit_test_stderr_LDADD = libbase.la $(CMOCKA_LIBS)
 tests_unit_test_fork_CFLAGS = $(unit_cflags)
 tests_unit_test_fork_LDADD = libbase.la $(CMOCKA_LIBS)
 tests_unit_test_complain_CFLAGS = $(unit_cflags)
@@ -93,6 +97,8 @@ tests_unit_test_token_CFLAGS = $(mock_cflags)
 tests_unit_test_token_LDADD = $(unit_ldadd)
 tests_unit_test_session_CFLAGS = $(mock_cflags)
 tests_unit_test_session_LDADD = $(unit_ldadd)
+tests_unit_test_aim_CFLAGS = $(mock_cflags)
+tests_unit_test_aim_LDADD = $(unit_ldadd)
 tests_unit_test_child_CFLAGS = $(mock_cflags)
 tests_unit_test_child_LDADD = $(unit_ldadd)
 tests_unit_test_quirks_CFLAGS = $(mock_cflags)

@@ -187,6 +187,24 @@ static struct tok_result failure __attribute__((unused));
             fail_msg("%s: %s", #call, tok_ok(&failure) ? "good" : failure.message);                                    \
         }                                                                                                              \
     } while (0)
+/* mock_named: the configuration names a token, with a PIN of its own (NULL: none). */
+__attribute__((unused)) static struct tok_named_token *mock_named(struct tok_settings *settings, const char *name,
+                                                                  const char *uri, const char *pin)
+{
+    struct tok_named_token *grown = reallocarray(settings->tokens, settings->num_tokens + 1, sizeof(*grown));
+    struct tok_named_token *named;
+
+    assert_non_null(grown);
+    settings->tokens = grown;
+    named = &grown[settings->num_tokens++];
+    *named = (struct tok_named_token){ .name = strdup(name) };
+    OK(tok_uri_parse(&named->uri, uri, TOK_URI_FROM_APPLICATION));
+    if (pin != NULL) {
+        OK(tok_pin_source_new(&named->pin, pin, TOK_PIN_FROM_SETTINGS));
+    }
+    return named;
+}
+
 #define SAYS(text) assert_non_null(strstr(failure.message, (text)))
 
 #endif
