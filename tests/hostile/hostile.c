@@ -20,6 +20,7 @@ static struct arranged {
     int is_due;
 } arranged[HOSTILE_NUM_FUNCTIONS];
 static int pin_was_refused;
+static int pin_was_accepted;
 static struct hostile_seen own;
 static struct hostile_seen *seen = &own;
 
@@ -430,10 +431,28 @@ static CK_RV login(CK_SESSION_HANDLE s, CK_USER_TYPE user, CK_BYTE *pin, CK_ULON
     ANSWER(Login, real, (s, user, pin, pin_len), .data = NULL);
 }
 
-/* The five codes that say that a PIN was looked at, and refused. */
-static int refuses_pin(CK_RV rv)
+/* Whether a PIN may have been looked at, and refused: any code but those of what was wrong before. */
+static int may_refuse_pin(CK_RV rv)
 {
-    return (rv >= 0xa0 && rv <= 0xa4) != 0;
+    static const CK_RV others[] = {
+        CKR_OK,
+        0x32 /* DEVICE_REMOVED */,
+        0x50 /* FUNCTION_CANCELED */,
+        0x91 /* OPERATION_NOT_INITIALIZED */,
+        0xb0 /* SESSION_CLOSED */,
+        0xb3 /* SESSION_HANDLE_INVALID */,
+        0xe0 /* TOKEN_NOT_PRESENT */,
+        0x100 /* USER_ALREADY_LOGGED_IN */,
+        0x104 /* USER_ANOTHER_ALREADY_LOGGED_IN */,
+        0x190 /* CRYPTOKI_NOT_INITIALIZED */,
+    };
+
+    for (size_t i = 0; i < SIZE(others); i++) {
+        if (others[i] == rv) {
+            return 0;
+        }
+    }
+    return 1;
 }
 
 static CK_RV hostile_Login(CK_SESSION_HANDLE s, CK_USER_TYPE user, CK_BYTE *pin, CK_ULONG pin_len)
@@ -443,7 +462,8 @@ static CK_RV hostile_Login(CK_SESSION_HANDLE s, CK_USER_TYPE user, CK_BYTE *pin,
     pthread_mutex_lock(&lock);
     seen->pins += pin != NULL;
     seen->pins_after_refusal += pin != NULL && pin_was_refused;
-    pin_was_refused |= pin != NULL && refuses_pin(rv);
+    pin_was_accepted |= rv == CKR_OK;
+    pin_was_refused |= pin != NULL && !pin_was_accepted && may_refuse_pin(rv);
     pthread_mutex_unlock(&lock);
     return rv;
 }
@@ -602,6 +622,7 @@ void hostile_drive(const unsigned char *bytes, size_t len)
     at = 0;
     passed = 0;
     pin_was_refused = 0;
+    pin_was_accepted = 0;
     memset(forever, 0, sizeof(forever));
     memset(seen, 0, sizeof(*seen));
     pthread_mutex_unlock(&lock);

@@ -85,7 +85,7 @@ struct hostile_seen {
     unsigned long false_attributes;           /* of these, values of attributes that might be true, */
     unsigned long false_outputs;              /* and what operations gave */
     unsigned long pins;                       /* C_Login with a PIN */
-    unsigned long pins_after_refusal;         /* of these, after one was answered with a code about the PIN */
+    unsigned long pins_after_refusal;         /* of these, after one that may have been refused */
 };
 
 /* hostile_drive sets the program, which is copied (64 KiB at most), and forgets what was seen. */
