@@ -257,6 +257,15 @@ static void number_end(BIGNUM **number)
     BN_free(*number);
 }
 
+#define LEAST_MODULUS_BITS 512 /* libcrypto makes none that are shorter */
+
+/* What a module gave half of, or left unfilled, is no key, whatever libcrypto takes. */
+static bool are_numbers_of_a_key(const BIGNUM *n, const BIGNUM *e)
+{
+    return n != NULL && e != NULL && BN_num_bits(n) >= LEAST_MODULUS_BITS && BN_is_odd(n) && BN_is_odd(e) &&
+           !BN_is_one(e);
+}
+
 static EVP_PKEY *rsa_public_key(const struct prov_ctx *prov, const struct prov_variant *variant,
                                 const struct tok_public *half)
 {
@@ -265,7 +274,7 @@ static EVP_PKEY *rsa_public_key(const struct prov_ctx *prov, const struct prov_v
     SCOPED(number_end) BIGNUM *n = BN_bin2bn(half->modulus.data, (int)half->modulus.len, NULL);
     SCOPED(number_end) BIGNUM *e = BN_bin2bn(half->exponent.data, (int)half->exponent.len, NULL);
 
-    if (half->modulus.len == 0 || half->exponent.len == 0 || builder == NULL || n == NULL || e == NULL ||
+    if (half->modulus.len == 0 || half->exponent.len == 0 || builder == NULL || !are_numbers_of_a_key(n, e) ||
         !OSSL_PARAM_BLD_push_BN(builder, OSSL_PKEY_PARAM_RSA_N, n) ||
         !OSSL_PARAM_BLD_push_BN(builder, OSSL_PKEY_PARAM_RSA_E, e)) {
         return NULL;
