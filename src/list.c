@@ -129,8 +129,16 @@ static void print_subject(const struct bytes *der)
     if (certificate == NULL) {
         fputs("(unreadable)", stdout);
     } else {
-        X509_NAME_print_ex_fp(stdout, X509_get_subject_name(certificate), 0,
-                              XN_FLAG_ONELINE & ~(unsigned long)ASN1_STRFLGS_ESC_MSB);
+        BIO *out = BIO_new(BIO_s_mem());
+        char *line = NULL;
+        long len = 0;
+
+        if (out != NULL && X509_NAME_print_ex(out, X509_get_subject_name(certificate), 0,
+                                              XN_FLAG_ONELINE & ~(unsigned long)ASN1_STRFLGS_ESC_MSB) >= 0) {
+            len = BIO_get_mem_data(out, &line);
+        }
+        print_bytes((unsigned char *)line, len > 0 ? (size_t)len : 0);
+        BIO_free(out);
     }
     X509_free(certificate);
 }
@@ -266,7 +274,8 @@ static void list_module(struct listing *listing, struct tok_module *module, cons
     struct tok_result result = tok_module_start(module, clock_us() + listing->settings->deadline_us);
     CK_INFO info;
 
-    printf("module %s", module->path);
+    fputs("module ", stdout);
+    print_bytes((const unsigned char *)module->path, strlen(module->path));
     if (tok_ok(&result)) {
         result = tok_module_info(module, &info, clock_us() + listing->settings->deadline_us);
     }
