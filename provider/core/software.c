@@ -1,17 +1,18 @@
 #include "provider/core/software.h"
 
+#include <limits.h>
 #include <openssl/core_names.h>
 #include <openssl/evp.h>
 #include <openssl/provider.h>
 #include <openssl/rand.h>
 #include <openssl/x509.h>
-#include <limits.h>
 #include <string.h>
 
+#include "provider/core/ends.h"
+
 /* Away from us. And, where the application's own default properties don't lead to a validated provider, towards
- * `default`: a third provider that captures key types (docs/design.md) must not get our software work either. */
-/* Only a name with a dot may be invented: OpenSSL takes no other that it does not know (property_parse.c, parse_name).
- */
+ * `default`: a third provider that captures key types (docs/design.md) must not get our software work either. The
+ * property's name has a dot, since OpenSSL takes no other that it does not know (property_parse.c, parse_name). */
 #define QUERY_NOT_OURS "signet.algorithm!=yes"
 #define QUERY_DEFAULT "signet.algorithm!=yes,?provider=default"
 
@@ -29,26 +30,9 @@ int software_enter(const struct prov_ctx *prov)
     return 1;
 }
 
-void software_leave(void)
+void software_leave(const int *entered)
 {
-    depth--;
-}
-
-void software_scope_end(const int *entered)
-{
-    if (*entered) {
-        software_leave();
-    }
-}
-
-static void pkey_ctx_end(EVP_PKEY_CTX **ctx)
-{
-    EVP_PKEY_CTX_free(*ctx);
-}
-
-static void keymgmt_end(EVP_KEYMGMT **keymgmt)
-{
-    EVP_KEYMGMT_free(*keymgmt);
+    depth -= *entered ? 1 : 0;
 }
 
 /* The provider that serves `type` in the child when we are left out; NULL if there is none. Borrowed. */

@@ -21,12 +21,11 @@ bool software_prove(struct prov_ctx *prov);
 /* software_first_query is the query until software_prove knows better; static. */
 const char *software_first_query(void);
 
-/* software_enter counts a delegation in this thread; 0 with an error raised if they are nested too deep. */
+/* SOFTWARE_SCOPE counts a delegation in this thread, to the end of the block; SOFTWARE_ENTERED is false, with an error
+ * raised, where delegations are nested too deep. */
 int software_enter(const struct prov_ctx *prov);
-void software_leave(void);
-/* SOFTWARE_SCOPE does both, for the rest of a block; SOFTWARE_ENTERED is false if it could not. */
-void software_scope_end(const int *entered);
-#define SOFTWARE_SCOPE(prov) SCOPED(software_scope_end) int entered_ = software_enter(prov)
+void software_leave(const int *entered);
+#define SOFTWARE_SCOPE(prov) SCOPED(software_leave) int entered_ = software_enter(prov)
 #define SOFTWARE_ENTERED (entered_ != 0)
 
 /* New contexts in the child, NULL on failure. */

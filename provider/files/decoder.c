@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "base/secret.h"
+#include "provider/core/ends.h"
 #include "provider/core/software.h"
 #include "provider/files/keyfile.h"
 #include "provider/files/prompt.h"
@@ -24,11 +25,6 @@ struct decoder {
     struct prov_ctx *prov;
     const struct prov_variant *variant; /* whose keys the application may be after; NULL: the decoder of PEM */
 };
-
-static void bio_end(BIO **bio)
-{
-    BIO_free(*bio);
-}
 
 /* --- reading ----------------------------------------------------------------------------------------------------- */
 

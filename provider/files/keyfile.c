@@ -6,6 +6,7 @@
 #include <openssl/x509.h>
 #include <string.h>
 
+#include "provider/core/ends.h"
 #include "signet.h"
 
 #define MAGIC_STEM "signet key " /* a version follows */
@@ -101,11 +102,6 @@ static void our_key_end(OUR_KEY **key)
 static void peers_key_end(PEERS_KEY **key)
 {
     ASN1_item_free((ASN1_VALUE *)*key, ASN1_ITEM_rptr(PEERS_KEY));
-}
-
-static void openssl_end(unsigned char **memory)
-{
-    OPENSSL_free(*memory);
 }
 
 void keyfile_end(struct keyfile *file)

@@ -6,6 +6,7 @@
 #include <openssl/x509.h>
 #include <string.h>
 
+#include "provider/core/ends.h"
 #include "provider/core/software.h"
 #include "provider/keys/alg-ec.h"
 #include "provider/keys/variant.h"
@@ -104,11 +105,6 @@ static bool ec_shape(uint8_t *sig, size_t *len, size_t size)
 static void spki_end(X509_PUBKEY **spki)
 {
     X509_PUBKEY_free(*spki);
-}
-
-static void openssl_end(unsigned char **memory)
-{
-    OPENSSL_free(*memory);
 }
 
 /* AlgorithmIdentifier with the token's own parameters (a curve by OID, or whatever libcrypto reads there). Both

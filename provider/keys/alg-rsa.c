@@ -7,6 +7,7 @@
 #include <openssl/x509.h>
 #include <string.h>
 
+#include "provider/core/ends.h"
 #include "provider/core/software.h"
 #include "provider/keys/alg-rsa.h"
 #include "provider/keys/pad.h"
@@ -161,11 +162,6 @@ static struct tok_result block_pkcs1(struct prov_mechanism *out, size_t block_le
     return pad_pkcs1(out->made, block_len, in, out->in_len) ? input_is(out, out->made, block_len) : padding_failed();
 }
 
-static void md_end(EVP_MD **digest)
-{
-    EVP_MD_free(*digest);
-}
-
 static struct tok_result block_pss(struct prov_mechanism *out, size_t block_len, const struct prov_scheme *scheme,
                                    const struct prov_data *data)
 {
@@ -247,16 +243,6 @@ static void builder_end(OSSL_PARAM_BLD **builder)
     OSSL_PARAM_BLD_free(*builder);
 }
 
-static void params_end(OSSL_PARAM **params)
-{
-    OSSL_PARAM_free(*params);
-}
-
-static void number_end(BIGNUM **number)
-{
-    BN_free(*number);
-}
-
 static EVP_PKEY *rsa_public_key(const struct prov_ctx *prov, const struct prov_variant *variant,
                                 const struct tok_public *half)
 {
@@ -274,11 +260,6 @@ static EVP_PKEY *rsa_public_key(const struct prov_ctx *prov, const struct prov_v
     return params == NULL ? NULL : software_key(prov, variant->type, EVP_PKEY_PUBLIC_KEY, params);
 }
 
-static void key_end(EVP_PKEY **key)
-{
-    EVP_PKEY_free(*key);
-}
-
 static bool same_modulus(EVP_PKEY *a, EVP_PKEY *b)
 {
     SCOPED(number_end) BIGNUM *of_a = NULL;
@@ -292,8 +273,8 @@ static bool same_modulus(EVP_PKEY *a, EVP_PKEY *b)
  * it is not, which libssl would not let pass beside it. */
 static EVP_PKEY *rsa_settle(const struct prov_ctx *prov, const struct tok_public *half, EVP_PKEY *key)
 {
-    SCOPED(key_end) EVP_PKEY *shown = key;
-    SCOPED(key_end) EVP_PKEY *certified = NULL;
+    SCOPED(pkey_end) EVP_PKEY *shown = key;
+    SCOPED(pkey_end) EVP_PKEY *certified = NULL;
     SCOPED(params_end) OSSL_PARAM *params = NULL;
 
     if (!half->pss_only || !EVP_PKEY_is_a(key, "RSA")) {

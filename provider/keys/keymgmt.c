@@ -5,6 +5,7 @@
 #include <openssl/params.h>
 #include <string.h>
 
+#include "provider/core/ends.h"
 #include "provider/keys/key.h"
 #include "provider/core/software.h"
 #include "signet.h"
@@ -27,21 +28,6 @@ static OSSL_FUNC_keymgmt_gen_set_template_fn gen_set_template;
 static OSSL_FUNC_keymgmt_gen_set_params_fn gen_set_params;
 static OSSL_FUNC_keymgmt_gen_fn gen_run;
 static OSSL_FUNC_keymgmt_gen_cleanup_fn gen_cleanup;
-
-static void params_end(OSSL_PARAM **params)
-{
-    OSSL_PARAM_free(*params);
-}
-
-static void pkey_ctx_end(EVP_PKEY_CTX **ctx)
-{
-    EVP_PKEY_CTX_free(*ctx);
-}
-
-static void pkey_end(EVP_PKEY **key)
-{
-    EVP_PKEY_free(*key);
-}
 
 /* --- keys --------------------------------------------------------------------------------------------------------- */
 

@@ -3,6 +3,8 @@
 #include <openssl/evp.h>
 #include <string.h>
 
+#include "provider/core/ends.h"
+
 bool pad_pkcs1(uint8_t *block, size_t block_len, const uint8_t *info, size_t info_len)
 {
     if (block_len < info_len + 11) {
@@ -14,11 +16,6 @@ bool pad_pkcs1(uint8_t *block, size_t block_len, const uint8_t *info, size_t inf
     block[block_len - info_len - 1] = 0;
     memcpy(block + block_len - info_len, info, info_len);
     return true;
-}
-
-static void md_ctx_end(EVP_MD_CTX **ctx)
-{
-    EVP_MD_CTX_free(*ctx);
 }
 
 /* Masks `data` with what MGF1 makes of a seed (§B.2.1). */

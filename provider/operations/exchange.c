@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "base/secret.h"
+#include "provider/core/ends.h"
 #include "provider/core/software.h"
 #include "provider/keys/alg-ec.h"
 #include "provider/keys/key.h"
@@ -160,12 +161,9 @@ static bool kdf_set(struct exchange_ctx *ctx, const OSSL_PARAM params[])
 /* Both modes are one on curves of prime order; tokens are asked for no other. */
 static bool has_cofactor(const struct exchange_ctx *ctx)
 {
-    BIGNUM *cofactor = NULL;
-    bool more = EVP_PKEY_get_bn_param(ctx->key->software, OSSL_PKEY_PARAM_EC_COFACTOR, &cofactor) &&
-                !BN_is_one(cofactor);
+    SCOPED(number_end) BIGNUM *cofactor = NULL;
 
-    BN_free(cofactor);
-    return more;
+    return EVP_PKEY_get_bn_param(ctx->key->software, OSSL_PKEY_PARAM_EC_COFACTOR, &cofactor) && !BN_is_one(cofactor);
 }
 
 static int exchange_set_params(void *vctx, const OSSL_PARAM params[])
@@ -264,20 +262,12 @@ static int exchange_set_peer(void *vctx, void *vpeer)
                                            &ctx->point.len);
 }
 
-static void kdf_ctx_end(EVP_KDF_CTX **ctx)
-{
-    EVP_KDF_CTX_free(*ctx);
-}
-
-static void kdf_end(EVP_KDF **kdf)
-{
-    EVP_KDF_free(*kdf);
-}
-
 static int kdf_run(struct exchange_ctx *ctx, size_t secret_len, unsigned char *out)
 {
-    SCOPED(kdf_end) EVP_KDF *kdf = NULL;
-    SCOPED(kdf_ctx_end) EVP_KDF_CTX *run = NULL;
+    SOFTWARE_SCOPE(ctx->prov);
+    SCOPED(kdf_end)
+    EVP_KDF *kdf = SOFTWARE_ENTERED ? EVP_KDF_fetch(ctx->prov->child, ctx->kdf, ctx->prov->query) : NULL;
+    SCOPED(kdf_ctx_end) EVP_KDF_CTX *run = kdf == NULL ? NULL : EVP_KDF_CTX_new(kdf);
     OSSL_PARAM params[] = {
         OSSL_PARAM_construct_utf8_string(OSSL_KDF_PARAM_DIGEST, ctx->digest, 0),
         OSSL_PARAM_construct_octet_string(OSSL_KDF_PARAM_KEY, ctx->secret, secret_len),
@@ -285,16 +275,8 @@ static int kdf_run(struct exchange_ctx *ctx, size_t secret_len, unsigned char *o
                          : OSSL_PARAM_construct_end(),
         OSSL_PARAM_construct_end(),
     };
-    int good;
 
-    if (!software_enter(ctx->prov)) {
-        return 0;
-    }
-    kdf = EVP_KDF_fetch(ctx->prov->child, ctx->kdf, ctx->prov->query);
-    run = kdf == NULL ? NULL : EVP_KDF_CTX_new(kdf);
-    good = run != NULL && EVP_KDF_derive(run, out, ctx->kdf_len, params) > 0;
-    software_leave();
-    return good;
+    return run != NULL && EVP_KDF_derive(run, out, ctx->kdf_len, params) > 0;
 }
 
 /* Whether points are their x coordinate. */

@@ -185,19 +185,15 @@ static int delegate_plain(struct signature_ctx *ctx, int operation)
 /* Likewise with a digest. `name` NULL: the key's own default. */
 static int delegate_digest(struct signature_ctx *ctx, int operation, const char *name)
 {
-    int good;
+    int (*init)(EVP_MD_CTX *, EVP_PKEY_CTX **, const char *, OSSL_LIB_CTX *, const char *, EVP_PKEY *,
+                const OSSL_PARAM *) = operation == EVP_PKEY_OP_SIGNCTX ? EVP_DigestSignInit_ex
+                                                                       : EVP_DigestVerifyInit_ex;
+    SOFTWARE_SCOPE(ctx->prov);
 
     ctx->delegate_md = EVP_MD_CTX_new();
-    if (ctx->delegate_md == NULL || !software_enter(ctx->prov)) {
-        return 0;
-    }
-    good = operation == EVP_PKEY_OP_SIGNCTX
-               ? EVP_DigestSignInit_ex(ctx->delegate_md, &ctx->delegate, name, ctx->prov->child, ctx->prov->query,
-                                       ctx->key->software, NULL)
-               : EVP_DigestVerifyInit_ex(ctx->delegate_md, &ctx->delegate, name, ctx->prov->child, ctx->prov->query,
-                                         ctx->key->software, NULL);
-    software_leave();
-    return good > 0;
+    return ctx->delegate_md != NULL && SOFTWARE_ENTERED &&
+           init(ctx->delegate_md, &ctx->delegate, name, ctx->prov->child, ctx->prov->query, ctx->key->software, NULL) >
+               0;
 }
 
 /* For a key on a token the delegate only keeps parameters: a verification with the public half knows the same ones. */

@@ -9,6 +9,7 @@
 #include "base/text.h"
 #include "base/trace.h"
 #include "pkcs11/object/mech.h"
+#include "provider/core/ends.h"
 #include "provider/core/software.h"
 
 #define SHAPE_ROOM 64 /* by which OpenSSL's form of a signature may be longer than the token's */
@@ -78,11 +79,6 @@ int prov_scheme_read(struct prov_scheme *scheme, const struct prov_key *key, EVP
 /* --- verification --------------------------------------------------------------------------------------------------
  */
 
-static void pkey_ctx_end(EVP_PKEY_CTX **ctx)
-{
-    EVP_PKEY_CTX_free(*ctx);
-}
-
 static bool verify_setup(EVP_PKEY_CTX *ctx, const struct prov_scheme *scheme)
 {
     if (scheme->digest != NULL && EVP_PKEY_CTX_set_signature_md(ctx, scheme->digest) <= 0) {
@@ -96,11 +92,6 @@ static bool verify_setup(EVP_PKEY_CTX *ctx, const struct prov_scheme *scheme)
     }
     return EVP_PKEY_CTX_set_rsa_pss_saltlen(ctx, (int)scheme->salt_len) > 0 &&
            (scheme->mgf1 == NULL || EVP_PKEY_CTX_set_rsa_mgf1_md(ctx, scheme->mgf1) > 0);
-}
-
-static void md_ctx_end(EVP_MD_CTX **ctx)
-{
-    EVP_MD_CTX_free(*ctx);
 }
 
 static bool verify_whole(const struct prov_key *key, const struct prov_data *data, const uint8_t *sig, size_t sig_len)
