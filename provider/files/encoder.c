@@ -106,9 +106,9 @@ static int delegate(const struct job *job, int selection, const char *form, cons
     const char *query = job->encoder->prov->query;
     const char *cipher = job->encoder->cipher;
     SCOPED(encoder_ctx_end) OSSL_ENCODER_CTX *ctx = NULL;
-    SOFTWARE_SCOPE(job->encoder->prov);
+    PROV_SOFTWARE_SCOPE(job->encoder->prov);
 
-    if (job->key->software == NULL || !SOFTWARE_ENTERED) {
+    if (job->key->software == NULL || !PROV_SOFTWARE_ENTERED) {
         return 0;
     }
     ctx = OSSL_ENCODER_CTX_new_for_pkey(job->key->software, selection, form, structure, query);
@@ -133,8 +133,8 @@ static bool key_file(struct bytes *out_der, const struct job *job)
         return prov_raise(prov, PROV_R_PARAMETER, "a key file is not encrypted, as it holds no secret: leave out '%s'",
                           job->encoder->cipher);
     }
-    len = software_spki(&spki, job->key->software);
-    return (len > 0 && keyfile_write(out_der, tok_key_uri(job->key->token), spki, (size_t)len)) ||
+    len = prov_software_spki(&spki, job->key->software);
+    return (len > 0 && prov_keyfile_write(out_der, tok_key_uri(job->key->token), spki, (size_t)len)) ||
            prov_raise(prov, PROV_R_KEY_FILE, "the key's public half can't be written");
 }
 
@@ -160,7 +160,7 @@ static int write_pem(const struct job *job)
                       "This file holds no secret. It names a key on a PKCS#11 token, and is of use only where the\n"
                       "OpenSSL provider Signet is active:\n%s\n",
                       tok_key_uri(job->key->token)) > 0 &&
-           PEM_write_bio(job->out, KEYFILE_LABEL, "", file.data, (long)file.len) > 0;
+           PEM_write_bio(job->out, PROV_KEYFILE_LABEL, "", file.data, (long)file.len) > 0;
 }
 
 /* Where the key is, and its public half; what is not known before the key's first use is left out. */

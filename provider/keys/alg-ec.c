@@ -142,13 +142,13 @@ static EVP_PKEY *ec_public_key(const struct prov_ctx *prov, const struct prov_va
         return NULL;
     }
     len = i2d_X509_PUBKEY(spki, &der);
-    return len <= 0 ? NULL : software_key_from_spki(prov, der, (size_t)len);
+    return len <= 0 ? NULL : prov_software_key_from_spki(prov, der, (size_t)len);
 }
 
 static bool ec_describe(struct tok_public *out_half, EVP_PKEY *key)
 {
     out_half->type = CKK_EC;
-    return software_public_bytes(&out_half->point, key);
+    return prov_software_public_bytes(&out_half->point, key);
 }
 
 #define NUMBER(name) OSSL_PARAM_BN(name, NULL, 0)

@@ -159,7 +159,8 @@ static struct tok_result block_pkcs1(struct prov_mechanism *out, size_t block_le
         memcpy(info, in, out->in_len);
         in = info;
     }
-    return pad_pkcs1(out->made, block_len, in, out->in_len) ? input_is(out, out->made, block_len) : padding_failed();
+    return prov_pad_pkcs1(out->made, block_len, in, out->in_len) ? input_is(out, out->made, block_len)
+                                                                 : padding_failed();
 }
 
 static struct tok_result block_pss(struct prov_mechanism *out, size_t block_len, const struct prov_scheme *scheme,
@@ -167,8 +168,8 @@ static struct tok_result block_pss(struct prov_mechanism *out, size_t block_len,
 {
     uint8_t salt[sizeof(out->made)];
     SCOPED(md_end)
-    EVP_MD *mgf1 = scheme->mgf1 == NULL ? NULL : software_digest(scheme->prov, EVP_MD_get0_name(scheme->mgf1));
-    const struct pad_pss with = {
+    EVP_MD *mgf1 = scheme->mgf1 == NULL ? NULL : prov_software_digest(scheme->prov, EVP_MD_get0_name(scheme->mgf1));
+    const struct prov_pad_pss with = {
         .digest = scheme->digest,
         .mgf1 = mgf1 != NULL ? mgf1 : scheme->digest,
         .salt = salt,
@@ -177,8 +178,8 @@ static struct tok_result block_pss(struct prov_mechanism *out, size_t block_len,
     };
 
     if (scheme->salt_len > sizeof(salt) || block_len > sizeof(out->made) ||
-        !software_random(scheme->prov, salt, scheme->salt_len) ||
-        !pad_pss(out->made, block_len, &with, data->digest, data->digest_len)) {
+        !prov_software_random(scheme->prov, salt, scheme->salt_len) ||
+        !prov_pad_pss(out->made, block_len, &with, data->digest, data->digest_len)) {
         return padding_failed();
     }
     return input_is(out, out->made, block_len);
@@ -257,7 +258,7 @@ static EVP_PKEY *rsa_public_key(const struct prov_ctx *prov, const struct prov_v
         return NULL;
     }
     params = OSSL_PARAM_BLD_to_param(builder);
-    return params == NULL ? NULL : software_key(prov, variant->type, EVP_PKEY_PUBLIC_KEY, params);
+    return params == NULL ? NULL : prov_software_key(prov, variant->type, EVP_PKEY_PUBLIC_KEY, params);
 }
 
 static bool same_modulus(EVP_PKEY *a, EVP_PKEY *b)
@@ -281,13 +282,13 @@ static EVP_PKEY *rsa_settle(const struct prov_ctx *prov, const struct tok_public
         return STEAL(shown);
     }
     if (half->certificate.len > 0) {
-        certified = software_key_from_certificate(prov, half->certificate.data, half->certificate.len);
+        certified = prov_software_key_from_certificate(prov, half->certificate.data, half->certificate.len);
     }
     if (certified != NULL && same_modulus(certified, shown)) {
         return STEAL(certified);
     }
     return EVP_PKEY_todata(shown, EVP_PKEY_PUBLIC_KEY, &params) > 0
-               ? software_key(prov, "RSA-PSS", EVP_PKEY_PUBLIC_KEY, params)
+               ? prov_software_key(prov, "RSA-PSS", EVP_PKEY_PUBLIC_KEY, params)
                : NULL;
 }
 

@@ -232,7 +232,7 @@ static int exchange_init(void *vctx, void *vkey, const OSSL_PARAM params[])
         return prov_raise(ctx->prov, PROV_R_KEY_TYPE, "an operation without a key");
     }
     if (key->token == NULL) {
-        ctx->delegate = software_ctx(ctx->prov, key->software);
+        ctx->delegate = prov_software_ctx(ctx->prov, key->software);
         if (ctx->delegate == NULL || EVP_PKEY_derive_init(ctx->delegate) <= 0) {
             return 0;
         }
@@ -264,9 +264,9 @@ static int exchange_set_peer(void *vctx, void *vpeer)
 
 static int kdf_run(struct exchange_ctx *ctx, size_t secret_len, unsigned char *out)
 {
-    SOFTWARE_SCOPE(ctx->prov);
+    PROV_SOFTWARE_SCOPE(ctx->prov);
     SCOPED(kdf_end)
-    EVP_KDF *kdf = SOFTWARE_ENTERED ? EVP_KDF_fetch(ctx->prov->child, ctx->kdf, ctx->prov->query) : NULL;
+    EVP_KDF *kdf = PROV_SOFTWARE_ENTERED ? EVP_KDF_fetch(ctx->prov->child, ctx->kdf, ctx->prov->query) : NULL;
     SCOPED(kdf_ctx_end) EVP_KDF_CTX *run = kdf == NULL ? NULL : EVP_KDF_CTX_new(kdf);
     OSSL_PARAM params[] = {
         OSSL_PARAM_construct_utf8_string(OSSL_KDF_PARAM_DIGEST, ctx->digest, 0),
@@ -294,7 +294,7 @@ static int secret_derive(struct exchange_ctx *ctx, size_t field_len)
     size_t len = field_len;
     struct tok_result result;
 
-    result = prov_token_derive(ctx->key, &job, &prov_ec_derive, ctx->point.data, ctx->point.len, ctx->secret, &len);
+    result = prov_async_derive(ctx->key, &job, &prov_ec_derive, ctx->point.data, ctx->point.len, ctx->secret, &len);
     if (!tok_ok(&result)) {
         return prov_fail(ctx->prov, &result);
     }

@@ -77,7 +77,7 @@ static void put_on(const uint8_t *info, size_t info_len, size_t block_len)
     bool fits = block_len >= info_len + 11;
 
     HOLDS(block != NULL);
-    HOLDS(pad_pkcs1(block, block_len, info, info_len) == fits);
+    HOLDS(prov_pad_pkcs1(block, block_len, info, info_len) == fits);
     for (size_t i = 0; fits && i < block_len; i++) {
         size_t info_at = block_len - info_len;
         uint8_t expected = i == 1 ? 1 : i == 0 || i == info_at - 1 ? 0 : i < info_at ? 0xff : info[i - info_at];
@@ -93,7 +93,7 @@ static void put_on_pss(struct input *input)
     uint8_t digest[32];
     uint8_t salt[64];
     uint8_t block[MOST / 8 + 8];
-    struct pad_pss with = { .digest = EVP_sha256(), .mgf1 = EVP_sha256(), .salt = salt };
+    struct prov_pad_pss with = { .digest = EVP_sha256(), .mgf1 = EVP_sha256(), .salt = salt };
     size_t block_len;
 
     with.key_bits = input_number(input) % (MOST + 1);
@@ -101,7 +101,7 @@ static void put_on_pss(struct input *input)
     input_fill(input, digest, sizeof(digest));
     input_fill(input, salt, with.salt_len);
     block_len = (with.key_bits + 7) / 8;
-    if (!pad_pss(block, block_len, &with, digest, sizeof(digest))) {
+    if (!prov_pad_pss(block, block_len, &with, digest, sizeof(digest))) {
         HOLDS(with.key_bits == 0 || (with.key_bits - 1 + 7) / 8 < sizeof(digest) + with.salt_len + 2);
         return;
     }
