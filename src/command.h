@@ -44,7 +44,7 @@ bool common_option(struct common_options *options, int option, const char *argum
 TOK_RESULT common_config(struct prov_config *out_config, const struct common_options *options);
 
 /* complain prints "signet: " and the text on standard error, after what standard output has. */
-__attribute__((format(printf, 1, 2))) void complain(const char *format, ...);
+__attribute__((format(printf, 1, 2))) void tell(const char *format, ...);
 /* report complains with the failure's message and advice, and returns 1, the exit status. */
 int report(const struct tok_result *failure);
 

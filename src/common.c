@@ -94,7 +94,7 @@ static struct tok_result lookup_open(struct lookup *lookup, const struct common_
     } else if (options->file != NULL || (lookup->path != NULL && access(lookup->path, F_OK) == 0)) {
         return unreadable(lookup->path);
     } else if (named) {
-        complain("the configuration file '%s' (OPENSSL_CONF) does not exist", lookup->path);
+        tell("the configuration file '%s' (OPENSSL_CONF) does not exist", lookup->path);
     }
     if (lookup->conf == NULL || lookup->section != NULL) {
         return tok_good();
@@ -104,8 +104,8 @@ static struct tok_result lookup_open(struct lookup *lookup, const struct common_
                         provider);
     }
     if (named) {
-        complain("the configuration file '%s' (OPENSSL_CONF) has no provider '%s': no settings are read", lookup->path,
-                 provider);
+        tell("the configuration file '%s' (OPENSSL_CONF) has no provider '%s': no settings are read", lookup->path,
+             provider);
     }
     return tok_good();
 }
@@ -122,24 +122,21 @@ struct tok_result common_config(struct prov_config *out_config, const struct com
         TOK_TRY(prov_conffile_inspect_section(&hint, lookup.conf, lookup.path, lookup.section));
     }
     if (hint != NULL) {
-        complain("%s", hint);
+        tell("%s", hint);
     }
     ERR_clear_error();
     return prov_config_read(out_config, &source);
 }
 
 /* What comes from a token or a file must not reach the terminal as control characters. */
-static void print_line(const char *line)
+static void print_line(char *line)
 {
     fflush(stdout);
-    fputs("signet: ", stderr);
-    for (; *line != '\0'; line++) {
-        fputc((unsigned char)*line < ' ' || *line == 0x7f ? '?' : *line, stderr);
-    }
-    fputc('\n', stderr);
+    (void)text_clean(line);
+    fprintf(stderr, "signet: %s\n", line);
 }
 
-void complain(const char *format, ...)
+void tell(const char *format, ...)
 {
     char line[2048];
     struct text text = TEXT_OVER(line);
@@ -155,6 +152,6 @@ int report(const struct tok_result *failure)
 {
     const char *advice = tok_advice(failure);
 
-    complain("%s%s%s", failure->message, advice[0] != '\0' ? ". " : "", advice);
+    tell("%s%s%s", failure->message, advice[0] != '\0' ? ". " : "", advice);
     return 1;
 }

@@ -39,9 +39,11 @@ static void failed(struct listing *listing, const struct tok_result *result)
 /* What a token says of itself must not reach the terminal as control characters. */
 static void print_bytes(const unsigned char *bytes, size_t len)
 {
-    for (size_t i = 0; i < len; i++) {
-        putchar(bytes[i] < ' ' || bytes[i] == 0x7f ? '?' : bytes[i]);
-    }
+    char clean[1024];
+    struct text text = TEXT_OVER(clean);
+
+    text_put_clean(&text, bytes, len);
+    fputs(clean, stdout);
 }
 
 /* Fields of Cryptoki are padded with spaces, not terminated. */

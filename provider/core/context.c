@@ -6,6 +6,7 @@
 #include <openssl/params.h>
 #include <string.h>
 
+#include "base/stderr.h"
 #include "base/trace.h"
 #include "provider/core/software.h"
 #include "provider/settings/conffile.h"
@@ -156,6 +157,7 @@ int prov_ctx_begin(struct prov_ctx *prov, const OSSL_CORE_HANDLE *handle, const 
     struct core core = { .handle = handle };
     struct tok_result result;
 
+    stderr_remember(); /* before the application becomes a daemon */
     for (const OSSL_DISPATCH *at = in; at->function_id != 0; at++) {
         if (at->function_id == OSSL_FUNC_CORE_GET_PARAMS) {
             core.get_params = OSSL_FUNC_core_get_params(at);

@@ -1,6 +1,6 @@
 # One test for each file of base/ and pkcs11/; these link no libcrypto (tests/unit/walls.sh proves it).
 unit_tests = tests/unit/test-bytes tests/unit/test-text tests/unit/test-value tests/unit/test-secret tests/unit/test-ground \
-    tests/unit/test-lock tests/unit/test-flight tests/unit/test-fork tests/unit/test-complain tests/unit/test-siphash tests/unit/test-shared tests/unit/test-trace \
+    tests/unit/test-lock tests/unit/test-flight tests/unit/test-path tests/unit/test-stderr tests/unit/test-fork tests/unit/test-complain tests/unit/test-siphash tests/unit/test-shared tests/unit/test-trace \
     tests/unit/test-result tests/unit/test-lane tests/unit/test-breaker tests/unit/test-ckr tests/unit/test-uri \
     tests/unit/test-pin tests/unit/test-pin-descriptors tests/unit/test-pin-programs tests/unit/test-settings
 # Those of the rooms that call a module have a mock to call.
@@ -32,6 +32,10 @@ tests_unit_test_lock_CFLAGS = $(unit_cflags)
 tests_unit_test_lock_LDADD = libbase.la $(CMOCKA_LIBS)
 tests_unit_test_flight_CFLAGS = $(unit_cflags)
 tests_unit_test_flight_LDADD = libbase.la $(CMOCKA_LIBS)
+tests_unit_test_path_CFLAGS = $(unit_cflags)
+tests_unit_test_path_LDADD = libbase.la $(CMOCKA_LIBS)
+tests_unit_test_stderr_CFLAGS = $(unit_cflags)
+tests_unit_test_stderr_LDADD = libbase.la $(CMOCKA_LIBS)
 tests_unit_test_fork_CFLAGS = $(unit_cflags)
 tests_unit_test_fork_LDADD = libbase.la $(CMOCKA_LIBS)
 tests_unit_test_complain_CFLAGS = $(unit_cflags)

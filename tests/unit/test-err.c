@@ -145,6 +145,18 @@ TEST(a_reason_of_our_own_is_raised_with_its_text)
     assert_string_equal(queue.text, "it is 3 bytes long");
 }
 
+TEST(what_a_label_holds_forges_no_line_and_reaches_no_terminal)
+{
+    struct prov_ctx prov;
+    struct tok_result failure = tok_fail(TOK_CODE_NO_TOKEN, "token '%s'", "a\nroot: \033[2Jgone\xe2\x80\xae\xff\x80");
+
+    context_with_queue(&prov);
+    assert_int_equal(prov_fail(&prov, &failure), 0);
+    assert_non_null(strstr(queue.text, "token 'a?root: ?[2Jgone?\?\?'. Check the URI"));
+    assert_int_equal(prov_raise(&prov, PROV_R_SETTING, "%s", "\r\302\233"), 0);
+    assert_string_equal(queue.text, "??");
+}
+
 TEST(a_core_without_errors_is_no_trouble)
 {
     struct prov_ctx prov = { .handle = NULL };
@@ -167,6 +179,7 @@ int main(void)
         cmocka_unit_test(a_vendors_value_is_told_by_the_text),
         cmocka_unit_test(what_seems_wrong_in_the_configuration_is_added_and_percents_are_no_format),
         cmocka_unit_test(a_reason_of_our_own_is_raised_with_its_text),
+        cmocka_unit_test(what_a_label_holds_forges_no_line_and_reaches_no_terminal),
         cmocka_unit_test(a_core_without_errors_is_no_trouble),
     };
 

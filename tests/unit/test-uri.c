@@ -121,7 +121,7 @@ TEST(what_is_wrong_with_a_uri_is_named)
         { "pkcs11:token=t?pin-source=env:PIN", "must be a file" },
         { "pkcs11:token=t?pin-source=fd:3", "must be a file" },
         { "pkcs11:token=t?module-path=lib.so", "not absolute" },
-        { "pkcs11:token=t?module-path=/tmp/lib.so&module-path=/x", "twice" },
+        { "pkcs11:token=t?module-path=/usr/lib/x.so&module-path=/x", "twice" },
     };
 
     for (size_t i = 0; i < COUNT_OF(bad); i++) {
@@ -645,7 +645,7 @@ static bool module_accepted(uid_t folder_owner, mode_t folder_mode, uid_t owner,
     result = tok_uri_parse(&uri, text, TOK_URI_FROM_APPLICATION);
     if (!tok_ok(&result)) {
         assert_int_equal(result.code, TOK_CODE_BAD_URI);
-        assert_non_null(strstr(result.message, "may be changed by others than root"));
+        assert_non_null(strstr(result.message, "may be changed by others than root: '/"));
         assert_non_null(strstr(result.message, path));
     }
     assert_int_equal(unlink(path), 0);
@@ -692,7 +692,35 @@ TEST(root_takes_no_module_that_others_may_change)
     close(open(target, O_WRONLY | O_CREAT, 0644));
     assert_int_equal(symlink(target, link), 0);
     assert_non_null(strstr(refused(text), "may be changed by others"));
-    assert_true(unlink(target) == 0 && unlink(link) == 0 && rmdir(loose) == 0 && rmdir(folder) == 0);
+    assert_true(unlink(target) == 0 && unlink(link) == 0);
+
+    /* and what is root's inside a stranger's folder, which moves away as a whole */
+    snprintf(target, sizeof(target), "%s/roots", loose);
+    snprintf(text, sizeof(text), "pkcs11:token=t?module-path=%s/module.so", target);
+    assert_true(chmod(loose, 0755) == 0 && mkdir(target, 0755) == 0 && chown(loose, nobody, (gid_t)-1) == 0);
+    assert_non_null(strstr(refused(text), "loose' belongs to user 65534"));
+    assert_true(rmdir(target) == 0 && rmdir(loose) == 0 && rmdir(folder) == 0);
+}
+
+TEST(the_module_of_a_uri_is_the_file_that_was_checked)
+{
+    char place[] = "/tmp/signet-uri-XXXXXX";
+    char target[64];
+    char text[128];
+    char link[64];
+
+    assert_non_null(mkdtemp(place));
+    snprintf(target, sizeof(target), "%s/module.so", place);
+    snprintf(link, sizeof(link), "%s/link.so", place);
+    snprintf(text, sizeof(text), "pkcs11:token=t?module-path=%s", link);
+    close(open(target, O_WRONLY | O_CREAT, 0600));
+    assert_int_equal(symlink("module.so", link), 0);
+    {
+        SCOPED(tok_uri_end) struct tok_uri *uri = parsed(text);
+
+        assert_string_equal(tok_uri_module_path(uri), target);
+    }
+    assert_true(unlink(target) == 0 && unlink(link) == 0 && rmdir(place) == 0);
 }
 
 TEST(a_module_that_is_missing_is_for_the_loader_to_tell)
@@ -809,6 +837,7 @@ int main(void)
         cmocka_unit_test(an_empty_pin_is_refused_with_its_uri),
         cmocka_unit_test(one_uri_names_one_module),
         cmocka_unit_test(root_takes_no_module_that_others_may_change),
+        cmocka_unit_test(the_module_of_a_uri_is_the_file_that_was_checked),
         cmocka_unit_test(a_module_that_is_missing_is_for_the_loader_to_tell),
         cmocka_unit_test(a_file_asks_in_vain_even_in_the_wrong_order_and_its_errors_stay_errors),
         cmocka_unit_test(a_trusted_file_is_held_to_the_same_rules),
