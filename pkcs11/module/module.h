@@ -110,5 +110,8 @@ TOK_RESULT tok_module_info(struct tok_module *module, CK_INFO *out_info, uint64_
 /* tok_module_quirk is the row of its oddities; that of an unknown module where it does not say who it is. Never NULL.
  */
 const struct tok_quirk *tok_module_quirk(struct tok_module *module, uint64_t deadline_us);
+/* tok_module_quirk_inside is the same for whoever keeps the module from being finalised already: who starts it, or has
+ * a lease. */
+const struct tok_quirk *tok_module_quirk_inside(struct tok_module *module);
 
 #endif

@@ -195,8 +195,10 @@ static const CK_ATTRIBUTE_TYPE key_types[] = {
     CKA_LOCAL,
     CKA_ALLOWED_MECHANISMS,
 };
+/* Rooms are for the longest that there is (a curve written out, a modulus of 16384 bits): some attribute is missing on
+ * every key, and then most tokens don't tell whether another one was missing, too, or too long. */
 static const size_t key_rooms[] = {
-    sizeof(CK_ULONG), 256, 256, 1024, 64, 64, 160, 2700, 1, 1, 1, 1, 64 * sizeof(CK_MECHANISM_TYPE)
+    sizeof(CK_ULONG), 256, 256, 2048, 64, 640, 160, 2700, 1, 1, 1, 1, 256 * sizeof(CK_MECHANISM_TYPE)
 };
 
 /* A public key has neither the last ones nor anything to hide: its value is what it is. */
@@ -204,7 +206,7 @@ static const CK_ATTRIBUTE_TYPE public_types[] = {
     CKA_KEY_TYPE,  CKA_ID,       CKA_LABEL,           CKA_MODULUS, CKA_PUBLIC_EXPONENT,
     CKA_EC_PARAMS, CKA_EC_POINT, CKA_PUBLIC_KEY_INFO, CKA_VALUE,   CKA_PARAMETER_SET,
 };
-static const size_t public_rooms[] = { sizeof(CK_ULONG), 256, 256, 1024, 64, 64, 160, 2700, 2700, sizeof(CK_ULONG) };
+static const size_t public_rooms[] = { sizeof(CK_ULONG), 256, 256, 2048, 64, 640, 160, 2700, 2700, sizeof(CK_ULONG) };
 
 _Static_assert(COUNT_OF(key_types) == COUNT_OF(key_rooms), "each attribute needs its room");
 _Static_assert(COUNT_OF(public_types) == COUNT_OF(public_rooms), "each attribute needs its room");
@@ -245,7 +247,7 @@ struct tok_result tok_certificate_read(struct bytes *out_der, struct bytes *out_
                                        struct tok_lease *lease, CK_OBJECT_HANDLE object)
 {
     static const CK_ATTRIBUTE_TYPE types[] = { CKA_ID, CKA_LABEL, CKA_VALUE };
-    static const size_t rooms[] = { 256, 256, 4096 };
+    static const size_t rooms[] = { 256, 256, 64 * 1024 };
     SCOPED(tok_attrs_end) struct tok_attrs attrs = { .count = 0 };
 
     TOK_TRY(tok_attrs_read(&attrs, lease, object, types, rooms, COUNT_OF(types)));

@@ -8,14 +8,11 @@
 
 /* --- opening and closing ------------------------------------------------------------------------------------------ */
 
-/* Requires the token's lock. A session less; the login goes with the last one. */
+/* Requires the token's lock. A session less; the login goes with the last one. Whatever epoch it is of, its place is
+ * free: somebody may wait until none is lent. */
 static void session_gone(struct tok_token *token, uint64_t epoch)
 {
-    if (epoch != token->epoch) {
-        return;
-    }
-    token->pool.open--;
-    if (token->pool.open == 0 && token->login == TOK_LOGGED_IN) {
+    if (epoch == token->epoch && --token->pool.open == 0 && token->login == TOK_LOGGED_IN) {
         token->login = TOK_LOGGED_OUT;
         token->objects++;
     }
@@ -190,7 +187,6 @@ static void lease_drop(struct tok_lease *lease, struct tok_token *token)
 {
     tok_place_push(&token->pool, &token->pool.free, lease->place);
     session_gone(token, lease->epoch);
-    tok_pool_wake(token);
 }
 
 /* Requires the token's lock. Must the session be closed? Not one of a time that is gone, nor one that the module

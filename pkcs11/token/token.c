@@ -125,7 +125,7 @@ static struct tok_token *token_known(struct tok_module *module, CK_SLOT_ID slot,
 
     for (struct tok_token *token = module->tokens; token != NULL; token = token->next) {
         LOCKED(&token->lock);
-        if (token->present || !tok_tokens_are_one(&token->info, info)) {
+        if (token->looked == module->looks || !tok_tokens_are_one(&token->info, info)) {
             continue;
         }
         if (token->slot == slot) {
@@ -154,6 +154,7 @@ static bool token_seen(struct tok_module *module, CK_SLOT_ID slot, const CK_TOKE
         token_forget(token);
     }
     token->present = true;
+    token->looked = module->looks;
     token->seen = module->starts;
     token->info = *info;
     token->info_fresh = true;
@@ -305,14 +306,14 @@ static struct tok_result look(struct tok_module *module, uint64_t deadline_us)
     LOCKED(&module->lock);
     module->looks++;
     module->trouble = trouble;
-    for (struct tok_token *token = module->tokens; token != NULL; token = token->next) {
-        LOCKED(&token->lock);
-        token->present = false;
-    }
     for (size_t i = 0; i < num; i++) {
         if (!token_seen(module, found[i].slot, &found[i].info)) {
             return tok_fail(TOK_CODE_NO_MEMORY, "looking for tokens");
         }
+    }
+    for (struct tok_token *token = module->tokens; token != NULL; token = token->next) {
+        LOCKED(&token->lock);
+        token->present = token->looked == module->looks;
     }
     return tok_good();
 }
@@ -413,10 +414,10 @@ struct tok_result tok_token_refresh(struct tok_token *token)
         slot = token->slot;
     }
     TOK_TRY(TOK_DO(token->module->functions, C_GetTokenInfo, slot, &info));
+    LOCKED(&token->lock);
     if (!tok_tokens_are_one(&info, &token->info)) {
         return tok_fail_ckr("C_GetTokenInfo", CKR_TOKEN_NOT_PRESENT);
     }
-    LOCKED(&token->lock);
     token->info = info;
     token->info_fresh = true;
     return tok_good();

@@ -80,7 +80,8 @@ struct tok_token {
     CK_TOKEN_INFO info; /* identity is constant, flags are as of the last look */
     bool info_fresh;    /* the flags were read since the last attempt to log in */
     CK_SLOT_ID slot;
-    bool present;
+    bool present;          /* as of the last look that has ended: never less for the time of one */
+    uint64_t looked;       /* the module's `looks` when it was last seen; guarded by the module's lock as well */
     _Atomic uint64_t seen; /* the module's `starts` when it was last seen; changed under the lock */
     uint64_t epoch;        /* of sessions */
     uint64_t objects;      /* of object handles: grows with the epoch, and with each lost login */

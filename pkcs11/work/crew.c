@@ -175,7 +175,7 @@ static void crew_anew(void)
     }
     lanes_forget(&crew.lanes);
     crew.idle = NULL;
-    crew.num_workers = crew.num_busy = 0;
+    crew.num_workers = crew.num_busy = crew.num_waiting = 0;
     crew.watching = false;
 }
 

@@ -19,6 +19,19 @@ static enum prov_keyfile_kind kind_by(reader read, struct prov_keyfile *out_file
     return kind;
 }
 
+/* The URI is a whole string of the file, behind its length; BER may have it in pieces. */
+static void stands_in(const uint8_t *data, size_t size, const char *uri)
+{
+    uint8_t element[1 + 0xff];
+    size_t len = strlen(uri);
+
+    if (len <= 0xff && memchr(data, 0x2c, size) == NULL) {
+        element[0] = (uint8_t)len;
+        memcpy(element + 1, uri, len);
+        HOLDS(memmem(data, size, element, 1 + len) != NULL);
+    }
+}
+
 /* Another writer's DER may be longer than need be; ours is read as ours, and has the same in it. */
 static void written_again(const struct prov_keyfile *file)
 {
@@ -38,9 +51,12 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     SCOPED(bytes_end) struct bytes der = { 0 };
 
     if (kind_by(prov_keyfile_read, &ours, data, size) == PROV_KEYFILE_GOOD) {
+        stands_in(data, size, ours.uri);
         written_again(&ours);
     }
-    (void)kind_by(prov_keyfile_read_peers, &peers, data, size);
+    if (kind_by(prov_keyfile_read_peers, &peers, data, size) == PROV_KEYFILE_GOOD) {
+        stands_in(data, size, peers.uri);
+    }
     (void)prov_keyfile_write(&der, "pkcs11:token=t", data, size); /* as a public half */
     ERR_clear_error();
     return 0;

@@ -42,6 +42,36 @@ static struct tok_uri *parsed(const char *text, enum tok_uri_origin origin)
     return uri;
 }
 
+static unsigned digit(char c)
+{
+    return (unsigned)(c >= 'a' ? c - 'a' + 10 : c >= 'A' ? c - 'A' + 10 : c - '0');
+}
+
+/* An attribute of the path, read plainly: RFC 7512 §2.3, RFC 3986 §2.1, and a space may stand for itself. */
+static void attribute_is(const char *text, const char *name, const struct bytes *value)
+{
+    const char *end = text + strcspn(text, "?");
+    const char *at = text + strlen("pkcs11:");
+
+    for (; at < end; at += strcspn(at, ";?") + 1) {
+        size_t len = 0;
+
+        if (strncmp(at, name, strlen(name)) != 0) {
+            continue;
+        }
+        at += strlen(name);
+        for (; at < end && *at != ';'; at += *at == '%' ? 3 : 1) {
+            uint8_t byte = *at == '%' ? (uint8_t)(digit(at[1]) << 4 | digit(at[2])) : (uint8_t)*at;
+
+            HOLDS(value != NULL && len < value->len && value->data[len] == byte);
+            len++;
+        }
+        HOLDS(value != NULL && len == value->len);
+        return;
+    }
+    HOLDS(value == NULL);
+}
+
 /* Its text, which has lost the query, is a URI that a key file may hold, and means the same. */
 static void said_again(const struct tok_uri *uri)
 {
@@ -98,6 +128,8 @@ static void one(const char *text, const char *other, const CK_TOKEN_INFO *info)
         return;
     }
     HOLDS(tok_uri_has_scheme(text));
+    attribute_is(text, "object=", tok_uri_label(uri));
+    attribute_is(text, "id=", tok_uri_id(uri));
     said_again(uri);
     copied(uri);
     made_for(uri, info);

@@ -450,7 +450,7 @@ static CK_RV mock_GetAttributeValue(CK_SESSION_HANDLE session_handle, CK_OBJECT_
     for (CK_ULONG i = 0; i < count; i++) {
         CK_RV one = attr_give(&list[i], object);
 
-        rv = one != CKR_OK ? one : rv;
+        rv = rv == CKR_OK || rv == CKR_BUFFER_TOO_SMALL ? (one != CKR_OK ? one : rv) : rv; /* as SoftHSM does */
     }
     for (CK_ULONG i = 0; mock.all_or_nothing && rv != CKR_OK && i < count; i++) {
         list[i].ulValueLen = CK_UNAVAILABLE_INFORMATION;

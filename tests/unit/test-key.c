@@ -267,7 +267,7 @@ static pid_t somebody_keeps_the_turn(int *out_fd)
     assert_true(pipe(ready) == 0 && pipe(end) == 0);
     child = fork();
     if (child == 0) {
-        struct tok_try try = { .row = NULL };
+        struct tok_try try = { .token = NULL };
         struct secret pin = { 0 };
         struct tok_result result = secret_set(&pin, "1234", 4)
                                        ? tok_try_begin(&try, module->tokens, &pin, "a test", clock_us() + SECOND)

@@ -499,12 +499,12 @@ TEST(a_token_in_trouble_while_the_key_is_loaded_delays_nothing_and_serves_later)
         mock_ec_key(mocks[i], CKO_PRIVATE_KEY, "www", 1, point);
     }
     mock_fails(mocks[1], MOCK_OpenSession, CKR_TOKEN_NOT_PRESENT, 0, 1000000);
-    mock_fails(mocks[0], MOCK_Login, CKR_DEVICE_MEMORY, 0, 1000000);
+    mock_fails(mocks[0], MOCK_OpenSession, CKR_DEVICE_MEMORY, 0, 1000000);
     began = clock_us();
     OK(find("pkcs11:object=www"));
     assert_int_equal(who_signs(), 'c');
     assert_true(clock_us() - began < settings.deadline_us / 2);
-    mocks[0]->failures[MOCK_Login].times = 0;
+    mocks[0]->failures[MOCK_OpenSession].times = 0;
     mocks[1]->failures[MOCK_OpenSession].times = 0;
     pause_ends(&modules[0]->tokens->aside);
     assert_int_equal(who_signs(), 'a');
@@ -515,7 +515,7 @@ TEST(where_all_are_in_trouble_while_the_key_is_loaded_they_are_waited_for)
     furnish_tokens("abc");
     for (size_t i = 0; i < NUM; i++) {
         mock_ec_key(mocks[i], CKO_PRIVATE_KEY, "www", 1, point);
-        mock_fails(mocks[i], MOCK_Login, CKR_DEVICE_MEMORY, 0, 3);
+        mock_fails(mocks[i], MOCK_OpenSession, CKR_DEVICE_MEMORY, 0, 3);
     }
     OK(find("pkcs11:object=www"));
     OK(sign());

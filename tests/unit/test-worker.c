@@ -431,11 +431,46 @@ TEST(in_the_child_of_a_fork_a_request_is_gone)
     tok_bell_free(inherited_bell);
 }
 
+static void *wait_for_it(void *arg)
+{
+    tok_request_wait(arg);
+    return NULL;
+}
+
+static unsigned num_waiting(void)
+{
+    LOCKED(&crew.lock);
+    return crew.num_waiting;
+}
+
+static int child_waits_for_nobody(void *arg)
+{
+    (void)arg;
+    return (int)num_waiting();
+}
+
+TEST(in_the_child_of_a_fork_nobody_waits_for_a_worker)
+{
+    struct tok_request *stuck[1];
+    pthread_t thread;
+
+    hang(stuck, 1, 1);
+    assert_int_equal(pthread_create(&thread, NULL, wait_for_it, stuck[0]), 0);
+    while (num_waiting() == 0) {
+        clock_sleep_us(1000);
+    }
+    assert_int_equal(child_does(child_waits_for_nobody, NULL), 0);
+    mock->hang = 0;
+    assert_int_equal(pthread_join(thread, NULL), 0);
+    tok_request_leave(stuck[0]);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(in_the_child_of_a_fork_a_request_is_gone),
         cmocka_unit_test(a_request_is_carried_out_and_rings),
+        cmocka_unit_test(in_the_child_of_a_fork_nobody_waits_for_a_worker),
         cmocka_unit_test(a_result_that_is_there_already_rings_no_bell),
         cmocka_unit_test(nobody_looks_for_the_result_of_a_slow_token),
         cmocka_unit_test(many_requests_have_many_sessions),
