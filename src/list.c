@@ -333,7 +333,7 @@ static void list_named(struct listing *listing, const struct tok_named_token *na
 int list_main(int argc, char **argv)
 {
     static const struct option known[] = { COMMON_OPTIONS, { NULL, 0, NULL, 0 } };
-    SCOPED(config_end) struct config config = { .rsa_decrypt = 0 };
+    SCOPED(prov_config_end) struct prov_config config = { .rsa_decrypt = 0 };
     SCOPED(tok_uri_end) struct tok_uri *uri = NULL;
     struct common_options options = { NULL, NULL };
     struct listing listing = { .settings = &config.settings };
