@@ -249,22 +249,12 @@ static bool x_only(const struct exchange_ctx *ctx)
     return ctx->key != NULL && ctx->key->variant->family->x_only;
 }
 
-static void pkey_end(EVP_PKEY **key)
-{
-    EVP_PKEY_free(*key);
-}
-
-static void pkey_ctx_end(EVP_PKEY_CTX **ctx)
-{
-    EVP_PKEY_CTX_free(*ctx);
-}
-
 /* Points that lead to a secret of zeros, whatever the key is, are refused (RFC 7748 §6); libcrypto does, and is asked
  * with a key for nothing else. A token is not: it may give the zeros, or whatever code it has for trouble, and then who
  * sends such a point would have it recovered from, and replicas set aside. */
 static bool is_of_low_order(const struct prov_ctx *prov, EVP_PKEY *peer)
 {
-    SCOPED(pkey_ctx_end) EVP_PKEY_CTX *make = software_ctx(prov, peer);
+    SCOPED(pkey_ctx_end) EVP_PKEY_CTX *make = prov_software_ctx(prov, peer);
     SCOPED(pkey_ctx_end) EVP_PKEY_CTX *derive = NULL;
     SCOPED(pkey_end) EVP_PKEY *any = NULL;
     uint8_t secret[MOST_SECRET_BYTES];
@@ -273,7 +263,7 @@ static bool is_of_low_order(const struct prov_ctx *prov, EVP_PKEY *peer)
 
     prov_err_mark(prov);
     zeros = make != NULL && EVP_PKEY_keygen_init(make) > 0 && EVP_PKEY_keygen(make, &any) > 0 &&
-            (derive = software_ctx(prov, any)) != NULL && EVP_PKEY_derive_init(derive) > 0 &&
+            (derive = prov_software_ctx(prov, any)) != NULL && EVP_PKEY_derive_init(derive) > 0 &&
             EVP_PKEY_derive_set_peer_ex(derive, peer, 0) > 0 && EVP_PKEY_derive(derive, secret, &len) <= 0;
     prov_err_forget(prov);
     secret_wipe(secret, sizeof(secret));
