@@ -1,27 +1,18 @@
 #include "base/complain.h"
 
-#include <fcntl.h>
 #include <string.h>
 #include <sys/socket.h>
-#include <sys/stat.h>
 #include <sys/un.h>
 #include <unistd.h>
 
+#include "base/stderr.h"
 #include "base/text.h"
 
 #define DAEMON_ERROR 27 /* facility 3, severity 3 */
 
-static bool is_network(int fd)
-{
-    struct sockaddr_storage name = { .ss_family = AF_UNSPEC };
-    socklen_t len = sizeof(name);
-
-    return getsockname(fd, (struct sockaddr *)&name, &len) == 0 && name.ss_family != AF_UNIX;
-}
-
 static void to_stderr(const char *line, size_t len)
 {
-    if (!is_network(STDERR_FILENO)) {
+    if (stderr_is_ours()) {
         (void)!write(STDERR_FILENO, line, len);
     }
 }
@@ -51,6 +42,7 @@ void complain(const char *socket_path, const char *text)
     text_printf(&whole, "<%d>", DAEMON_ERROR);
     head = whole.len;
     text_printf(&whole, "signet[%d]: %s", (int)getpid(), text);
+    whole.len = text_clean(line);
     to_syslog(socket_path, line, whole.len);
     if (whole.len == sizeof(line) - 1) {
         whole.len--; /* room for the line's end */

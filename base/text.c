@@ -96,6 +96,85 @@ void text_put_hex(struct text *text, const void *data, size_t len)
     }
 }
 
+/* The character of `size` bytes at `bytes`; 0: no UTF-8 (RFC 3629: neither longer than need be, nor a surrogate). */
+static uint32_t character_at(const uint8_t *bytes, size_t size)
+{
+    static const uint32_t least[] = { 0, 0, 0x80, 0x800, 0x10000 };
+    uint32_t character = size == 1 ? bytes[0] : bytes[0] & (0x7fu >> size);
+
+    for (size_t i = 1; i < size; i++) {
+        if ((bytes[i] & 0xc0) != 0x80) {
+            return 0;
+        }
+        character = character << 6 | (bytes[i] & 0x3f);
+    }
+    return character < least[size] || character > 0x10ffff || (character >= 0xd800 && character <= 0xdfff) ||
+                   (size == 1 && character >= 0x80)
+               ? 0
+               : character;
+}
+
+/* C0, DEL and C1; the separators of lines and paragraphs; marks, embeddings, overrides and isolates of direction. */
+static bool is_unclean(uint32_t character)
+{
+    static const struct {
+        uint32_t first;
+        uint32_t last;
+    } ranges[] = { { 0, 0x1f },        { 0x7f, 0x9f },     { 0x61c, 0x61c },
+                   { 0x200e, 0x200f }, { 0x2028, 0x202e }, { 0x2066, 0x2069 } };
+
+    for (size_t i = 0; i < COUNT_OF(ranges); i++) {
+        if (character >= ranges[i].first && character <= ranges[i].last) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/* `out` has room for `len` bytes, and may be where they are. */
+static size_t clean(char *out, const uint8_t *bytes, size_t len)
+{
+    size_t n = 0;
+
+    for (size_t i = 0; i < len;) {
+        size_t size = bytes[i] < 0xf8 ? character_size(bytes[i]) : 1;
+        uint32_t character = size <= len - i ? character_at(bytes + i, size) : 0;
+
+        if (is_unclean(character)) {
+            out[n++] = '?';
+            i += character == 0 ? 1 : size;
+        } else {
+            memmove(out + n, bytes + i, size);
+            n += size;
+            i += size;
+        }
+    }
+    return n;
+}
+
+size_t text_clean(char *string)
+{
+    size_t len = clean(string, (const uint8_t *)string, strlen(string));
+
+    string[len] = '\0';
+    return len;
+}
+
+void text_put_clean(struct text *text, const void *data, size_t len)
+{
+    size_t room = text->size - text->len - 1;
+
+    if (text->truncated) {
+        return;
+    }
+    if (len > room) {
+        len = whole_characters(data, room);
+        text->truncated = true;
+    }
+    text->len += clean(text->buffer + text->len, data, len);
+    text->buffer[text->len] = '\0';
+}
+
 bool text_same_word(const char *a, const char *b)
 {
     return strcasecmp(a, b) == 0;

@@ -1,19 +1,21 @@
 #include "base/trace.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
 #include "base/lock.h"
+#include "base/path.h"
 #include "base/scoped.h"
+#include "base/stderr.h"
 #include "base/text.h"
 
 _Atomic unsigned trace_areas;
 static _Atomic int trace_fd = STDERR_FILENO;
-static _Atomic ino_t trace_inode; /* of the file; 0 for stderr */
+static _Atomic dev_t trace_device; /* of the file; not for stderr */
+static _Atomic ino_t trace_inode;
 
 static const struct {
     const char *name;
@@ -51,17 +53,21 @@ static unsigned areas_of(const char *names)
     return bits;
 }
 
+/* An earlier one stays open: another thread may be writing to it. */
 static bool file_open(const char *path, const char **out_why)
 {
-    int fd = open(path, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC | O_NOCTTY, 0600);
+    static _Thread_local char why[300];
+    struct text text = TEXT_OVER(why);
+    int fd = path_append(path, &text);
     struct stat info;
 
     if (fd < 0 || fstat(fd, &info) != 0) {
-        *out_why = "the file can't be opened for writing";
+        *out_why = why;
         return false;
     }
-    atomic_store(&trace_fd, fd); /* an earlier one stays open: another thread may be writing to it */
+    atomic_store(&trace_device, info.st_dev);
     atomic_store(&trace_inode, info.st_ino);
+    atomic_store(&trace_fd, fd);
     return true;
 }
 
@@ -89,8 +95,8 @@ bool trace_set(const char *setting, const char **out_why)
             return false;
         }
     } else if (text_same_word(text, "stderr")) {
+        stderr_remember();
         atomic_store(&trace_fd, STDERR_FILENO);
-        atomic_store(&trace_inode, 0);
     } else {
         *out_why = "it is neither off, stderr nor file:/PATH, with areas after a colon";
         return false;
@@ -102,20 +108,13 @@ bool trace_set(const char *setting, const char **out_why)
 /* A program that becomes a daemon may close every descriptor, and open a connection under the number of ours. */
 static bool still_ours(int fd)
 {
-    ino_t inode = atomic_load(&trace_inode);
     struct stat info;
 
-    return inode == 0 || (fstat(fd, &info) == 0 && info.st_ino == inode);
-}
-
-/* One event is one line, whatever a token's label holds. */
-static void controls_replace(char *line)
-{
-    for (; *line != '\0'; line++) {
-        if ((unsigned char)*line < ' ' || *line == 0x7f) {
-            *line = '?';
-        }
+    if (fd == STDERR_FILENO) {
+        return stderr_is_ours();
     }
+    return fstat(fd, &info) == 0 && info.st_ino == atomic_load(&trace_inode) &&
+           info.st_dev == atomic_load(&trace_device);
 }
 
 void trace_print(enum trace_area area, const char *format, ...)
@@ -133,7 +132,7 @@ void trace_print(enum trace_area area, const char *format, ...)
     va_start(args, format);
     text_vprintf(&text, format, args);
     va_end(args);
-    controls_replace(line);
+    text.len = text_clean(line); /* one event is one line, whatever a token's label holds */
     line[text.len] = '\n';
     if (still_ours(fd)) {
         (void)!write(fd, line, text.len + 1);

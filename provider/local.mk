@@ -7,9 +7,12 @@ libprovider_la_SOURCES = \
     provider/settings/config.h provider/settings/config.c \
     provider/settings/table.h provider/settings/table.c \
     provider/settings/conffile.h provider/settings/conffile.c \
+    provider/core/context.h provider/core/context.c provider/core/ends.h \
     provider/core/err.h provider/core/err.c \
+    provider/core/rejection.h provider/core/rejection.c \
     provider/core/software.h provider/core/software.c \
-    provider/keys/variant.h provider/keys/alg-rsa.c provider/keys/alg-ec.c \
+    provider/keys/family.h provider/keys/variant.h provider/keys/variant.c \
+    provider/keys/alg-rsa.h provider/keys/alg-rsa.c provider/keys/alg-ec.h provider/keys/alg-ec.c \
     provider/keys/alg-bytes.h provider/keys/alg-bytes.c provider/keys/alg-edwards.c provider/keys/alg-montgomery.c provider/keys/alg-mldsa.c \
     provider/keys/alg-slhdsa.c \
     provider/keys/key.h provider/keys/key.c \
@@ -35,4 +38,4 @@ signet_la_SOURCES = provider/entry.c
 signet_la_CFLAGS = $(AM_CFLAGS) $(CRYPTO_CFLAGS) $(P11KIT_CFLAGS)
 signet_la_LIBADD = libprovider.la
 signet_la_LDFLAGS = $(AM_LDFLAGS) -module -avoid-version -shared -export-symbols-regex '^OSSL_provider_init$$' \
-    -Wl,-z,nodelete -Wl,-z,now -Wl,-z,defs
+    -Wl,-z,nodelete -Wl,-z,now $(NO_UNDEFINED)

@@ -14,6 +14,7 @@ TOKEN_PACKAGES="swtpm swtpm-tools tpm2-tools tpm2-abrmd dbus-daemon libtpm2-pkcs
     python3-tpm2-pkcs11-tools"
 SERVER_PACKAGES="nginx apache2 haproxy stunnel4 postgresql" # for `make check-servers`
 MATRIX_PACKAGES="clang debootstrap" # for other compilers and other releases: .ci/run
+FUZZ_PACKAGES="clang libclang-rt-dev" # for `make fuzz`: each release's own clang, and the libFuzzer of that version
 
 # In check-matrix alone, where the release has them: openCryptoki's daemon, and another provider for PKCS#11.
 OTHERS_PACKAGES="opencryptoki pkcs11-provider"

@@ -54,7 +54,7 @@ static int report_queue(const char *what, const char *provider)
         first = false;
     }
     ERR_clear_error();
-    complain("%s: %s", what, text);
+    tell("%s: %s", what, text);
     return 1;
 }
 
@@ -92,7 +92,7 @@ static EVP_PKEY *key_load(OSSL_LIB_CTX *library, const char *uri, const char *pr
 
         key = info == NULL ? NULL : OSSL_STORE_INFO_get1_PKEY(info);
         if (key != NULL && !OSSL_STORE_eof(store)) {
-            complain("the URI matches several keys: add object= or id=");
+            tell("the URI matches several keys: add object= or id=");
             EVP_PKEY_free(key);
             key = NULL;
             ERR_clear_error();
@@ -114,7 +114,7 @@ static int save(const char *path, bool force, const char *data, size_t len)
     ssize_t written = 0;
 
     if (fd < 0) {
-        complain("%s: %s%s", path, strerror(errno), errno == EEXIST ? " (--force overwrites it)" : "");
+        tell("%s: %s%s", path, strerror(errno), errno == EEXIST ? " (--force overwrites it)" : "");
         return 1;
     }
     while (len > 0 && (written = write(fd, data, len)) > 0) {
@@ -122,7 +122,7 @@ static int save(const char *path, bool force, const char *data, size_t len)
         len -= (size_t)written;
     }
     if (close(fd) != 0 || len > 0) {
-        complain("%s: %s", path, strerror(errno));
+        tell("%s: %s", path, strerror(errno));
         if (!force) {
             (void)unlink(path);
         }
@@ -156,7 +156,7 @@ static int key_write(EVP_PKEY *key, const char *path, bool force, const char *pr
 static struct tok_result check(const char *text, const struct common_options *options)
 {
     SCOPED(tok_uri_end) struct tok_uri *uri = NULL;
-    SCOPED(config_end) struct config config = { .rsa_decrypt = 0 };
+    SCOPED(prov_config_end) struct prov_config config = { .rsa_decrypt = 0 };
 
     TOK_TRY(tok_uri_parse(&uri, text, TOK_URI_FROM_APPLICATION));
     return common_config(&config, options);

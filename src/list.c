@@ -39,9 +39,11 @@ static void failed(struct listing *listing, const struct tok_result *result)
 /* What a token says of itself must not reach the terminal as control characters. */
 static void print_bytes(const unsigned char *bytes, size_t len)
 {
-    for (size_t i = 0; i < len; i++) {
-        putchar(bytes[i] < ' ' || bytes[i] == 0x7f ? '?' : bytes[i]);
-    }
+    char clean[1024];
+    struct text text = TEXT_OVER(clean);
+
+    text_put_clean(&text, bytes, len);
+    fputs(clean, stdout);
 }
 
 /* Fields of Cryptoki are padded with spaces, not terminated. */
@@ -127,8 +129,16 @@ static void print_subject(const struct bytes *der)
     if (certificate == NULL) {
         fputs("(unreadable)", stdout);
     } else {
-        X509_NAME_print_ex_fp(stdout, X509_get_subject_name(certificate), 0,
-                              XN_FLAG_ONELINE & ~(unsigned long)ASN1_STRFLGS_ESC_MSB);
+        BIO *out = BIO_new(BIO_s_mem());
+        char *line = NULL;
+        long len = 0;
+
+        if (out != NULL && X509_NAME_print_ex(out, X509_get_subject_name(certificate), 0,
+                                              XN_FLAG_ONELINE & ~(unsigned long)ASN1_STRFLGS_ESC_MSB) >= 0) {
+            len = BIO_get_mem_data(out, &line);
+        }
+        print_bytes((unsigned char *)line, len > 0 ? (size_t)len : 0);
+        BIO_free(out);
     }
     X509_free(certificate);
 }
@@ -194,7 +204,9 @@ static void list_kind(struct listing *listing, const struct tok_settings *settin
     for (size_t i = 0; i < items.count; i++) {
         print_item(&items.items[i]);
     }
-    if (result.code == TOK_CODE_PIN_NEEDED) {
+    if (result.code == TOK_CODE_PIN_TIED) {
+        private_hidden(listing, &result, result.message);
+    } else if (result.code == TOK_CODE_PIN_NEEDED) {
         private_hidden(listing, &result, "they need a PIN: the setting pin, --pin, or pin-source in the URI");
     } else if (!tok_ok(&result) && result.code != TOK_CODE_NO_OBJECT) {
         failed(listing, &result);
@@ -262,7 +274,8 @@ static void list_module(struct listing *listing, struct tok_module *module, cons
     struct tok_result result = tok_module_start(module, clock_us() + listing->settings->deadline_us);
     CK_INFO info;
 
-    printf("module %s", module->path);
+    fputs("module ", stdout);
+    print_bytes((const unsigned char *)module->path, strlen(module->path));
     if (tok_ok(&result)) {
         result = tok_module_info(module, &info, clock_us() + listing->settings->deadline_us);
     }
@@ -320,7 +333,7 @@ static void list_named(struct listing *listing, const struct tok_named_token *na
 int list_main(int argc, char **argv)
 {
     static const struct option known[] = { COMMON_OPTIONS, { NULL, 0, NULL, 0 } };
-    SCOPED(config_end) struct config config = { .rsa_decrypt = 0 };
+    SCOPED(prov_config_end) struct prov_config config = { .rsa_decrypt = 0 };
     SCOPED(tok_uri_end) struct tok_uri *uri = NULL;
     struct common_options options = { NULL, NULL };
     struct listing listing = { .settings = &config.settings };
@@ -343,6 +356,7 @@ int list_main(int argc, char **argv)
         result = common_config(&config, &options);
     }
     if (tok_ok(&result)) {
+        config.settings.eager = false; /* nothing is forked here, and copies of these settings end before others */
         listing.asked = uri;
         listing.every_type = !tok_uri_class(uri, &class);
         listing.private_asked = !listing.every_type && class == CKO_PRIVATE_KEY;

@@ -52,7 +52,7 @@ static int settings_main(int argc, char **argv)
 {
     (void)argc;
     (void)argv;
-    config_print_man(stdout);
+    prov_config_print_man(stdout);
     return 0;
 }
 
@@ -60,7 +60,7 @@ static int settings_main(int argc, char **argv)
 static int finish(int status)
 {
     if (fflush(stdout) != 0 || ferror(stdout)) {
-        complain("standard output: %s", strerror(errno));
+        tell("standard output: %s", strerror(errno));
         return 1;
     }
     return status;
@@ -84,7 +84,7 @@ int main(int argc, char **argv)
         }
     }
     if (argc > 1) {
-        complain("there is no subcommand '%s'", argv[1]);
+        tell("there is no subcommand '%s'", argv[1]);
     }
     usage(stderr);
     return EXIT_USAGE;

@@ -8,6 +8,8 @@
 #include <unistd.h>
 
 #include "base/lock.h"
+#include "base/path.h"
+#include "base/text.h"
 #include "pkcs11/config/pin-parts.h"
 
 #define EXEC_S 5      /* how long a program is waited for */
@@ -26,11 +28,11 @@ static void attributes_end(posix_spawnattr_t *attributes)
 
 /* Starts the program, the leader of a group of its own, with our pipe as its output and nothing else of ours but
  * stderr: no descriptors, no environment, no signal mask, no ignored signals. */
-static int program_start(pid_t *out_pid, const char *program, int output)
+static int program_start(pid_t *out_pid, const char *program, const char *name, int output)
 {
     SCOPED(actions_end) posix_spawn_file_actions_t actions;
     SCOPED(attributes_end) posix_spawnattr_t attributes;
-    char *const arguments[] = { (char *)program, NULL };
+    char *const arguments[] = { (char *)name, NULL };
     char *const environment[] = { (char *)"PATH=/usr/sbin:/usr/bin:/sbin:/bin", NULL };
     sigset_t none;
     sigset_t all;
@@ -71,8 +73,21 @@ static int program_end(pid_t pid, uint64_t deadline_us)
     return status;
 }
 
+/* The program is run with our rights: it is the one that was checked, as in pkcs11/config/uri-query.c. */
+static struct tok_result program_check(char out_program[PATH_MAX], const struct tok_pin_source *source)
+{
+    char why[PATH_MAX];
+    struct text text = TEXT_OVER(why);
+
+    return path_resolve(out_program, source->argument, &text)
+               ? tok_good()
+               : pin_failed(source, "only root%s may be able to change the program: %s",
+                            geteuid() == 0 ? "" : " and this user", why);
+}
+
 struct tok_result pin_fetch_exec(struct pin_fetched *out, const struct tok_pin_source *source)
 {
+    char program[PATH_MAX];
     SCOPED(secret_end) struct secret pin = { 0 };
     uint64_t deadline_us = clock_us() + (uint64_t)EXEC_S * US_PER_S;
     struct tok_result result;
@@ -81,10 +96,11 @@ struct tok_result pin_fetch_exec(struct pin_fetched *out, const struct tok_pin_s
     int status;
     int error;
 
+    TOK_TRY(program_check(program, source));
     if (pipe2(ends, O_CLOEXEC) != 0) {
         return pin_failed(source, "%s", strerror(errno));
     }
-    error = program_start(&pid, source->argument, ends[1]);
+    error = program_start(&pid, program, source->argument, ends[1]);
     close(ends[1]);
     result = error == 0 ? pin_read_all(&pin, source, ends[0], EXEC_S) : pin_failed(source, "%s", strerror(error));
     close(ends[0]);

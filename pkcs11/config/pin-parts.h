@@ -3,6 +3,7 @@
 #ifndef SIGNET_PKCS11_CONFIG_PIN_PARTS_H
 #define SIGNET_PKCS11_CONFIG_PIN_PARTS_H
 
+#include <stdatomic.h>
 #include <stdbool.h>
 #include <sys/stat.h>
 
@@ -28,6 +29,7 @@ struct pin_fetched {
 struct pin_kind;
 
 struct tok_pin_source {
+    _Atomic unsigned refs;
     const struct pin_kind *kind;
     char *name;     /* what may be printed */
     char *argument; /* path, number, name of a variable; NULL for a literal PIN */

@@ -6,33 +6,18 @@
 
 #include "base/fork.h"
 #include "base/lock.h"
+#include "base/shared.h"
 #include "pkcs11/config/pin-parts.h"
 
 #define US_PER_S (1000 * 1000)
+#define ABOUT_SOURCES 2 /* of hashes; 1 is about tokens (pkcs11/token/tries.c) */
 
 /* Held for an instant only, never while a source is read, so that a fork can hold it, too. A child gets a new one. */
 static struct lock sources_lock;
 
-static void sources_prepare(void)
-{
-    lock_take(&sources_lock);
-}
-
-static void sources_parent(void)
-{
-    lock_give(&sources_lock);
-}
-
-static void sources_child(void)
-{
-    lock_init(&sources_lock);
-}
-
 static void sources_begin(void)
 {
-    (void)secret_locked(); /* arms the arena first: its lock is taken under ours, so a fork must take ours first, too */
-    lock_init(&sources_lock);
-    fork_handlers(sources_prepare, sources_parent, sources_child);
+    fork_lock(FORK_PINS, &sources_lock, NULL);
 }
 
 static void sources_init(void)
@@ -40,11 +25,6 @@ static void sources_init(void)
     static pthread_once_t once = PTHREAD_ONCE_INIT;
 
     pthread_once(&once, sources_begin);
-}
-
-void tok_pin_arm(void)
-{
-    sources_init();
 }
 
 /* --- kinds -------------------------------------------------------------------------------------------------------- */
@@ -103,7 +83,7 @@ static void source_end(struct tok_pin_source **source)
 
 void tok_pin_source_free(struct tok_pin_source *source)
 {
-    if (source != NULL) {
+    if (source != NULL && atomic_fetch_sub(&source->refs, 1) == 1) {
         free(source->name);
         free(source->argument);
         secret_end(&source->fetched.pin);
@@ -111,20 +91,51 @@ void tok_pin_source_free(struct tok_pin_source *source)
     }
 }
 
-static struct tok_result literal_new(struct tok_pin_source **out_source, const char *pin, const char *name)
+struct tok_pin_source *tok_pin_source_ref(struct tok_pin_source *source)
 {
-    SCOPED(source_end) struct tok_pin_source *source = calloc(1, sizeof(*source));
-
-    if (pin[0] == '\0') { /* to send it would cost a try */
-        return tok_fail(TOK_CODE_PIN_SOURCE, "%s is empty", name);
+    if (source != NULL) {
+        atomic_fetch_add(&source->refs, 1);
     }
-    if (source == NULL || (source->name = strdup(name)) == NULL ||
-        !secret_set(&source->fetched.pin, pin, strlen(pin))) {
+    return source;
+}
+
+/* Owned by one; NULL without memory, or a name. */
+static struct tok_pin_source *source_new(const struct pin_kind *kind, char *name)
+{
+    struct tok_pin_source *source = name != NULL ? calloc(1, sizeof(*source)) : NULL;
+
+    if (source == NULL) {
+        free(name);
+        return NULL;
+    }
+    atomic_init(&source->refs, 1);
+    source->kind = kind;
+    source->name = name;
+    return source;
+}
+
+/* The PIN moves into it. */
+static struct tok_result literal_new(struct tok_pin_source **out_source, struct secret *pin, const char *name)
+{
+    SCOPED(source_end) struct tok_pin_source *source = source_new(&literal, strdup(name));
+
+    if (source == NULL || !secret_exists(pin)) {
         return tok_fail(TOK_CODE_NO_MEMORY, "a PIN");
     }
-    source->kind = &literal;
+    if (pin->len == 0) { /* to send it would cost a try */
+        return tok_fail(TOK_CODE_PIN_SOURCE, "%s is empty", name);
+    }
+    source->fetched.pin = STEAL(*pin);
     *out_source = STEAL(source);
     return tok_good();
+}
+
+static struct tok_result literal_of(struct tok_pin_source **out_source, const char *text)
+{
+    SCOPED(secret_end) struct secret pin = { 0 };
+
+    return secret_set(&pin, text, strlen(text)) ? literal_new(out_source, &pin, "a literal PIN in the settings")
+                                                : tok_fail(TOK_CODE_NO_MEMORY, "a PIN");
 }
 
 /* The environment is copied now: servers wipe theirs before the first signature. */
@@ -165,13 +176,13 @@ static bool credential_resolve(struct tok_pin_source *source)
 static struct tok_result source_make(struct tok_pin_source **out_source, const struct pin_kind *kind,
                                      const char *argument)
 {
-    SCOPED(source_end) struct tok_pin_source *source = calloc(1, sizeof(*source));
+    SCOPED(source_end) struct tok_pin_source *source = NULL;
+    char *name = NULL;
     bool good;
 
-    if (source == NULL || asprintf(&source->name, "%s%s", kind->prefix, argument) < 0) {
+    if (asprintf(&name, "%s%s", kind->prefix, argument) < 0 || (source = source_new(kind, name)) == NULL) {
         return tok_fail(TOK_CODE_NO_MEMORY, "a PIN's source");
     }
-    source->kind = kind;
     source->argument = strdup(argument);
     good = source->argument != NULL && (kind->fetch != fetch_env || environment_copy(source)) &&
            (kind->fetch != fetch_credential || credential_resolve(source));
@@ -198,8 +209,6 @@ static bool looks_like_source(const char *text)
 
 struct tok_result tok_pin_source_new(struct tok_pin_source **out_source, const char *text, enum tok_pin_origin origin)
 {
-    static const char name[] = "a literal PIN in the settings";
-
     if (origin == TOK_PIN_FROM_URI) {
         const char *path = file_of_uri(text);
 
@@ -207,7 +216,7 @@ struct tok_result tok_pin_source_new(struct tok_pin_source **out_source, const c
                             : tok_fail(TOK_CODE_PIN_SOURCE, "pin-source of a PKCS#11 URI must be file:/path or /path");
     }
     if (strncmp(text, "value:", 6) == 0) {
-        return literal_new(out_source, text + 6, name);
+        return literal_of(out_source, text + 6);
     }
     for (size_t i = 0; i < COUNT_OF(kinds); i++) {
         const char *argument = text + strlen(kinds[i].prefix);
@@ -222,10 +231,10 @@ struct tok_result tok_pin_source_new(struct tok_pin_source **out_source, const c
         return tok_fail(TOK_CODE_PIN_SOURCE,
                         "it looks like a path or a source: a PIN with : or / is written value:PIN");
     }
-    return literal_new(out_source, text, name);
+    return literal_of(out_source, text);
 }
 
-struct tok_result tok_pin_source_value(struct tok_pin_source **out_source, const char *pin)
+struct tok_result tok_pin_source_value(struct tok_pin_source **out_source, struct secret *pin)
 {
     return literal_new(out_source, pin, "pin-value of the URI");
 }
@@ -303,6 +312,13 @@ bool tok_pin_refused(struct tok_pin_source *source)
     }
     secret_end(&source->fetched.pin);
     return true;
+}
+
+uint64_t tok_pin_source_mark(const struct tok_pin_source *source)
+{
+    uint64_t mark = shared_hash(ABOUT_SOURCES, source->name, strlen(source->name));
+
+    return source->kind == &literal ? shared_hash(mark, source->fetched.pin.data, source->fetched.pin.len) : mark;
 }
 
 const char *tok_pin_source_name(const struct tok_pin_source *source)

@@ -4,11 +4,13 @@
  * `exec:PROGRAM`, `value:PIN`, or the PIN itself if it has no : and no /. What the environment knows is copied when the
  * source is made, since servers wipe their environment; a file is read when the PIN is first needed, and again after a
  * refusal if it changed. One line end after the PIN is cut off. Nothing here is ever printed but the source's name, and
- * that never for a literal PIN. A source is owned by the settings that it belongs to; fetching is thread-safe. */
+ * that never for a literal PIN. A source is owned by the settings that it belongs to, or shared by
+ * the copies of a URI; fetching is thread-safe. */
 #ifndef SIGNET_PKCS11_CONFIG_PIN_H
 #define SIGNET_PKCS11_CONFIG_PIN_H
 
 #include <stdbool.h>
+#include <stdint.h>
 
 #include "base/secret.h"
 #include "pkcs11/result/result.h"
@@ -26,12 +28,11 @@ enum tok_pin_origin {
  * credential: are copied now; a missing one is an error only when fetched. In a set-user-id process (AT_SECURE) env:
  * and credential: give nothing. */
 TOK_RESULT tok_pin_source_new(struct tok_pin_source **out_source, const char *text, enum tok_pin_origin origin);
-/* tok_pin_source_value makes a source that is the PIN itself (pin-value). */
-TOK_RESULT tok_pin_source_value(struct tok_pin_source **out_source, const char *pin);
+/* tok_pin_source_value makes a source that is the PIN itself (pin-value); the PIN moves into it. */
+TOK_RESULT tok_pin_source_value(struct tok_pin_source **out_source, struct secret *pin);
+/* A source may be shared; the last one to free it ends it, and wipes what it gave. NULL is fine in both. */
+struct tok_pin_source *tok_pin_source_ref(struct tok_pin_source *source);
 void tok_pin_source_free(struct tok_pin_source *source);
-
-/* tok_pin_arm registers the fork handlers of this room, if that was not done yet. */
-void tok_pin_arm(void);
 
 /* tok_pin_fetch gives the PIN, as a new secret. Fetched once and remembered (the process may lose the right to read it
  * later); fd: is read to its end, once, and closed (0 to 2 stay open); exec: runs an absolute program without a shell
@@ -46,5 +47,7 @@ bool tok_pin_refused(struct tok_pin_source *source);
 /* tok_pin_source_name is what may be printed: "file:/etc/signet/pin", "env:HSM_PIN", "a literal PIN in the settings",
  * "pin-value of the URI". Borrowed. */
 const char *tok_pin_source_name(const struct tok_pin_source *source);
+/* tok_pin_source_mark is equal, within the process, for sources that were said in the same words. */
+uint64_t tok_pin_source_mark(const struct tok_pin_source *source);
 
 #endif

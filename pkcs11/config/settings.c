@@ -1,7 +1,5 @@
 #include "pkcs11/config/settings.h"
 
-#include "pkcs11/key/child.h"
-
 #define DEFAULT_DEADLINE_US (10 * 1000 * 1000)
 
 void tok_settings_init(struct tok_settings *settings)
@@ -11,7 +9,6 @@ void tok_settings_init(struct tok_settings *settings)
 
 void tok_settings_end(struct tok_settings *settings)
 {
-    tok_child_forget(settings);
     for (size_t i = 0; i < settings->num_tokens; i++) {
         free(settings->tokens[i].name);
         tok_uri_free(settings->tokens[i].uri);

@@ -1,24 +1,24 @@
-/* What a URI is made of: for pkcs11/config/uri.c, which tells what it means, uri-parse.c, which reads it, and
- * uri-query.c, which reads the part that names modules and PINs. Everybody else goes through pkcs11/config/uri.h. */
+/* What a URI is made of: for pkcs11/config/uri.c, which tells what it means, uri-parse.c, which reads it,
+ * uri-query.c, which reads the part that names modules and PINs, and uri-attribute.c, for both. Everybody else goes
+ * through pkcs11/config/uri.h. */
 #ifndef SIGNET_PKCS11_CONFIG_URI_PARTS_H
 #define SIGNET_PKCS11_CONFIG_URI_PARTS_H
 
 #include <p11-kit/uri.h>
 
-#include "base/secret.h"
 #include "pkcs11/config/uri.h"
 
 #define URI_SCHEME "pkcs11:"
 
 struct tok_uri {
-    char *text; /* scheme and path, as given but for the scheme's case */
+    bool from_stranger; /* a key file that is not trusted */
+    char *text;         /* scheme and path, as given but for the scheme's case */
     P11KitUri *path;
     struct bytes id;
     struct bytes label;
     bool has_id;
     bool has_label;
-    struct secret pin_value; /* no secret: absent, like the other three */
-    char *pin_source;
+    struct tok_pin_source *pin; /* shared with every copy; NULL: absent, like the other two */
     char *module_path;
     char *module_name;
 };

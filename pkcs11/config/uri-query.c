@@ -3,9 +3,9 @@
 #include <limits.h>
 #include <string.h>
 #include <sys/auxv.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
+#include "base/path.h"
 #include "pkcs11/config/uri-parts.h"
 
 /* RFC 7512 §2.4. Each is the business of who asks, since p11-kit's own copy of a PIN could not be wiped. */
@@ -54,67 +54,53 @@ static struct tok_result query_text(char **out, const struct uri_attribute *attr
     return tok_good();
 }
 
-static struct tok_result query_secret(struct secret *out, const struct uri_attribute *attribute)
+/* A PIN that stands in the URI comes before one that the URI says where to find. */
+static struct tok_result query_pin_value(struct tok_uri *uri, const struct uri_attribute *attribute)
 {
+    SCOPED(secret_end) struct secret pin = { 0 };
     size_t len;
 
-    if (!secret_new(out, attribute->value_len)) {
+    if (!secret_new(&pin, attribute->value_len)) {
         return tok_fail(TOK_CODE_NO_MEMORY, "a PKCS#11 URI");
     }
-    if (!percent_decode((char *)out->data, &len, attribute->value, attribute->value_len)) {
+    if (!percent_decode((char *)pin.data, &len, attribute->value, attribute->value_len)) {
         return tok_fail(TOK_CODE_BAD_URI, "'pin-value' of the PKCS#11 URI is badly encoded");
     }
-    secret_shorten(out, len);
-    return tok_good();
+    secret_shorten(&pin, len);
+    tok_pin_source_free(STEAL(uri->pin));
+    return tok_pin_source_value(&uri->pin, &pin);
 }
 
-/* Whether somebody but root may change the file or folder. In a folder with the sticky bit only owners replace their
- * files. */
-static bool others_may_change(const char *path)
+static bool is_in_list(const char *path)
 {
-    struct stat info;
-
-    if (stat(path, &info) != 0) {
-        return false; /* loading will say so */
-    }
-    if (S_ISDIR(info.st_mode) && (info.st_mode & S_ISVTX) != 0) {
-        return false;
-    }
-    return info.st_uid != 0 || (info.st_mode & (S_IWGRP | S_IWOTH)) != 0;
+    return strpbrk(path, ",") != NULL || isspace((unsigned char)path[strlen(path) - 1]);
 }
 
-static bool others_may_change_module(const char *path)
+/* What an application passes on may come from a stranger: a module is code that we will run. So the path becomes the
+ * one that was checked, which leads nowhere else any more. The registry takes lists, and cuts white space off; one URI
+ * names one module. */
+static struct tok_result module_path_check(char **in_out_path)
 {
-    char file[PATH_MAX];
-    char *slash;
+    const char *path = *in_out_path;
+    char resolved[PATH_MAX];
+    char why[PATH_MAX];
+    struct text text = TEXT_OVER(why);
 
-    if (realpath(path, file) == NULL) {
-        return false;
-    }
-    if (others_may_change(file)) {
-        return true;
-    }
-    slash = strrchr(file, '/');
-    slash[slash == file ? 1 : 0] = '\0';
-    return others_may_change(file);
-}
-
-/* What an application passes on may come from a stranger: a module is code that we will run. The registry takes lists,
- * and cuts white space off; one URI names one module, the very one that was checked. */
-static struct tok_result module_path_check(const char *path)
-{
     if (path[0] != '/') {
         return tok_fail(TOK_CODE_BAD_URI, "module-path '%s' of the PKCS#11 URI is not absolute", path);
     }
-    if (strpbrk(path, ",") != NULL || isspace((unsigned char)path[strlen(path) - 1])) {
+    if (is_in_list(path)) {
         return tok_fail(TOK_CODE_BAD_URI, "module-path '%s' of the PKCS#11 URI has a comma, or a space at its end",
                         path);
     }
-    if (geteuid() == 0 && others_may_change_module(path)) {
-        return tok_fail(TOK_CODE_BAD_URI, "module-path '%s' of the PKCS#11 URI may be changed by others than root",
-                        path);
+    if (!path_resolve(resolved, path, &text) || is_in_list(resolved)) {
+        return tok_fail(TOK_CODE_BAD_URI,
+                        "module-path '%s' of the PKCS#11 URI may be changed by others than root%s: %s", path,
+                        geteuid() == 0 ? "" : " and this user", why);
     }
-    return tok_good();
+    free(*in_out_path);
+    *in_out_path = strdup(resolved);
+    return *in_out_path != NULL ? tok_good() : tok_fail(TOK_CODE_NO_MEMORY, "a PKCS#11 URI");
 }
 
 static struct tok_result module_name_check(const char *name)
@@ -127,29 +113,31 @@ static struct tok_result module_name_check(const char *name)
                           name);
 }
 
-static struct tok_result pin_source_check(const char *source)
+static struct tok_result query_pin_source(struct tok_uri *uri, const struct uri_attribute *attribute)
 {
+    SCOPED(scoped_free) char *source = NULL;
+
+    TOK_TRY(query_text(&source, attribute));
     if (source[0] == '|') {
         return tok_fail(TOK_CODE_BAD_URI, "pin-source of a PKCS#11 URI may not run a command");
     }
     if (source[0] != '/' && strncmp(source, "file:/", 6) != 0) {
         return tok_fail(TOK_CODE_BAD_URI, "pin-source of a PKCS#11 URI must be a file: file:/path or /path");
     }
-    return tok_good();
+    return uri->pin != NULL ? tok_good() : tok_pin_source_new(&uri->pin, source, TOK_PIN_FROM_URI);
 }
 
 static struct tok_result query_take(struct tok_uri *uri, const struct uri_attribute *attribute)
 {
     if (uri_attribute_is(attribute, "pin-value")) {
-        return query_secret(&uri->pin_value, attribute);
+        return query_pin_value(uri, attribute);
     }
     if (uri_attribute_is(attribute, "pin-source")) {
-        TOK_TRY(query_text(&uri->pin_source, attribute));
-        return pin_source_check(uri->pin_source);
+        return query_pin_source(uri, attribute);
     }
     if (uri_attribute_is(attribute, "module-path")) {
         TOK_TRY(query_text(&uri->module_path, attribute));
-        return module_path_check(uri->module_path);
+        return module_path_check(&uri->module_path);
     }
     TOK_TRY(query_text(&uri->module_name, attribute));
     return module_name_check(uri->module_name);

@@ -13,8 +13,7 @@ void tok_uri_free(struct tok_uri *uri)
     p11_kit_uri_free(uri->path);
     bytes_end(&uri->id);
     bytes_end(&uri->label);
-    secret_end(&uri->pin_value);
-    free(uri->pin_source);
+    tok_pin_source_free(uri->pin);
     free(uri->module_path);
     free(uri->module_name);
     free(uri);
@@ -25,34 +24,14 @@ void tok_uri_end(struct tok_uri **uri)
     tok_uri_free(*uri);
 }
 
-static bool text_dup(char **out, const char *text)
-{
-    *out = text != NULL ? strdup(text) : NULL;
-    return text == NULL || *out != NULL;
-}
-
-struct tok_result tok_uri_parse_like(struct tok_uri **out_uri, const char *text, const struct tok_uri *like)
-{
-    SCOPED(tok_uri_end) struct tok_uri *uri = NULL;
-
-    TOK_TRY(tok_uri_parse(&uri, text, TOK_URI_FROM_APPLICATION));
-    if (!text_dup(&uri->pin_source, like->pin_source) || !text_dup(&uri->module_path, like->module_path) ||
-        !text_dup(&uri->module_name, like->module_name) ||
-        (secret_exists(&like->pin_value) && !secret_set(&uri->pin_value, like->pin_value.data, like->pin_value.len))) {
-        return tok_fail(TOK_CODE_NO_MEMORY, "a PKCS#11 URI");
-    }
-    *out_uri = STEAL(uri);
-    return tok_good();
-}
-
-struct tok_result tok_uri_dup(struct tok_uri **out_uri, const struct tok_uri *uri)
-{
-    return tok_uri_parse_like(out_uri, uri->text, uri);
-}
-
 const char *tok_uri_text(const struct tok_uri *uri)
 {
     return uri->text;
+}
+
+bool tok_uri_may_choose(const struct tok_uri *uri)
+{
+    return !uri->from_stranger;
 }
 
 bool tok_uri_matches_module(const struct tok_uri *uri, const CK_INFO *info)
@@ -140,14 +119,9 @@ bool tok_uri_class(const struct tok_uri *uri, CK_OBJECT_CLASS *out_class)
     return true;
 }
 
-const char *tok_uri_pin_value(const struct tok_uri *uri)
+struct tok_pin_source *tok_uri_pin(const struct tok_uri *uri)
 {
-    return (const char *)uri->pin_value.data;
-}
-
-const char *tok_uri_pin_source(const struct tok_uri *uri)
-{
-    return uri->pin_source;
+    return uri->pin;
 }
 
 const char *tok_uri_module_path(const struct tok_uri *uri)

@@ -3,14 +3,15 @@
  * Parsing is p11-kit's; ours is what it leaves to the caller: the scheme in any case, an error that names an attribute
  * nobody knows (a typo must not match more than was meant), and where the URI came from. A URI from a key file may name
  * an object, but neither a module nor a PIN unless files are trusted (setting trust-files); one given by the
- * application may. A `struct tok_uri` is immutable after parsing and owned by whoever parsed it. PINs in it are never
- * printed. */
+ * application may. A `struct tok_uri` is immutable after parsing and owned by whoever parsed it. A PIN in it is kept
+ * once, however many copies there are of the URI, and never printed. */
 #ifndef SIGNET_PKCS11_CONFIG_URI_H
 #define SIGNET_PKCS11_CONFIG_URI_H
 
 #include <stdbool.h>
 
 #include "base/bytes.h"
+#include "pkcs11/config/pin.h"
 #include "pkcs11/result/cryptoki.h"
 #include "pkcs11/result/result.h"
 
@@ -26,12 +27,13 @@ enum tok_uri_origin {
 bool tok_uri_has_scheme(const char *text);
 
 /* tok_uri_parse reads `text`. TOK_CODE_BAD_URI says which attribute or character is wrong, and what is allowed;
- * TOK_CODE_TRUST if a file asks for module-path, module-name, pin-value or pin-source. RFC 7512's `pin-source=|command`
- * is refused, and so are exec:, env: and fd: as pin-source. module-path must be absolute and one path; for root,
- * neither the file nor its folder may be others' to change. A set-user-id process takes none of them but pin-value
- * (TOK_CODE_TRUST). A space may stand for itself. */
+ * TOK_CODE_TRUST if a file asks for module-path, module-name, pin-value or pin-source, TOK_CODE_PIN_SOURCE if the PIN
+ * is empty or its source no path. RFC 7512's `pin-source=|command` is refused, and so are exec:, env: and fd: as
+ * pin-source. module-path must be absolute and one path; for root, neither the file nor its folder may be others' to
+ * change. A set-user-id process takes none of them but pin-value (TOK_CODE_TRUST). A space may stand for itself. */
 TOK_RESULT tok_uri_parse(struct tok_uri **out_uri, const char *text, enum tok_uri_origin origin);
-/* tok_uri_parse_like reads `text`, of our own making, and gives it the module and PIN attributes of `like`. */
+/* tok_uri_parse_like reads `text`, of our own making, and gives it the module of `like`, a share of its PIN,
+ * and no more trust. */
 TOK_RESULT tok_uri_parse_like(struct tok_uri **out_uri, const char *text, const struct tok_uri *like);
 /* tok_uri_dup copies. */
 TOK_RESULT tok_uri_dup(struct tok_uri **out_uri, const struct tok_uri *uri);
@@ -40,6 +42,10 @@ void tok_uri_end(struct tok_uri **uri);
 
 /* tok_uri_text is the URI as it was given, without its query (module and PIN); for messages and key files. Borrowed. */
 const char *tok_uri_text(const struct tok_uri *uri);
+
+/* tok_uri_may_choose: it is the application's or a trusted file's, or was made like one of these, so that it may say
+ * which token a PIN is for. */
+bool tok_uri_may_choose(const struct tok_uri *uri);
 
 /* What the URI asks of a module, a slot and a token: true where it asks for nothing that differs. */
 bool tok_uri_matches_module(const struct tok_uri *uri, const CK_INFO *info);
@@ -62,9 +68,8 @@ const struct bytes *tok_uri_label(const struct tok_uri *uri);
  * if the URI has no `type`. */
 bool tok_uri_class(const struct tok_uri *uri, CK_OBJECT_CLASS *out_class);
 
-/* The query attributes; NULL where absent. pin-value is secret. */
-const char *tok_uri_pin_value(const struct tok_uri *uri);
-const char *tok_uri_pin_source(const struct tok_uri *uri); /* as written: "file:/path" or "/path" */
+/* What the query asks for; NULL where it does not. Borrowed. The PIN is that of pin-value, else of pin-source. */
+struct tok_pin_source *tok_uri_pin(const struct tok_uri *uri);
 const char *tok_uri_module_path(const struct tok_uri *uri);
 const char *tok_uri_module_name(const struct tok_uri *uri);
 

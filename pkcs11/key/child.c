@@ -51,21 +51,12 @@ void tok_child_worked(void)
 struct reach {
     struct tok_token *token;
     const struct tok_settings *settings;
+    bool done; /* in this child, by these settings or others */
     struct reach *next;
 };
 
 static struct lock lock;
 static struct reach *all; /* guarded by lock */
-
-static void fork_prepare(void)
-{
-    lock_take(&lock);
-}
-
-static void fork_parent(void)
-{
-    lock_give(&lock);
-}
 
 static struct tok_result reach_once(struct tok_lease *lease, const struct reach *reach, struct tok_attempts *attempts)
 {
@@ -103,17 +94,31 @@ static struct tok_result reach_token(const struct reach *reach)
     }
 }
 
+/* Two contexts may both want a child to reach one token; it does so by the settings of one, if these can. */
+static bool is_reached(const struct reach *upto)
+{
+    const struct reach *reach = all;
+
+    while (reach != upto && !(reach->token == upto->token && reach->done)) {
+        reach = reach->next;
+    }
+    return reach != upto;
+}
+
 /* The last handler to run, so that everything else is in order again. A thread that forked from inside a module can't
  * go in again. What the module leaves on OpenSSL's queue is none of the application's business. */
-static void fork_child(void)
+static void reach_all(void)
 {
     int saved = errno;
 
-    lock_init(&lock);
-    for (const struct reach *reach = all; reach != NULL && !tok_inside_module(); reach = reach->next) {
+    for (struct reach *reach = all; reach != NULL && !tok_inside_module(); reach = reach->next) {
         const struct tok_quiet *quiet = &reach->settings->quiet;
         struct tok_result result;
 
+        reach->done = is_reached(reach);
+        if (reach->done) {
+            continue;
+        }
         if (quiet->begin != NULL) {
             quiet->begin(quiet->arg);
         }
@@ -122,7 +127,8 @@ static void fork_child(void)
             quiet->end(quiet->arg);
         }
         trace(TRACE_MODULE, "module: the child of a fork: %s", tok_ok(&result) ? reach->token->label : result.message);
-        if (tok_ok(&result)) {
+        reach->done = tok_ok(&result);
+        if (reach->done) {
             tok_child_worked();
         } else {
             tok_child_failed(&result);
@@ -133,9 +139,8 @@ static void fork_child(void)
 
 static void begin(void)
 {
-    tok_pin_arm(); /* its handlers come before ours; those of the gate are there, since there is a token */
-    lock_init(&lock);
-    fork_handlers(fork_prepare, fork_parent, fork_child);
+    fork_lock(FORK_REACH, &lock, NULL);
+    fork_handlers(FORK_LAST, NULL, NULL, reach_all);
 }
 
 static void init(void)
@@ -155,13 +160,13 @@ void tok_child_note(struct tok_token *token, const struct tok_settings *settings
     init();
     LOCKED(&lock);
     for (reach = all; reach != NULL; reach = reach->next) {
-        if (reach->token == token) {
+        if (reach->token == token && reach->settings == settings) {
             return;
         }
     }
     reach = malloc(sizeof(*reach));
     if (reach != NULL) { /* without memory a child is as lazy as by default */
-        *reach = (struct reach){ token, settings, all };
+        *reach = (struct reach){ token, settings, false, all };
         all = reach;
     }
 }

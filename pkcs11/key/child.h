@@ -3,7 +3,7 @@
  * With after-fork = eager it initialises the modules again and logs in right after fork, in the child's fork handler,
  * before the server drops its rights: for the tokens that its parent had logged in to, or found with load = early. A
  * child that can't reach a token says so once, on stderr and to syslog, since servers tend not to show what happens in
- * their handshakes. For pkcs11/key/key.c, find.c, login.c, and whoever ends settings. */
+ * their handshakes. For pkcs11/key/key-operate.c, find.c, and the owner of settings that keys were loaded with. */
 #ifndef SIGNET_PKCS11_KEY_CHILD_H
 #define SIGNET_PKCS11_KEY_CHILD_H
 
@@ -13,7 +13,7 @@
 /* tok_child_note keeps with the token that children are to reach it as these settings say; nothing unless they are
  * eager. The settings are borrowed until tok_child_forget. */
 void tok_child_note(struct tok_token *token, const struct tok_settings *settings);
-/* tok_child_forget: these settings end. */
+/* tok_child_forget: these settings end; whoever ends some that a key was loaded with says so before. */
 void tok_child_forget(const struct tok_settings *settings);
 
 /* tok_child_failed is told of each operation with a token that failed for good, and tok_child_worked of each that did

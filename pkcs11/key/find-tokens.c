@@ -312,7 +312,7 @@ static void count_slots(const struct tok_module_list *modules, uint64_t deadline
 static bool is_not_seen(const struct tok_result *result)
 {
     return result->code == TOK_CODE_NO_TOKEN ||
-           (result->code == TOK_CODE_CKR && strcmp(result->function, "C_GetTokenInfo") == 0);
+           (tok_is_spoken(result) && strcmp(result->function, "C_GetTokenInfo") == 0);
 }
 
 struct tok_result tok_find_tokens(struct tok_token_list *out_list, const struct tok_settings *settings,
@@ -351,6 +351,41 @@ struct tok_result tok_find_met_tokens(struct tok_token_list *out_list, const str
     TOK_TRY(modules_for(&modules, settings, uri, deadline_us));
     for (size_t i = 0; i < modules.count; i++) {
         TOK_TRY(tokens_matching(&list, modules.items[i], settings, uri, deadline_us));
+    }
+    *out_list = STEAL(list);
+    return tok_good();
+}
+
+/* A module that fails hides nothing of the others. */
+static void look_if_unseen(struct tok_module *module, bool never_reinit, uint64_t deadline_us)
+{
+    uint64_t looks;
+    struct tok_result result = tok_module_trouble(module, &looks);
+
+    if (looks == 0 || module->state != TOK_MODULE_READY) {
+        result = module_look(module, never_reinit, deadline_us);
+    }
+    if (!tok_ok(&result)) {
+        trace(TRACE_MODULE, "module: %s", result.message);
+    }
+}
+
+struct tok_result tok_find_known_tokens(struct tok_token_list *out_list, const struct tok_settings *settings,
+                                        const struct tok_uri *uri, uint64_t deadline_us)
+{
+    SCOPED(tok_token_list_end) struct tok_token_list list = { .items = NULL };
+    SCOPED(tok_module_list_end) struct tok_module_list modules = { .items = NULL };
+    struct tok_result result = modules_for(&modules, settings, uri, deadline_us);
+
+    if (!tok_ok(&result)) { /* the token that is asked for may be one of a module that its URI names */
+        trace(TRACE_MODULE, "module: %s", result.message);
+    }
+    for (size_t i = 0; i < modules.count; i++) {
+        look_if_unseen(modules.items[i], settings->never_reinit, deadline_us);
+        result = tokens_matching(&list, modules.items[i], settings, uri, deadline_us);
+        if (result.code == TOK_CODE_NO_MEMORY) {
+            return result;
+        }
     }
     *out_list = STEAL(list);
     return tok_good();

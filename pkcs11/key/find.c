@@ -5,6 +5,7 @@
 
 #include "base/text.h"
 #include "base/trace.h"
+#include "pkcs11/key/aim.h"
 #include "pkcs11/recover/recover.h"
 
 /* From so many private keys on, all public keys are read once and joined by id. */
@@ -63,7 +64,6 @@ struct search {
 
 static void search_end(struct search *search)
 {
-    tok_pin_source_free(search->credentials.uri_pin);
     tok_token_list_end(&search->tokens);
     tok_items_end(&search->items);
 }
@@ -76,7 +76,7 @@ static struct tok_result login_first(struct search *search, struct tok_lease *le
     if (search->tokens.count > 1) {
         TOK_TRY(tok_login_allowed(lease->token, search->settings, search->uri));
     }
-    return tok_login(lease, &search->credentials, search->deadline_us);
+    return tok_aim_login(lease, &search->credentials, search->deadline_us);
 }
 
 /* All public keys of a token with their ids, for joining them with many private keys. */
@@ -110,6 +110,7 @@ static struct tok_result join_read(struct join *join, struct tok_lease *lease)
         return tok_fail(TOK_CODE_NO_MEMORY, "listing public keys");
     }
     for (size_t i = 0; i < found.count; i++) {
+        TOK_TRY(tok_lease_in_time(lease, "objects", i));
         TOK_TRY(tok_public_read(&join->rows[i].half, &join->rows[i].id, &label, lease, found.items[i]));
         join->count++;
     }
@@ -153,10 +154,15 @@ static struct tok_result usable(const struct search *search, const struct tok_pr
     return tok_good();
 }
 
+static bool is_left_out(const struct tok_result *result)
+{
+    return result->code == TOK_CODE_PIN_OWN || result->code == TOK_CODE_PIN_TIED;
+}
+
 /* The first trouble is told; but that a token was left out for want of a PIN is none where another one failed. */
 static void trouble_note(struct search *search, const struct tok_result *result)
 {
-    if (tok_ok(&search->trouble) || (search->trouble.code == TOK_CODE_PIN_OWN && result->code != TOK_CODE_PIN_OWN)) {
+    if (tok_ok(&search->trouble) || (is_left_out(&search->trouble) && !is_left_out(result))) {
         search->trouble = *result;
     }
 }
@@ -197,6 +203,7 @@ static struct tok_result find_private(struct search *search, struct tok_lease *l
     for (size_t i = 0; i < found.count; i++) {
         SCOPED(tok_private_end) struct tok_private key = { .handle = 0 };
 
+        TOK_TRY(tok_lease_in_time(lease, "objects", i));
         TOK_TRY(tok_private_read(&key, lease, found.items[i]));
         join_complete(&join, &key);
         TOK_TRY(tok_public_resolve(&key, lease));
@@ -224,6 +231,7 @@ static struct tok_result find_public(struct search *search, struct tok_lease *le
         SCOPED(bytes_end) struct bytes label = { 0 };
         SCOPED(item_end) struct tok_item item = { .kind = TOK_WANT_PUBLIC };
 
+        TOK_TRY(tok_lease_in_time(lease, "objects", i));
         TOK_TRY(tok_public_read(&item.half, &id, &label, lease, found.items[i]));
         TOK_TRY(item_uri(&item, lease, CKO_PUBLIC_KEY, &id, &label));
         if (tok_public_known(&item.half)) {
@@ -245,6 +253,7 @@ static struct tok_result find_certificates(struct search *search, struct tok_lea
         SCOPED(bytes_end) struct bytes label = { 0 };
         SCOPED(item_end) struct tok_item item = { .kind = TOK_WANT_CERTIFICATE };
 
+        TOK_TRY(tok_lease_in_time(lease, "objects", i));
         TOK_TRY(tok_certificate_read(&item.certificate, &id, &label, lease, found.items[i]));
         TOK_TRY(item_uri(&item, lease, CKO_CERTIFICATE, &id, &label));
         if (item.certificate.len > 0) {
@@ -330,7 +339,8 @@ static struct tok_result find_kind(struct search *search, const struct kind *kin
 
         search->trouble = tok_good();
         find_on_all(search, kind, true);
-        if (search->trouble.code == TOK_CODE_PIN_REFUSED) { /* by the first look */
+        if (search->trouble.code == TOK_CODE_PIN_REFUSED || search->trouble.code == TOK_CODE_PIN_UNCLEAR) {
+            /* by the first look */
             search->trouble = first;
         }
     }
@@ -435,6 +445,7 @@ struct tok_result tok_find(struct tok_items *out_items, const struct tok_setting
         .settings = settings,
         .uri = uri,
         .credentials = { .settings = settings,
+                         .uri = uri,
                          .prompt = prompt != NULL ? *prompt : (struct tok_pin_prompt){ NULL, NULL } },
         .trouble = tok_good(),
         .names_one = tok_uri_id(uri) != NULL || tok_uri_label(uri) != NULL,
@@ -442,7 +453,6 @@ struct tok_result tok_find(struct tok_items *out_items, const struct tok_setting
     };
 
     TOK_TRY(narrow(&wanted, uri));
-    TOK_TRY(tok_pin_source_of_uri(&search.credentials.uri_pin, uri));
     TOK_TRY(tok_find_tokens(&search.tokens, settings, uri, search.deadline_us));
     search.credentials.own_pin_only = search.tokens.count > 1;
     for (size_t i = 0; i < COUNT_OF(kinds); i++) {

@@ -48,6 +48,11 @@ TOK_RESULT tok_find_tokens(struct tok_token_list *out_list, const struct tok_set
 TOK_RESULT tok_find_met_tokens(struct tok_token_list *out_list, const struct tok_settings *settings,
                                const struct tok_uri *uri, uint64_t deadline_us);
 
+/* tok_find_known_tokens lists likewise those that the last looks saw, of all modules that can tell: a module that was
+ * not looked at yet is. */
+TOK_RESULT tok_find_known_tokens(struct tok_token_list *out_list, const struct tok_settings *settings,
+                                 const struct tok_uri *uri, uint64_t deadline_us);
+
 /* tok_find collects the objects of the wanted kinds (bits of enum tok_wanted) that the URI names, its `type` counting,
  * too. Finding nothing is TOK_CODE_NO_OBJECT. */
 TOK_RESULT tok_find(struct tok_items *out_items, const struct tok_settings *settings, const struct tok_uri *uri,

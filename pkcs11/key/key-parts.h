@@ -13,7 +13,6 @@ struct tok_key {
     const struct tok_settings *settings;
     struct tok_uri *uri;
     struct tok_uri *meant; /* what was searched for, where that may be on more tokens than `uri`; NULL: `uri` */
-    struct tok_pin_source *uri_pin; /* NULL: none */
     struct tok_public half;
     const struct bytes *_Atomic offered; /* what the slot of a token offers, once it was asked; the token's */
     struct bytes *_Atomic allowed;       /* what the key allows, once it was read; owned, constant once there */

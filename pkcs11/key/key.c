@@ -37,7 +37,7 @@ static void key_locks_new(void)
 static void key_locks_begin(void)
 {
     key_locks_new();
-    fork_handlers(key_locks_prepare, key_locks_parent, key_locks_new);
+    fork_handlers(FORK_KEYS, key_locks_prepare, key_locks_parent, key_locks_new);
 }
 
 static struct lock *key_lock(const struct tok_key *key)
@@ -64,7 +64,6 @@ void tok_key_unref(struct tok_key *key)
     tok_uri_free(key->uri);
     tok_uri_free(key->meant);
     tok_replicas_end(&key->replicas);
-    tok_pin_source_free(key->uri_pin);
     tok_public_end(&key->half);
     list_free(atomic_load(&key->allowed));
     free(key);
@@ -142,7 +141,6 @@ struct tok_result tok_key_new(struct tok_key **out_key, const struct tok_setting
     if (tok_uri_label(uri) != NULL) {
         label_set(key, tok_uri_label(uri));
     }
-    TOK_TRY(tok_pin_source_of_uri(&key->uri_pin, uri));
     *out_key = STEAL(key);
     return tok_good();
 }
@@ -328,6 +326,7 @@ static struct tok_result choose(struct tok_private *out_choice, bool *out_proved
         SCOPED(tok_private_end) struct tok_private seen = { .handle = 0 };
         enum tok_likeness likeness;
 
+        TOK_TRY(tok_lease_in_time(lease, "keys", i));
         TOK_TRY(tok_private_read(&seen, lease, found->items[i]));
         likeness = tok_public_compare(&key->half, &seen.half);
         if (likeness == TOK_SAME) {
@@ -427,28 +426,6 @@ bool tok_key_is_limited(const struct tok_key *key)
 {
     return atomic_load_explicit(&key->allowed, memory_order_acquire) != NULL ||
            atomic_load_explicit(&key->offered, memory_order_acquire) != NULL;
-}
-
-static struct tok_token *first_token(struct tok_key *key)
-{
-    LOCKED(key->lock);
-    return key->replicas.count > 0 ? key->replicas.items[0]->token : NULL;
-}
-
-/* Replicas are taken to offer the same; where one does not, another serves. */
-void tok_key_ask_mechanisms(struct tok_key *key)
-{
-    struct tok_token *token = first_token(key);
-
-    if (token == NULL) {
-        struct tok_result result = tok_key_locate(key, NULL);
-
-        token = tok_ok(&result) ? first_token(key) : NULL;
-    }
-    if (token != NULL) {
-        tok_mech_ask(token);
-        atomic_store(&key->offered, tok_mech_offered(token));
-    }
 }
 
 const struct tok_settings *tok_key_settings(const struct tok_key *key)

@@ -1,9 +1,6 @@
 #include "pkcs11/module/module.h"
 
-#include <dlfcn.h>
-#include <errno.h>
 #include <string.h>
-#include <unistd.h>
 
 #include "base/fork.h"
 #include "base/pause.h"
@@ -13,115 +10,6 @@
 
 /* Pauses between initialising again: those of a breaker, and shorter ones where it harms nobody. */
 #define AGAIN_HARMLESS_US (UINT64_C(200) * 1000)
-/* A C_Initialize that fails at the deadline is to blame for it if it took as long as this. */
-#define TOO_LONG_US (UINT64_C(100) * 1000)
-
-void tok_module_close(struct tok_module **module)
-{
-    if (*module != NULL) {
-        free((*module)->path);
-        free((*module)->name);
-        free((*module)->init_args);
-        lock_end(&(*module)->lock);
-        free(*module);
-    }
-}
-
-static bool text_dup(char **out, const char *text)
-{
-    *out = text != NULL ? strdup(text) : NULL;
-    return text == NULL || *out != NULL;
-}
-
-/* What PKCS#11 3.0 added, as far as it is used; NULL where the module has it not, or not whole. Asked for by version,
- * for modules that have several, and whatever they have first, for those whose only one is 3.2. */
-static const struct tok_functions_3 *messages_of(tok_get_interface *get)
-{
-    CK_VERSION version = { 3, 0 };
-    CK_VERSION *const asked[] = { &version, NULL };
-
-    for (size_t i = 0; get != NULL && i < COUNT_OF(asked); i++) {
-        struct tok_interface *found = NULL;
-        const struct tok_functions_3 *functions;
-
-        if (get((CK_BYTE *)"PKCS 11", asked[i], &found, 0) != CKR_OK || found == NULL || found->functions == NULL) {
-            continue;
-        }
-        functions = found->functions;
-        if (functions->base.version.major == 3 && functions->C_MessageSignInit != NULL &&
-            functions->C_SignMessage != NULL && functions->C_MessageSignFinal != NULL) {
-            return functions;
-        }
-    }
-    return NULL;
-}
-
-/* Of a library for another machine, dlopen says that there is no such file. */
-static struct tok_result not_loaded(const char *path, const char *why)
-{
-    bool foreign = access(path, F_OK) == 0 && strncmp(why, path, strlen(path)) == 0 &&
-                   strstr(why + strlen(path), strerror(ENOENT)) != NULL;
-
-    return tok_fail(TOK_CODE_MODULE_LOAD, "module '%s' can't be loaded: %s%s", path, why,
-                    foreign ? " (the file is there, so it is for another architecture)" : "");
-}
-
-/* Never RTLD_DEEPBIND: in a program that brings its own malloc, the module would allocate with one and free with the
- * other. RTLD_NODELETE, because vendors' libraries leave threads and exit handlers behind. */
-static struct tok_result load(struct tok_module *module, const char *path)
-{
-    void *library = dlopen(path, RTLD_NOW | RTLD_LOCAL | RTLD_NODELETE);
-    void *symbol;
-
-    if (library == NULL) {
-        return not_loaded(path, dlerror());
-    }
-    symbol = dlsym(library, "C_GetFunctionList");
-    if (symbol == NULL) {
-        return tok_fail(TOK_CODE_MODULE_LOAD, "'%s' is no PKCS#11 module: it has no C_GetFunctionList", path);
-    }
-    memcpy(&module->get_functions, &symbol, sizeof(symbol));
-    symbol = dlsym(library, "C_GetInterface");
-    memcpy(&module->get_interface, &symbol, sizeof(symbol));
-    return tok_good();
-}
-
-struct tok_result tok_module_open(struct tok_module **out_module, const char *path, const char *name,
-                                  const char *init_args)
-{
-    SCOPED(tok_module_close) struct tok_module *module = calloc(1, sizeof(*module));
-
-    if (module == NULL) {
-        return tok_fail(TOK_CODE_NO_MEMORY, "module '%s'", path);
-    }
-    lock_init(&module->lock);
-    if (!text_dup(&module->path, path) || !text_dup(&module->name, name) || !text_dup(&module->init_args, init_args)) {
-        return tok_fail(TOK_CODE_NO_MEMORY, "module '%s'", path);
-    }
-    TOK_TRY(load(module, path));
-    *out_module = STEAL(module);
-    return tok_good();
-}
-
-struct tok_result tok_module_ask_functions(struct tok_module *module)
-{
-    struct tok_call call;
-    CK_RV rv;
-
-    if (!tok_call_begin(&call, "C_GetFunctionList")) {
-        return tok_fail(TOK_CODE_EXITING, "module '%s' is not used any more", module->path);
-    }
-    rv = module->get_functions(&module->functions);
-    module->messages = rv == CKR_OK ? messages_of(module->get_interface) : NULL;
-    tok_call_end(&call, rv);
-    if (rv != CKR_OK || module->functions == NULL) {
-        return tok_context(tok_fail_ckr("C_GetFunctionList", rv != CKR_OK ? rv : CKR_GENERAL_ERROR), "module '%s'",
-                           module->path);
-    }
-    trace(TRACE_MODULE, "module: loaded '%s' (Cryptoki %u.%u)", module->path, module->functions->version.major,
-          module->functions->version.minor);
-    return tok_good();
-}
 
 /* The threads of a server share the module, so it must lock; it may use the system's locks. */
 static CK_RV initialize(struct tok_module *module)
@@ -131,40 +19,36 @@ static CK_RV initialize(struct tok_module *module)
     return TOK_CALL(module->functions, C_Initialize, &args);
 }
 
-/* Requires the lock. Waits until the module is neither being initialised nor looked at. Once somebody's deadline has
- * passed, nobody else waits for the same call; not for one that has only begun, though: whose time is over by then has
- * spent it elsewhere. */
-static struct tok_result wait_idle(struct tok_module *module, bool also_looking, uint64_t deadline_us)
+/* Requires the lock. False with *out_result once there is no more time. */
+static bool wait_for(struct tok_module *module, struct flight *flight, uint64_t deadline_us,
+                     struct tok_result *out_result)
 {
-    while (module->state == TOK_MODULE_STARTING || (also_looking && module->looking)) {
-        if (module->late_us == 0 && lock_wait(&module->lock, deadline_us)) {
-            continue;
-        }
-        if (module->state == TOK_MODULE_STARTING || (also_looking && module->looking)) {
-            uint64_t now = clock_us();
+    while (flight->on) {
+        if (!flight_wait(flight, &module->lock, deadline_us) && flight->on) {
+            char why[160];
+            struct text text = TEXT_OVER(why);
 
-            module->late_us = now - module->busy_us >= TOO_LONG_US ? now : 0;
-            return tok_fail(TOK_CODE_DEADLINE, "module '%s': %s, called by another thread %.1f s ago, has not returned",
-                            module->path, tok_inside_name(module->busy_by), (double)(now - module->busy_us) / 1e6);
+            flight_late(flight, &text);
+            *out_result = tok_fail(TOK_CODE_DEADLINE, "module '%s': %s", module->path, why);
+            return false;
         }
     }
-    return tok_good();
+    *out_result = tok_good();
+    return true;
 }
 
-/* Requires the lock. */
-static void busy_begin(struct tok_module *module)
+/* Requires the lock. Waits until the module is neither being initialised nor looked at. */
+static struct tok_result wait_idle(struct tok_module *module, uint64_t deadline_us)
 {
-    module->busy_by = tok_inside_here();
-    module->busy_us = clock_us();
-    module->late_us = 0;
-}
+    struct tok_result result;
 
-/* Requires the lock. */
-static void busy_end(struct tok_module *module)
-{
-    module->busy_by = NULL;
-    module->late_us = 0;
-    lock_wake(&module->lock);
+    do {
+        if (!wait_for(module, &module->starting, deadline_us, &result) ||
+            !wait_for(module, &module->looking, deadline_us, &result)) {
+            return result;
+        }
+    } while (module->starting.on);
+    return result;
 }
 
 /* start_claim takes the right to initialise. True if the caller has it; false with *out_result otherwise. */
@@ -172,8 +56,7 @@ static bool start_claim(struct tok_module *module, uint64_t deadline_us, struct 
 {
     LOCKED(&module->lock);
     if (!tok_breaker_is_open(&module->breaker)) {
-        *out_result = wait_idle(module, false, deadline_us);
-        if (!tok_ok(out_result) || module->state == TOK_MODULE_READY) {
+        if (!wait_for(module, &module->starting, deadline_us, out_result) || module->state == TOK_MODULE_READY) {
             return false;
         }
     }
@@ -183,7 +66,7 @@ static bool start_claim(struct tok_module *module, uint64_t deadline_us, struct 
         return false;
     }
     module->state = TOK_MODULE_STARTING;
-    busy_begin(module);
+    flight_begin(&module->starting, tok_inside_here());
     return true;
 }
 
@@ -199,9 +82,9 @@ static void start_judge(struct tok_module *module, CK_RV rv, uint64_t deadline_u
         tok_breaker_close(&module->breaker);
     } else if (tok_breaker_is_open(&module->breaker)) {
         tok_breaker_probed(&module->breaker, now);
-    } else if (module->late_us != 0 || (now >= deadline_us && now - module->busy_us >= TOO_LONG_US)) {
+    } else if (module->starting.late || (now >= deadline_us && flight_is_slow(&module->starting, now))) {
         text_printf(&text, "C_Initialize: %s", tok_ckr(rv)->name);
-        tok_breaker_trip(&module->breaker, now, module->busy_us, false, why);
+        tok_breaker_trip(&module->breaker, now, module->starting.since_us, false, why);
     }
 }
 
@@ -216,15 +99,14 @@ static void start_end(struct tok_module *module, CK_RV rv, uint64_t deadline_us)
     module->state = rv == CKR_OK || rv == CKR_CRYPTOKI_ALREADY_INITIALIZED ? TOK_MODULE_READY : TOK_MODULE_IDLE;
     module->closed = false;
     start_judge(module, rv, deadline_us);
-    busy_end(module);
+    flight_end(&module->starting, &module->lock);
 }
 
-/* C_GetInfo is the one call that needs no state: asked without the right to make calls, by whoever starts the module.
- */
-static const struct tok_quirk *quirk_of_started(struct tok_module *module)
+/* C_GetInfo is the one call that needs no state. */
+const struct tok_quirk *tok_module_quirk_inside(struct tok_module *module)
 {
     const struct tok_quirk *row = tok_quirk_of(module->path, NULL);
-    CK_INFO info;
+    CK_INFO info = { .flags = 0 };
 
     if (row->file == NULL && TOK_CALL(module->functions, C_GetInfo, &info) == CKR_OK) {
         row = tok_quirk_of(module->path, &info);
@@ -248,7 +130,7 @@ static enum tok_fork fork_choose(struct tok_module *module, const char **out_rea
     if (configured != TOK_FORK_UNSAID) {
         return configured;
     }
-    row = quirk_of_started(module);
+    row = tok_module_quirk_inside(module);
     *out_reason = row->reason;
     return row->fork;
 }
@@ -285,7 +167,7 @@ static struct tok_result start_inherited(struct tok_module *module, CK_RV *in_ou
     if (what == TOK_FORK_SHARE) {
         /* The fork may have come while the parent's copy overlooked the token: the child makes its own anew then. A
          * child that has not started the module has neither a session nor a login that it could lose by that. */
-        if (inherited && by_us && quirk_of_started(module)->start_may_miss) {
+        if (inherited && by_us && tok_module_quirk_inside(module)->start_may_miss) {
             *in_out_rv = CKR_OK;
         }
         return tok_good();
@@ -373,7 +255,7 @@ bool tok_module_again_begin(struct tok_module *module, uint64_t starts, bool har
                             struct tok_result *out_result)
 {
     LOCKED(&module->lock);
-    *out_result = wait_idle(module, true, deadline_us);
+    *out_result = wait_idle(module, deadline_us);
     if (!tok_ok(out_result) || module->starts != starts || module->state != TOK_MODULE_READY) {
         return false;
     }
@@ -383,7 +265,7 @@ bool tok_module_again_begin(struct tok_module *module, uint64_t starts, bool har
     }
     module->state = TOK_MODULE_STARTING;
     module->closed = true;
-    busy_begin(module);
+    flight_begin(&module->starting, tok_inside_here());
     return true;
 }
 
@@ -392,7 +274,7 @@ void tok_module_again_cancel(struct tok_module *module)
     LOCKED(&module->lock);
     module->state = TOK_MODULE_READY;
     module->closed = false;
-    busy_end(module);
+    flight_end(&module->starting, &module->lock);
 }
 
 struct tok_result tok_module_again_end(struct tok_module *module, uint64_t deadline_us)
@@ -413,27 +295,25 @@ struct tok_result tok_module_enter(struct tok_module *module, bool *out_looked, 
 
     LOCKED(&module->lock);
     begun_before = module->looks_begun;
-    TOK_TRY(wait_idle(module, true, deadline_us));
+    TOK_TRY(wait_idle(module, deadline_us));
     if (out_looked != NULL) {
         *out_looked = module->looks_good > begun_before;
         if (*out_looked) {
             return tok_good();
         }
     }
-    module->looking = true;
     module->looks_begun++;
-    busy_begin(module);
+    flight_begin(&module->looking, tok_inside_here());
     return tok_good();
 }
 
 void tok_module_leave(struct tok_module *module, bool has_looked)
 {
     LOCKED(&module->lock);
-    module->looking = false;
     if (has_looked) {
         module->looks_good = module->looks_begun;
     }
-    busy_end(module);
+    flight_end(&module->looking, &module->lock);
 }
 
 void tok_module_anew(struct tok_module *module)
@@ -445,10 +325,8 @@ void tok_module_anew(struct tok_module *module)
     }
     module->state = TOK_MODULE_IDLE;
     module->closed = false;
-    module->looking = false;
+    module->starting = module->looking = (struct flight){ .on = false };
     module->initialized_by_us = false;
-    module->busy_by = NULL;
-    module->late_us = 0;
     tok_breaker_close(&module->breaker);
     module->again_us = 0;
     module->again_pause = 0;
@@ -466,6 +344,7 @@ struct tok_result tok_module_info(struct tok_module *module, CK_INFO *out_info, 
         }
     }
     TOK_TRY(tok_module_enter(module, NULL, deadline_us));
+    *out_info = (CK_INFO){ .flags = 0 };
     result = tok_context(TOK_DO(module->functions, C_GetInfo, out_info), "module '%s'", module->path);
     tok_module_leave(module, false);
     TOK_TRY(result);

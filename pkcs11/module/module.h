@@ -6,13 +6,14 @@
  * wait up to their deadline. After a fork the child initialises again at its first use. C_Finalize is called only to
  * initialise again a module that we initialised ourselves in this process, while nobody is inside (tok_module_again).
  *
- * Lock order: registry → module → token → key. None is held across a C_ call. */
+ * The order of locks is in base/fork.h. None is held across a C_ call. */
 #ifndef SIGNET_PKCS11_MODULE_MODULE_H
 #define SIGNET_PKCS11_MODULE_MODULE_H
 
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "base/flight.h"
 #include "base/lock.h"
 #include "pkcs11/config/settings.h"
 #include "pkcs11/module/breaker.h"
@@ -40,8 +41,10 @@ struct tok_module {
     char *init_args; /* pReserved of C_Initialize; NULL for none */
     CK_C_GetFunctionList get_functions;
     tok_get_interface *get_interface; /* NULL before PKCS#11 3.0 */
-    CK_FUNCTION_LIST *functions;
-    const struct tok_functions_3 *messages; /* the functions that sign messages (pkcs11/token/message.h); NULL: none */
+    CK_FUNCTION_LIST functions_2;     /* our copies: a module's own may change, */
+    struct tok_functions_3 functions_3;
+    CK_FUNCTION_LIST *functions;            /* and this is the first of them, */
+    const struct tok_functions_3 *messages; /* and this the second, for pkcs11/token/message.h; NULL: none */
     struct tok_module *next;                /* in the registry */
 
     _Atomic bool closed; /* it is being initialised again: no session is lent. Changed under the lock */
@@ -53,10 +56,8 @@ struct tok_module {
     bool initialized_by_us;
     bool inherited;       /* initialised by an ancestor of this process, */
     bool inherited_by_us; /* and that by us */
-    tok_inside *busy_by;  /* who starts it, or looks at its slots, */
-    uint64_t busy_us;     /* since when, */
-    uint64_t late_us;     /* and when somebody's deadline passed who waited for that; 0: nobody's */
-    bool looking;
+    struct flight starting;
+    struct flight looking; /* at its slots, or another call that belongs to no session */
     uint64_t looks_begun;
     uint64_t looks_good;  /* the number of the last one that went well */
     uint64_t again_us;    /* when it may be initialised again */
@@ -70,9 +71,9 @@ struct tok_module {
     struct tok_result trouble;                 /* of a slot that could not tell what it holds, at the last look */
 };
 
-/* tok_module_open loads the file, and calls nothing in it. TOK_CODE_MODULE_LOAD has dlerror's text. The caller (the
- * registry) owns the result, and then asks it for its function list, which is the module's own code and may hang.
- * Neither initialises. */
+/* tok_module_open loads the file, which runs its constructors; tok_module_ask_functions asks it for its function list.
+ * Both are the module's own code, which may hang: the caller (the registry) holds no lock, and owns the result.
+ * TOK_CODE_MODULE_LOAD has dlerror's text. Neither initialises. */
 TOK_RESULT tok_module_open(struct tok_module **out_module, const char *path, const char *name, const char *init_args);
 TOK_RESULT tok_module_ask_functions(struct tok_module *module);
 /* tok_module_close frees one that has no function list. */
@@ -111,5 +112,8 @@ TOK_RESULT tok_module_info(struct tok_module *module, CK_INFO *out_info, uint64_
 /* tok_module_quirk is the row of its oddities; that of an unknown module where it does not say who it is. Never NULL.
  */
 const struct tok_quirk *tok_module_quirk(struct tok_module *module, uint64_t deadline_us);
+/* tok_module_quirk_inside is the same for whoever keeps the module from being finalised already: who starts it, or has
+ * a lease. */
+const struct tok_quirk *tok_module_quirk_inside(struct tok_module *module);
 
 #endif

@@ -2,6 +2,8 @@
 
 #include <string.h>
 
+#include "pkcs11/module/answer.h"
+
 void tok_attrs_end(struct tok_attrs *attrs)
 {
     bytes_end(&attrs->room);
@@ -16,15 +18,10 @@ static bool absent(const CK_ATTRIBUTE *attr)
     return attr->ulValueLen == CK_UNAVAILABLE_INFORMATION;
 }
 
-static CK_RV call(struct tok_lease *lease, CK_OBJECT_HANDLE object, CK_ATTRIBUTE *list, size_t count)
+static struct tok_result ask(CK_RV *out_rv, struct tok_lease *lease, CK_OBJECT_HANDLE object, CK_ATTRIBUTE *list,
+                             size_t count)
 {
-    return TOK_CALL(lease->functions, C_GetAttributeValue, lease->session, object, list, (CK_ULONG)count);
-}
-
-/* These say that some attribute of the list is missing; the others are there (PKCS#11 C_GetAttributeValue). */
-static bool partial(CK_RV rv)
-{
-    return rv == CKR_ATTRIBUTE_TYPE_INVALID || rv == CKR_ATTRIBUTE_SENSITIVE || rv == CKR_BUFFER_TOO_SMALL;
+    return tok_answer_attributes(out_rv, lease->functions, lease->session, object, list, count);
 }
 
 static struct tok_result attrs_prepare(struct tok_attrs *attrs, const CK_ATTRIBUTE_TYPE *types, const size_t *rooms,
@@ -54,24 +51,22 @@ static struct tok_result attrs_prepare(struct tok_attrs *attrs, const CK_ATTRIBU
 static struct tok_result attr_alone(struct tok_attrs *attrs, size_t i, struct tok_lease *lease, CK_OBJECT_HANDLE object)
 {
     CK_ATTRIBUTE one = { attrs->list[i].type, NULL, 0 };
-    CK_RV rv = call(lease, object, &one, 1);
+    CK_RV rv;
 
     attrs->list[i].ulValueLen = CK_UNAVAILABLE_INFORMATION;
-    if (partial(rv) || (rv == CKR_OK && absent(&one))) {
+    TOK_TRY(ask(&rv, lease, object, &one, 1));
+    if (rv != CKR_OK || absent(&one) || one.ulValueLen == 0) {
         return tok_good();
     }
-    if (rv == CKR_OK && !bytes_new(&attrs->longer[i], one.ulValueLen)) {
+    if (!bytes_new(&attrs->longer[i], one.ulValueLen)) {
         return tok_fail(TOK_CODE_NO_MEMORY, "reading attributes");
     }
-    if (rv == CKR_OK) {
-        one.pValue = attrs->longer[i].data;
-        rv = call(lease, object, &one, 1);
-    }
+    one.pValue = attrs->longer[i].data;
+    TOK_TRY(ask(&rv, lease, object, &one, 1));
     if (rv == CKR_OK) {
         attrs->list[i] = one;
-        return tok_good();
     }
-    return partial(rv) ? tok_good() : tok_fail_ckr("C_GetAttributeValue", rv);
+    return tok_good();
 }
 
 struct tok_result tok_attrs_read(struct tok_attrs *attrs, struct tok_lease *lease, CK_OBJECT_HANDLE object,
@@ -83,12 +78,9 @@ struct tok_result tok_attrs_read(struct tok_attrs *attrs, struct tok_lease *leas
 
     tok_attrs_end(attrs);
     TOK_TRY(attrs_prepare(attrs, types, rooms, count));
-    rv = call(lease, object, attrs->list, count);
+    TOK_TRY(ask(&rv, lease, object, attrs->list, count));
     if (rv == CKR_OK) {
         return tok_good();
-    }
-    if (!partial(rv)) {
-        return tok_fail_ckr("C_GetAttributeValue", rv);
     }
     for (size_t i = 0; i < count; i++) {
         all_absent = all_absent && absent(&attrs->list[i]);
@@ -98,6 +90,7 @@ struct tok_result tok_attrs_read(struct tok_attrs *attrs, struct tok_lease *leas
         bool too_long = rv == CKR_BUFFER_TOO_SMALL && absent(&attrs->list[i]);
 
         if (all_absent || !told || too_long || (!absent(&attrs->list[i]) && attrs->list[i].ulValueLen > rooms[i])) {
+            TOK_TRY(tok_lease_in_time(lease, "attributes", i));
             TOK_TRY(attr_alone(attrs, i, lease, object));
         }
     }

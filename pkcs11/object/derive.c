@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "base/trace.h"
+#include "pkcs11/module/answer.h"
 #include "pkcs11/module/call.h"
 #include "pkcs11/token/session.h"
 #include "pkcs11/token/token.h"
@@ -79,25 +80,38 @@ static CK_RV secret_make_either_way(struct tok_lease *lease, CK_MECHANISM_TYPE t
     return is_about_the_point(rv) ? refusal : rv;
 }
 
-/* It is no key of the token, but what OpenSSL has of any key agreement, as it has a decrypted premaster secret. Where
- * it can't be destroyed the session is closed, which does. */
-CK_RV tok_derive(struct tok_lease *lease, CK_MECHANISM_TYPE type, CK_OBJECT_HANDLE key, const uint8_t *point,
-                 size_t point_len, uint8_t *out, CK_ULONG *in_out_len, const char **out_function)
+static struct tok_result secret_read(struct tok_lease *lease, CK_OBJECT_HANDLE secret, uint8_t *out,
+                                     CK_ULONG *in_out_len)
 {
     CK_ATTRIBUTE value = { CKA_VALUE, out, *in_out_len };
-    CK_OBJECT_HANDLE secret;
     CK_RV rv;
 
-    *out_function = "C_DeriveKey";
-    rv = secret_make_either_way(lease, type, key, point, point_len, *in_out_len, &secret);
+    tok_answer_blank(TOK_OUTPUT_SECRET, out, *in_out_len);
+    TOK_TRY(tok_answer_attributes(&rv, lease->functions, lease->session, secret, &value, 1));
     if (rv != CKR_OK) {
-        return rv;
+        return tok_fail_ckr("C_GetAttributeValue", rv);
     }
-    *out_function = "C_GetAttributeValue";
-    rv = TOK_CALL(lease->functions, C_GetAttributeValue, lease->session, secret, &value, 1);
+    TOK_TRY(tok_answer_output(TOK_OUTPUT_SECRET, "C_GetAttributeValue", out, value.ulValueLen, *in_out_len));
+    *in_out_len = value.ulValueLen;
+    return tok_good();
+}
+
+/* It is no key of the token, but what OpenSSL has of any key agreement, as it has a decrypted premaster secret. Where
+ * it can't be destroyed the session is closed, which does. */
+struct tok_result tok_derive(struct tok_lease *lease, CK_MECHANISM_TYPE type, CK_OBJECT_HANDLE key,
+                             const uint8_t *point, size_t point_len, uint8_t *out, CK_ULONG *in_out_len)
+{
+    CK_OBJECT_HANDLE secret = CK_INVALID_HANDLE;
+    CK_RV rv = secret_make_either_way(lease, type, key, point, point_len, *in_out_len, &secret);
+    struct tok_result result;
+
+    if (rv != CKR_OK) {
+        return tok_fail_ckr("C_DeriveKey", rv);
+    }
+    TOK_TRY(tok_answer_handle("C_DeriveKey", secret));
+    result = secret_read(lease, secret, out, in_out_len);
     if (TOK_CALL(lease->functions, C_DestroyObject, lease->session, secret) != CKR_OK) {
         lease->spoilt = true;
     }
-    *in_out_len = value.ulValueLen;
-    return rv;
+    return result;
 }

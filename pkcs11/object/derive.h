@@ -7,12 +7,13 @@
 #include <stdint.h>
 
 #include "pkcs11/result/cryptoki.h"
+#include "pkcs11/result/result.h"
 
 struct tok_lease;
 
 /* tok_derive gives the secret that `key` shares with whom the point belongs to. `*in_out_len` is its length, as far as
- * that is known, and the room in `out`. `*out_function` names the function that answered, on failure, too. */
-CK_RV tok_derive(struct tok_lease *lease, CK_MECHANISM_TYPE type, CK_OBJECT_HANDLE key, const uint8_t *point,
-                 size_t point_len, uint8_t *out, CK_ULONG *in_out_len, const char **out_function);
+ * that is known, and the room in `out`. */
+TOK_RESULT tok_derive(struct tok_lease *lease, CK_MECHANISM_TYPE type, CK_OBJECT_HANDLE key, const uint8_t *point,
+                      size_t point_len, uint8_t *out, CK_ULONG *in_out_len);
 
 #endif

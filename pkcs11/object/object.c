@@ -2,6 +2,7 @@
 
 #include <string.h>
 
+#include "pkcs11/module/answer.h"
 #include "pkcs11/object/attr.h"
 #include "pkcs11/object/mech.h"
 
@@ -123,6 +124,9 @@ static struct tok_result point_copy(struct bytes *out, const struct tok_attrs *a
     struct cursor inner = cursor_der(&outer, 0x04);
     bool wrapped = value.left > 0 && cursor_done(&outer) && !inner.failed && inner.left > 0;
 
+    if (tok_answer_is_blank(value.at, value.left)) {
+        return tok_good();
+    }
     if (wrapped && (is_point_length(type, inner.left) || !is_point_length(type, value.left))) {
         value = inner;
     }
@@ -148,16 +152,24 @@ static CK_KEY_TYPE type_by_curve(CK_KEY_TYPE type, const struct bytes *params)
     return type;
 }
 
+/* A number, point or structure whose bytes are all zero is what a module left unfilled. */
+static struct tok_result part_copy(struct bytes *out, const struct tok_attrs *attrs, CK_ATTRIBUTE_TYPE type)
+{
+    struct cursor value = tok_attrs_value(attrs, type);
+
+    return tok_answer_is_blank(value.at, value.left) ? tok_good() : tok_attrs_copy(out, attrs, type);
+}
+
 static struct tok_result half_copy(struct tok_public *out_half, const struct tok_attrs *attrs)
 {
     out_half->type = tok_attrs_ulong(attrs, CKA_KEY_TYPE, CK_UNAVAILABLE_INFORMATION);
-    TOK_TRY(tok_attrs_copy(&out_half->modulus, attrs, CKA_MODULUS));
-    TOK_TRY(tok_attrs_copy(&out_half->exponent, attrs, CKA_PUBLIC_EXPONENT));
-    TOK_TRY(tok_attrs_copy(&out_half->params, attrs, CKA_EC_PARAMS));
+    TOK_TRY(part_copy(&out_half->modulus, attrs, CKA_MODULUS));
+    TOK_TRY(part_copy(&out_half->exponent, attrs, CKA_PUBLIC_EXPONENT));
+    TOK_TRY(part_copy(&out_half->params, attrs, CKA_EC_PARAMS));
     out_half->type = type_by_curve(out_half->type, &out_half->params);
-    TOK_TRY(tok_attrs_copy(&out_half->spki, attrs, CKA_PUBLIC_KEY_INFO));
+    TOK_TRY(part_copy(&out_half->spki, attrs, CKA_PUBLIC_KEY_INFO));
     out_half->set = tok_attrs_ulong(attrs, CKA_PARAMETER_SET, 0);
-    return is_of_a_set(out_half->type) ? tok_attrs_copy(&out_half->point, attrs, CKA_VALUE)
+    return is_of_a_set(out_half->type) ? part_copy(&out_half->point, attrs, CKA_VALUE)
                                        : point_copy(&out_half->point, attrs, out_half->type);
 }
 
@@ -183,8 +195,10 @@ static const CK_ATTRIBUTE_TYPE key_types[] = {
     CKA_LOCAL,
     CKA_ALLOWED_MECHANISMS,
 };
+/* Rooms are for the longest that there is (a curve written out, a modulus of 16384 bits): some attribute is missing on
+ * every key, and then most tokens don't tell whether another one was missing, too, or too long. */
 static const size_t key_rooms[] = {
-    sizeof(CK_ULONG), 256, 256, 1024, 64, 64, 160, 2700, 1, 1, 1, 1, 64 * sizeof(CK_MECHANISM_TYPE)
+    sizeof(CK_ULONG), 256, 256, 2048, 64, 640, 160, 2700, 1, 1, 1, 1, 256 * sizeof(CK_MECHANISM_TYPE)
 };
 
 /* A public key has neither the last ones nor anything to hide: its value is what it is. */
@@ -192,7 +206,7 @@ static const CK_ATTRIBUTE_TYPE public_types[] = {
     CKA_KEY_TYPE,  CKA_ID,       CKA_LABEL,           CKA_MODULUS, CKA_PUBLIC_EXPONENT,
     CKA_EC_PARAMS, CKA_EC_POINT, CKA_PUBLIC_KEY_INFO, CKA_VALUE,   CKA_PARAMETER_SET,
 };
-static const size_t public_rooms[] = { sizeof(CK_ULONG), 256, 256, 1024, 64, 64, 160, 2700, 2700, sizeof(CK_ULONG) };
+static const size_t public_rooms[] = { sizeof(CK_ULONG), 256, 256, 2048, 64, 640, 160, 2700, 2700, sizeof(CK_ULONG) };
 
 _Static_assert(COUNT_OF(key_types) == COUNT_OF(key_rooms), "each attribute needs its room");
 _Static_assert(COUNT_OF(public_types) == COUNT_OF(public_rooms), "each attribute needs its room");
@@ -233,12 +247,12 @@ struct tok_result tok_certificate_read(struct bytes *out_der, struct bytes *out_
                                        struct tok_lease *lease, CK_OBJECT_HANDLE object)
 {
     static const CK_ATTRIBUTE_TYPE types[] = { CKA_ID, CKA_LABEL, CKA_VALUE };
-    static const size_t rooms[] = { 256, 256, 4096 };
+    static const size_t rooms[] = { 256, 256, 64 * 1024 };
     SCOPED(tok_attrs_end) struct tok_attrs attrs = { .count = 0 };
 
     TOK_TRY(tok_attrs_read(&attrs, lease, object, types, rooms, COUNT_OF(types)));
     TOK_TRY(names_copy(out_id, out_label, &attrs));
-    return tok_attrs_copy(out_der, &attrs, CKA_VALUE);
+    return part_copy(out_der, &attrs, CKA_VALUE);
 }
 
 static struct tok_result handles_add(struct tok_handles *handles, const CK_OBJECT_HANDLE *more, size_t count)
@@ -254,15 +268,30 @@ static struct tok_result handles_add(struct tok_handles *handles, const CK_OBJEC
     return tok_good();
 }
 
-/* Asks until the token has no more; a token may answer with fewer than it could. */
+/* Handles that were found, and how many of them came with one answer. */
+static struct tok_result found_check(const CK_OBJECT_HANDLE *found, CK_ULONG count)
+{
+    TOK_TRY(tok_answer_count("C_FindObjects", "objects", count, HANDLES_AT_ONCE));
+    for (CK_ULONG i = 0; i < count; i++) {
+        TOK_TRY(tok_answer_handle("C_FindObjects", found[i]));
+    }
+    return tok_good();
+}
+
+/* Asks until the token has no more; a token may answer with fewer than it could. A search for few is not given up for
+ * being late. */
 static struct tok_result search_run(struct tok_handles *handles, struct tok_lease *lease, bool first_only)
 {
-    CK_OBJECT_HANDLE found[HANDLES_AT_ONCE];
+    CK_OBJECT_HANDLE found[HANDLES_AT_ONCE] = { 0 };
     CK_ULONG count;
 
     do {
         count = 0;
+        TOK_TRY(tok_lease_in_time(lease, "handles of objects", handles->count / HANDLES_AT_ONCE * HANDLES_AT_ONCE));
         TOK_TRY(TOK_DO(lease->functions, C_FindObjects, lease->session, found, HANDLES_AT_ONCE, &count));
+        TOK_TRY(found_check(found, count));
+        TOK_TRY(
+            tok_answer_count("C_FindObjects", "objects in one search", handles->count + count, ANSWER_MOST_OBJECTS));
         TOK_TRY(handles_add(handles, found, count));
     } while (count > 0 && !first_only);
     return tok_good();

@@ -12,7 +12,7 @@
 
 enum tok_recovery tok_first_recovery(const struct tok_result *result)
 {
-    return result->code == TOK_CODE_CKR ? tok_ckr(result->rv)->recovery : TOK_GIVE_UP;
+    return tok_is_spoken(result) ? tok_ckr(result->rv)->recovery : TOK_GIVE_UP;
 }
 
 void tok_attempts_begin(struct tok_attempts *attempts, const struct tok_settings *settings, uint64_t deadline_us,

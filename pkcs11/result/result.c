@@ -64,6 +64,13 @@ static const struct {
     [TOK_CODE_PIN_OWN] = { "a PIN of the token's own is needed", "Name one token in the URI (token= or serial=), or "
                                                                  "give each its own PIN: its name in tokens, "
                                                                  "token.NAME.uri and token.NAME.pin" },
+    [TOK_CODE_ANSWER] = { "the PKCS#11 module's answer can't be true",
+                          "This is a fault of the module: look for a newer one, and show its vendor what trace = "
+                          "stderr:calls says" },
+    [TOK_CODE_PIN_TIED] = { "the PIN is not known to be for this token", "" },
+    [TOK_CODE_PIN_UNCLEAR] = { "the token does not say whether the PIN is right",
+                               "If it is right, see what ails the token, and restart the service; else put the right "
+                               "one into its source" },
     [TOK_CODE_JOB_IS_GONE] = { "an asynchronous job can't go on", "" },
 };
 
@@ -96,6 +103,19 @@ struct tok_result tok_fail_ckr(const char *function, unsigned long rv)
     struct text text = TEXT_OVER(result.message);
 
     text_printf(&text, "%s: %s (0x%lx)", function, tok_ckr(rv)->name, rv);
+    return result;
+}
+
+struct tok_result tok_fail_answer(const char *function, const char *format, ...)
+{
+    struct tok_result result = result_new(TOK_CODE_ANSWER, CKR_GENERAL_ERROR, function);
+    struct text text = TEXT_OVER(result.message);
+    va_list args;
+
+    text_printf(&text, "%s answered ", function);
+    va_start(args, format);
+    text_vprintf(&text, format, args);
+    va_end(args);
     return result;
 }
 

@@ -42,6 +42,9 @@ enum tok_code {
     TOK_CODE_AFTER_FORK,     /* the module was opened before a fork that it did not notice (pkcs11/module/quirks.h) */
     TOK_CODE_JOB_IS_GONE,    /* what a job waits for was left behind: by a fork, or because the key's owner ended */
     TOK_CODE_PIN_OWN,        /* the URI means several tokens, and this one has no PIN of its own */
+    TOK_CODE_ANSWER,         /* a module's answer can't be true (pkcs11/module/answer.h): a failure like any other */
+    TOK_CODE_PIN_TIED,       /* the configuration's PIN is for another token, or it does not say for which */
+    TOK_CODE_PIN_UNCLEAR,    /* C_Login answered what may mean that this PIN is wrong; it is not tried again */
     TOK_NUM_CODES
 };
 
@@ -49,8 +52,8 @@ enum tok_code {
 
 struct tok_result {
     enum tok_code code;
-    unsigned long rv;               /* CK_RV; CKR_OK unless code is TOK_CODE_CKR */
-    const char *function;           /* static: "C_Sign"; NULL unless code is TOK_CODE_CKR */
+    unsigned long rv;               /* CK_RV, where a module spoke (TOK_CODE_CKR, TOK_CODE_ANSWER); else CKR_OK */
+    const char *function;           /* static: "C_Sign", likewise; else NULL */
     char message[TOK_MESSAGE_SIZE]; /* undefined when code is TOK_CODE_OK */
 };
 
@@ -77,10 +80,18 @@ __attribute__((format(printf, 2, 3))) struct tok_result tok_fail(enum tok_code c
 /* tok_fail_ckr makes a failure out of what a module returned; `function` is static. The message becomes
  * "C_Sign: CKR_PIN_LOCKED (0xa4)". */
 struct tok_result tok_fail_ckr(const char *function, unsigned long rv);
+/* tok_fail_answer makes a failure out of an answer that can't be true: "C_Sign answered 0 bytes". What is done about it
+ * is what is done about CKR_GENERAL_ERROR, its rv. */
+__attribute__((format(printf, 2, 3))) struct tok_result tok_fail_answer(const char *function, const char *format, ...);
 /* tok_context puts "what: " before the message of a failure, and leaves a good result alone. */
 __attribute__((format(printf, 2, 3))) struct tok_result tok_context(struct tok_result result, const char *format, ...);
 /* tok_is tells whether this is the failure `rv` of a module. */
 bool tok_is(const struct tok_result *result, unsigned long rv);
+/* tok_is_spoken tells whether a module spoke: `rv` and `function` say what, or what it amounts to. */
+static inline bool tok_is_spoken(const struct tok_result *result)
+{
+    return result->code == TOK_CODE_CKR || result->code == TOK_CODE_ANSWER;
+}
 
 /* tok_code_reason is a short text for a code, fit for a table of reasons ("no token matches"); static. */
 const char *tok_code_reason(enum tok_code code);

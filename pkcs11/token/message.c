@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "base/trace.h"
+#include "pkcs11/module/answer.h"
 #include "pkcs11/result/ckr.h"
 #include "pkcs11/token/session.h"
 
@@ -153,8 +154,12 @@ struct tok_result tok_message_sign(struct tok_lease *lease, enum tok_message_ver
     if (!told(&lease->told)) {
         TOK_TRY(tell(lease, mechanism, out_verdict));
     }
+    tok_answer_blank(TOK_OUTPUT_SIGNATURE, out, *in_out_len);
     rv = TOK_CALL(lease->messages, C_SignMessage, lease->session, NULL, 0, (CK_BYTE *)in, (CK_ULONG)in_len, out, &len);
     if (rv == CKR_OK) {
+        lease->op_open = true; /* unless it is a signature */
+        TOK_TRY(tok_answer_output(TOK_OUTPUT_SIGNATURE, "C_SignMessage", out, len, *in_out_len));
+        lease->op_open = false;
         *in_out_len = len;
         return tok_good();
     }

@@ -3,18 +3,16 @@
 #include "base/trace.h"
 #include "pkcs11/token/pool.h"
 
+#define MOST_TAKEN 16                   /* so many times a module may give the number of a session that somebody has */
 #define OPEN_AGAIN_AFTER_US (20 * 1000) /* when other processes hold all sessions of the token */
 
 /* --- opening and closing ------------------------------------------------------------------------------------------ */
 
-/* Requires the token's lock. A session less; the login goes with the last one. */
+/* Requires the token's lock. A session less; the login goes with the last one. Whatever epoch it is of, its place is
+ * free: somebody may wait until none is lent. */
 static void session_gone(struct tok_token *token, uint64_t epoch)
 {
-    if (epoch != token->epoch) {
-        return;
-    }
-    token->pool.open--;
-    if (token->pool.open == 0 && token->login == TOK_LOGGED_IN) {
+    if (epoch == token->epoch && --token->pool.open == 0 && token->login == TOK_LOGGED_IN) {
         token->login = TOK_LOGGED_OUT;
         token->objects++;
     }
@@ -92,9 +90,11 @@ static void session_not_opened(struct tok_token *token, struct tok_lease *lease,
 /* One attempt to open, without a lock. The place in the pool is already taken. */
 static CK_RV session_open(struct tok_token *token, struct tok_lease *lease, CK_SLOT_ID slot)
 {
-    CK_RV rv = TOK_CALL(lease->functions, C_OpenSession, slot, CKF_SERIAL_SESSION, NULL, NULL, &lease->session);
+    CK_RV rv;
 
-    if (rv == CKR_OK && !number_is_free(token, lease)) {
+    lease->session = CK_INVALID_HANDLE;
+    rv = TOK_CALL(lease->functions, C_OpenSession, slot, CKF_SERIAL_SESSION, NULL, NULL, &lease->session);
+    if (rv == CKR_OK && (lease->session == CK_INVALID_HANDLE || !number_is_free(token, lease))) {
         rv = CKR_SESSION_EXISTS; /* ours to say: no token has a reason to */
     }
     if (rv != CKR_OK) {
@@ -145,7 +145,7 @@ struct tok_result tok_lease_begin(struct tok_lease *lease, struct tok_token *tok
     lease->began_us = lease->began_us != 0 ? lease->began_us : clock_us();
     lease->inside = tok_inside_here();
     lease->is_new = lease->op_open = lease->failed = lease->spoilt = lease->forgotten = false;
-    for (;;) {
+    for (unsigned taken = 0;;) {
         bool idle;
         CK_SLOT_ID slot;
         CK_RV rv;
@@ -157,8 +157,12 @@ struct tok_result tok_lease_begin(struct tok_lease *lease, struct tok_token *tok
             tok_message_settle(lease);
             return tok_good();
         }
-        if (rv == CKR_SESSION_EXISTS && clock_us() < deadline_us) {
+        if (rv == CKR_SESSION_EXISTS && ++taken < MOST_TAKEN && clock_us() < deadline_us) {
             continue;
+        }
+        if (rv == CKR_SESSION_EXISTS) {
+            return tok_fail_answer("C_OpenSession", "with a number that is none, or another session's, %u times",
+                                   taken);
         }
         if (rv != CKR_SESSION_COUNT) {
             return tok_fail_ckr("C_OpenSession", rv);
@@ -171,12 +175,18 @@ struct tok_result tok_lease_begin(struct tok_lease *lease, struct tok_token *tok
     }
 }
 
+struct tok_result tok_lease_in_time(const struct tok_lease *lease, const char *things, size_t done)
+{
+    return done == 0 || clock_us() < lease->deadline_us
+               ? tok_good()
+               : tok_fail(TOK_CODE_DEADLINE, "%zu %s had been read by then", done, things);
+}
+
 /* Requires the token's lock. */
 static void lease_drop(struct tok_lease *lease, struct tok_token *token)
 {
     tok_place_push(&token->pool, &token->pool.free, lease->place);
     session_gone(token, lease->epoch);
-    tok_pool_wake(token);
 }
 
 /* Requires the token's lock. Must the session be closed? Not one of a time that is gone, nor one that the module
@@ -295,4 +305,43 @@ void tok_lease_end(struct tok_lease *lease)
         }
     }
     lease_close(lease, token);
+}
+
+/* Another lease of the same borrower; none, which is no failure, where it can't be had at once. */
+static void lease_beside(struct tok_lease *fresh, const struct tok_lease *lease, unsigned max_sessions)
+{
+    struct tok_token *token = lease->token;
+    CK_SLOT_ID slot;
+
+    *fresh = (struct tok_lease){
+        .functions = lease->functions,
+        .messages = lease->messages,
+        .began_us = lease->began_us,
+        .idle_sessions = lease->idle_sessions,
+        .alone = lease->alone,
+        .epoch = lease->epoch,
+        .inside = lease->inside,
+        .deadline_us = lease->deadline_us,
+    };
+    {
+        LOCKED(&token->lock);
+        if (lease->epoch != token->epoch || !tok_pool_has_room(token, max_sessions) ||
+            !tok_pool_take(&token->pool, fresh, TOK_TURN_OPEN_ONE)) {
+            return;
+        }
+        slot = token->slot;
+    }
+    if (session_open(token, fresh, slot) == CKR_OK) {
+        fresh->token = token;
+    }
+}
+
+void tok_lease_renew(struct tok_lease *lease, unsigned max_sessions)
+{
+    struct tok_lease fresh;
+
+    lease_beside(&fresh, lease, max_sessions);
+    lease->spoilt = true;
+    tok_lease_end(lease);
+    tok_lease_end(&fresh);
 }

@@ -3,12 +3,13 @@
 #include <string.h>
 
 #include "base/trace.h"
+#include "pkcs11/module/answer.h"
 #include "pkcs11/token/pool.h"
 
 /* Slots of one look: C_GetSlotList is called once for nearly everybody. */
 #define SLOTS_AT_ONCE 64
 
-static bool same_token(const CK_TOKEN_INFO *a, const CK_TOKEN_INFO *b)
+bool tok_tokens_are_one(const CK_TOKEN_INFO *a, const CK_TOKEN_INFO *b)
 {
     return memcmp(a->label, b->label, sizeof(a->label)) == 0 &&
            memcmp(a->serialNumber, b->serialNumber, sizeof(a->serialNumber)) == 0 &&
@@ -16,7 +17,7 @@ static bool same_token(const CK_TOKEN_INFO *a, const CK_TOKEN_INFO *b)
            memcmp(a->model, b->model, sizeof(a->model)) == 0;
 }
 
-static void label_text(char out_label[33], const CK_TOKEN_INFO *info)
+void tok_label_text(char out_label[33], const CK_TOKEN_INFO *info)
 {
     size_t len = sizeof(info->label);
 
@@ -36,7 +37,7 @@ static void token_forget(struct tok_token *token)
     tok_pool_forget(&token->pool);
     token->login = TOK_LOGGED_OUT;
     token->info_fresh = false;
-    lock_wake(&token->lock);
+    flight_end(&token->logging_in, &token->lock); /* a login that is under way is to another epoch: nobody's any more */
     tok_pool_wake(token);
 }
 
@@ -105,7 +106,7 @@ static struct tok_token *token_new(struct tok_module *module, CK_SLOT_ID slot, c
         token->module = module;
         token->slot = slot;
         token->info = *info;
-        label_text(token->label, info);
+        tok_label_text(token->label, info);
         for (last = &module->tokens; *last != NULL; last = &(*last)->next) {
         }
         *last = token;
@@ -124,7 +125,7 @@ static struct tok_token *token_known(struct tok_module *module, CK_SLOT_ID slot,
 
     for (struct tok_token *token = module->tokens; token != NULL; token = token->next) {
         LOCKED(&token->lock);
-        if (token->present || !same_token(&token->info, info)) {
+        if (token->looked == module->looks || !tok_tokens_are_one(&token->info, info)) {
             continue;
         }
         if (token->slot == slot) {
@@ -153,41 +154,31 @@ static bool token_seen(struct tok_module *module, CK_SLOT_ID slot, const CK_TOKE
         token_forget(token);
     }
     token->present = true;
+    token->looked = module->looks;
     token->seen = module->starts;
     token->info = *info;
     token->info_fresh = true;
     return true;
 }
 
-struct slots {
-    CK_SLOT_ID few[SLOTS_AT_ONCE];
-    CK_SLOT_ID *many; /* malloc'd where `few` is too small */
-    CK_ULONG count;
-};
-
-static void slots_end(struct slots *slots)
+static CK_RV slots_ask(const void *arg, CK_ULONG *items, CK_ULONG *in_out_count)
 {
-    free(slots->many);
+    const struct tok_module *module = arg;
+
+    return TOK_CALL(module->functions, C_GetSlotList, CK_TRUE, items, in_out_count);
 }
 
-static struct tok_result slots_list(struct slots *slots, struct tok_module *module)
+static struct tok_result slots_list(struct tok_numbers *out_slots, const struct tok_module *module,
+                                    uint64_t deadline_us)
 {
-    CK_RV rv;
+    const struct tok_question question = { .function = "C_GetSlotList",
+                                           .things = "slots",
+                                           .ask = slots_ask,
+                                           .arg = module,
+                                           .first = SLOTS_AT_ONCE,
+                                           .deadline_us = deadline_us };
 
-    slots->count = SLOTS_AT_ONCE;
-    rv = TOK_CALL(module->functions, C_GetSlotList, CK_TRUE, slots->few, &slots->count);
-    while (rv == CKR_BUFFER_TOO_SMALL) {
-        CK_SLOT_ID *grown;
-
-        TOK_TRY(TOK_DO(module->functions, C_GetSlotList, CK_TRUE, NULL, &slots->count));
-        grown = reallocarray(slots->many, slots->count + 1, sizeof(*grown));
-        if (grown == NULL) {
-            return tok_fail(TOK_CODE_NO_MEMORY, "listing slots");
-        }
-        slots->many = grown;
-        rv = TOK_CALL(module->functions, C_GetSlotList, CK_TRUE, slots->many, &slots->count);
-    }
-    return rv == CKR_OK ? tok_good() : tok_fail_ckr("C_GetSlotList", rv);
+    return tok_answer_numbers(out_slots, &question);
 }
 
 struct look {
@@ -249,20 +240,40 @@ static CK_RV ask_slot(CK_TOKEN_INFO *out_info, struct tok_module *module, CK_SLO
     if (rv != CKR_OK || !is_half(out_info)) {
         return rv;
     }
-    return same_token(&before, out_info) && !is_half_of_known(module, slot, out_info) ? CKR_OK : CKR_GENERAL_ERROR;
+    return tok_tokens_are_one(&before, out_info) && !is_half_of_known(module, slot, out_info) ? CKR_OK
+                                                                                              : CKR_GENERAL_ERROR;
+}
+
+/* A slot that is listed twice is one: its token would be another one each time. */
+static bool listed_before(const struct tok_numbers *slots, size_t i)
+{
+    for (size_t earlier = 0; earlier < i; earlier++) {
+        if (slots->items[earlier] == slots->items[i]) {
+            return true;
+        }
+    }
+    return false;
 }
 
 /* A slot that fails to tell is a slot without a token for now: another one may hold what we look for. *out_trouble is
  * the first failure. */
-static size_t look_into(struct look *found, struct tok_result *out_trouble, struct tok_module *module,
-                        const CK_SLOT_ID *ids, size_t count)
+static struct tok_result look_into(struct look *found, size_t *out_num, struct tok_result *out_trouble,
+                                   struct tok_module *module, const struct tok_numbers *slots, uint64_t deadline_us)
 {
+    const CK_SLOT_ID *ids = slots->items;
     size_t num = 0;
 
     *out_trouble = tok_good();
-    for (size_t i = 0; i < count; i++) {
-        CK_RV rv = ask_slot(&found[num].info, module, ids[i]);
+    for (size_t i = 0; i < slots->count; i++) {
+        CK_RV rv;
 
+        if (i > 0 && clock_us() >= deadline_us) {
+            return tok_fail(TOK_CODE_DEADLINE, "looking into slots, after %zu of %lu", i, slots->count);
+        }
+        if (listed_before(slots, i)) {
+            continue;
+        }
+        rv = ask_slot(&found[num].info, module, ids[i]);
         if (rv == CKR_OK && (found[num].info.flags & CKF_TOKEN_INITIALIZED) != 0) {
             found[num++].slot = ids[i];
             continue;
@@ -273,35 +284,36 @@ static size_t look_into(struct look *found, struct tok_result *out_trouble, stru
                 tok_context(tok_fail_ckr("C_GetTokenInfo", rv), "slot %lu of module '%s'", ids[i], module->path);
         }
     }
-    return num;
+    *out_num = num;
+    return tok_good();
 }
 
 /* One look, by the thread that has the right to. */
-static struct tok_result look(struct tok_module *module)
+static struct tok_result look(struct tok_module *module, uint64_t deadline_us)
 {
-    SCOPED(slots_end) struct slots slots = { .many = NULL };
+    SCOPED(tok_numbers_end) struct tok_numbers slots = { .items = NULL };
     SCOPED(scoped_free) struct look *found = NULL;
     struct tok_result trouble;
-    size_t num;
+    size_t num = 0;
 
-    TOK_TRY(tok_context(slots_list(&slots, module), "module '%s'", module->path));
+    TOK_TRY(tok_context(slots_list(&slots, module, deadline_us), "module '%s'", module->path));
     found = calloc(slots.count + 1, sizeof(*found));
     if (found == NULL) {
         return tok_fail(TOK_CODE_NO_MEMORY, "looking for tokens");
     }
-    num = look_into(found, &trouble, module, slots.many != NULL ? slots.many : slots.few, slots.count);
+    TOK_TRY(look_into(found, &num, &trouble, module, &slots, deadline_us));
 
     LOCKED(&module->lock);
     module->looks++;
     module->trouble = trouble;
-    for (struct tok_token *token = module->tokens; token != NULL; token = token->next) {
-        LOCKED(&token->lock);
-        token->present = false;
-    }
     for (size_t i = 0; i < num; i++) {
         if (!token_seen(module, found[i].slot, &found[i].info)) {
             return tok_fail(TOK_CODE_NO_MEMORY, "looking for tokens");
         }
+    }
+    for (struct tok_token *token = module->tokens; token != NULL; token = token->next) {
+        LOCKED(&token->lock);
+        token->present = token->looked == module->looks;
     }
     return tok_good();
 }
@@ -315,7 +327,7 @@ struct tok_result tok_tokens_look(struct tok_module *module, uint64_t deadline_u
     if (looked) {
         return tok_good();
     }
-    result = look(module);
+    result = look(module, deadline_us);
     tok_module_leave(module, tok_ok(&result));
     return result;
 }
@@ -391,7 +403,7 @@ void tok_token_info(struct tok_token *token, CK_TOKEN_INFO *out_info)
 
 struct tok_result tok_token_refresh(struct tok_token *token)
 {
-    CK_TOKEN_INFO info;
+    CK_TOKEN_INFO info = { .flags = 0 };
     CK_SLOT_ID slot;
 
     {
@@ -402,10 +414,10 @@ struct tok_result tok_token_refresh(struct tok_token *token)
         slot = token->slot;
     }
     TOK_TRY(TOK_DO(token->module->functions, C_GetTokenInfo, slot, &info));
-    if (!same_token(&info, &token->info)) {
+    LOCKED(&token->lock);
+    if (!tok_tokens_are_one(&info, &token->info)) {
         return tok_fail_ckr("C_GetTokenInfo", CKR_TOKEN_NOT_PRESENT);
     }
-    LOCKED(&token->lock);
     token->info = info;
     token->info_fresh = true;
     return tok_good();
@@ -446,7 +458,7 @@ static struct tok_result slot_matches(bool *out_matches, struct tok_token *token
                                       uint64_t deadline_us)
 {
     struct tok_result result;
-    CK_SLOT_INFO info;
+    CK_SLOT_INFO info = { .flags = 0 };
     CK_SLOT_ID slot;
 
     *out_matches = true;

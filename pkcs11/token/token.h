@@ -6,7 +6,7 @@
  * whoever holds a handle of an older one finds it again. Tokens are made when first seen and live as long as their
  * module, so pointers to them stay good.
  *
- * Lock order: registry → module → token → key. None is held across a C_ call. */
+ * The order of locks is in base/fork.h. None is held across a C_ call. */
 #ifndef SIGNET_PKCS11_TOKEN_TOKEN_H
 #define SIGNET_PKCS11_TOKEN_TOKEN_H
 
@@ -16,6 +16,7 @@
 #include <stdint.h>
 
 #include "base/bytes.h"
+#include "base/flight.h"
 #include "base/lock.h"
 #include "base/secret.h"
 #include "pkcs11/module/breaker.h"
@@ -60,7 +61,7 @@ struct tok_waiter {
     struct lock_signal turn; /* sent to the first one alone */
 };
 
-enum tok_login_state { TOK_LOGGED_OUT, TOK_LOGGING_IN, TOK_LOGGED_IN };
+enum tok_login_state { TOK_LOGGED_OUT, TOK_LOGGED_IN };
 
 struct tok_token {
     struct tok_module *module;        /* constant */
@@ -79,7 +80,8 @@ struct tok_token {
     CK_TOKEN_INFO info; /* identity is constant, flags are as of the last look */
     bool info_fresh;    /* the flags were read since the last attempt to log in */
     CK_SLOT_ID slot;
-    bool present;
+    bool present;          /* as of the last look that has ended: never less for the time of one */
+    uint64_t looked;       /* the module's `looks` when it was last seen; guarded by the module's lock as well */
     _Atomic uint64_t seen; /* the module's `starts` when it was last seen; changed under the lock */
     uint64_t epoch;        /* of sessions */
     uint64_t objects;      /* of object handles: grows with the epoch, and with each lost login */
@@ -87,10 +89,11 @@ struct tok_token {
     struct tok_breaker breaker;
     int balance; /* pkcs11/token/message.c's */
     enum tok_login_state login;
-    tok_inside *login_by; /* who is logging in, */
-    uint64_t login_us;    /* and since when */
-    bool wants_login;     /* it said so, whatever its flags say */
-    struct secret pin;    /* what the token accepted, for logging in again; what it refused: pkcs11/token/tries.h */
+    struct flight logging_in;
+    bool wants_login;                   /* it said so, whatever its flags say */
+    bool is_remembering;                /* it has had a PIN here: it is in login.c's list, */
+    struct tok_token *next_remembering; /* constant from then on */
+    struct secret pin; /* what the token accepted, for logging in again; what it refused: pkcs11/token/tries.h */
 };
 
 /* tok_tokens_look asks the module which tokens are present now and updates its list of tokens: one C_GetSlotList, and a
@@ -120,6 +123,10 @@ TOK_RESULT tok_token_start(struct tok_token *token, uint64_t deadline_us);
  * current one, so that of many threads that notice the loss one acts; 0 means whichever it is. */
 void tok_token_lost(struct tok_token *token, uint64_t epoch);
 
+/* tok_tokens_are_one: equal label, serial number, manufacturer and model. Equal labels alone are not one token. */
+bool tok_tokens_are_one(const CK_TOKEN_INFO *a, const CK_TOKEN_INFO *b);
+/* tok_label_text is the label without its padding. */
+void tok_label_text(char out_label[33], const CK_TOKEN_INFO *info);
 /* tok_token_info copies what is known of the token. */
 void tok_token_info(struct tok_token *token, CK_TOKEN_INFO *out_info);
 /* tok_token_refresh asks for the flags again where they are not fresh (before a login). */

@@ -1,7 +1,7 @@
 /* A descriptor (an eventfd) that is readable once somebody has rung.
  *
  * Its owner makes it, waits for it in an event loop, and frees it when nobody rings any more. In the child of a fork
- * all are closed, since ringing there would wake the parent; who rings there does nothing. For pkcs11/work/house.c and
+ * all are closed, since ringing there would wake the parent; who rings there does nothing. For pkcs11/work/crew.c and
  * provider/operations/async.c. */
 #ifndef SIGNET_PKCS11_WORK_BELL_H
 #define SIGNET_PKCS11_WORK_BELL_H

@@ -23,10 +23,11 @@ struct lane *lane_of(struct lanes *lanes, const struct tok_token *token)
     return lane;
 }
 
-/* One token may have all workers only where there is no other. */
+/* One token may have all workers only where there is no other: a quarter, or one, is left for those. */
 static unsigned lane_share(const struct lanes *lanes, const struct lane *lane)
 {
-    unsigned share = lanes->first->next == NULL ? lanes->most : lanes->most - lanes->most / 4;
+    unsigned left = lanes->most < 4 ? lanes->most > 1 : lanes->most / 4;
+    unsigned share = lanes->first->next == NULL ? lanes->most : lanes->most - left;
 
     return lane->sessions != 0 && lane->sessions < share ? lane->sessions : share;
 }
@@ -74,6 +75,18 @@ struct tok_request *lanes_pop(struct lanes *lanes)
         }
     }
     return NULL;
+}
+
+uint64_t lanes_waiting_since(const struct lanes *lanes)
+{
+    uint64_t since = UINT64_MAX;
+
+    for (const struct lane *lane = lanes->first; lane != NULL; lane = lane->next) {
+        if (lane->first != NULL && lane->first->submitted_us < since && lane_has_place(lanes, lane)) {
+            since = lane->first->submitted_us;
+        }
+    }
+    return since;
 }
 
 void lanes_remove(struct lanes *lanes, const struct tok_request *request)

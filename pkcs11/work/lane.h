@@ -2,7 +2,7 @@
  *
  * Lanes take turns, requests of one lane are in order, and no lane has more workers than its share. A lane stays as
  * long as the process, and knows how soon its token answers. Nothing here waits or locks: the lock of
- * pkcs11/work/house.h is held, and guards all of it. */
+ * pkcs11/work/crew.h is held, and guards all of it. */
 #ifndef SIGNET_PKCS11_WORK_LANE_H
 #define SIGNET_PKCS11_WORK_LANE_H
 
@@ -35,6 +35,8 @@ void lane_took(struct lane *lane, uint64_t us);
 void lanes_push(struct lanes *lanes, struct tok_request *request);
 /* lanes_pop is the request that is next, NULL if none may be served now. */
 struct tok_request *lanes_pop(struct lanes *lanes);
+/* lanes_waiting_since is when the oldest request came that a worker might serve now; UINT64_MAX if there is none. */
+uint64_t lanes_waiting_since(const struct lanes *lanes);
 /* lanes_remove: a request that is in the queue is not to be served. */
 void lanes_remove(struct lanes *lanes, const struct tok_request *request);
 /* lanes_forget: in the child of a fork nobody waits, and nobody works. */

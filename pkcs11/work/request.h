@@ -1,5 +1,5 @@
 /* A request as the workers see it (pkcs11/work/worker.h): what to do, what came of it, and who still has a part in it.
- * For pkcs11/work/house.c, whose lock guards what is not marked as constant, worker.c, submit.c and request.c. */
+ * For pkcs11/work/crew.c, whose lock guards what is not marked as constant, worker.c, submit.c and request.c. */
 #ifndef SIGNET_PKCS11_WORK_REQUEST_H
 #define SIGNET_PKCS11_WORK_REQUEST_H
 
@@ -36,6 +36,7 @@ struct tok_request {
     struct tok_result result;
     size_t out_len;
     uint64_t unproved;
+    CK_RV refusal;
 
     /* set with the lock held; who sees it without may read what is the worker's */
     _Atomic bool served;
@@ -64,8 +65,9 @@ struct tok_request {
     alignas(max_align_t) uint8_t bytes[]; /* parameters, data, room for the result */
 };
 
-/* request_enter makes the new request known to the workers. */
-void request_enter(struct tok_request *request);
+/* request_make is tok_request_new, but for that the crew knows of it. */
+TOK_RESULT request_make(struct tok_request **out_request, enum tok_work work, struct tok_key *key,
+                        const CK_MECHANISM *mechanism, const uint8_t *in, size_t in_len, size_t room);
 /* request_carry_out does the work, in a worker, without a lock. */
 void request_carry_out(struct tok_request *request);
 /* request_free: nobody has a part in it. */

@@ -1,37 +1,45 @@
 /* The part of pkcs11/work/worker.h for who makes requests: handing them over, and hearing of their end. */
 #include "base/fork.h"
-#include "pkcs11/work/house.h"
+#include "pkcs11/work/crew.h"
 
 #define MOST_WORKERS 64 /* unless the setting says otherwise */
 #define SOON_US 1000    /* a job may look for a result that is usually there by then, instead of pausing */
 #define CROWD 64        /* requests made alone after which nobody else is expected */
 #define PROBE 16        /* one of so many pauses in any case: others show only then */
 
-void request_enter(struct tok_request *request)
+struct tok_result tok_request_new(struct tok_request **out_request, enum tok_work work, struct tok_key *key,
+                                  const CK_MECHANISM *mechanism, const uint8_t *in, size_t in_len, size_t room)
 {
-    house_ready();
-    LOCKED(&house.lock);
-    house_add(request);
+    TOK_TRY(request_make(out_request, work, key, mechanism, in, in_len, room));
+    crew_ready();
+    LOCKED(&crew.lock);
+    crew_add(*out_request);
+    return tok_good();
+}
+
+/* Requires the lock. Does the request, which is in the queue, need another worker at once? The first one of a token for
+ * which nobody works does: those who are busy may all hang in another token. */
+static bool wants_worker(const struct tok_request *request, bool nobody_works)
+{
+    return crew.idle == NULL && lane_has_place(&crew.lanes, request->lane) &&
+           (crew.num_workers < 2 || nobody_works ||
+            request->submitted_us - request->lane->first->submitted_us > CREW_LATE_US);
 }
 
 /* Requires the lock. To an idle worker, or to the end of the queue. False if there will be no worker to come. */
 static bool hand_over(struct tok_request *request)
 {
-    struct lane *lane = request->lane;
-    const struct tok_request *oldest = lane->first != NULL ? lane->first : request;
+    bool nobody_works = request->lane->first == NULL && request->lane->busy == 0;
 
-    if (house.idle != NULL && lane->first == NULL && lane_has_place(&house.lanes, lane)) {
-        worker_take(request);
-        worker_give(request);
-        return true;
-    }
-    if (house.idle == NULL && (house.num_workers < 2 || request->submitted_us - oldest->submitted_us > HOUSE_LATE_US) &&
-        !worker_start() && house.num_workers == 0) {
+    request->state = REQUEST_QUEUED;
+    lanes_push(&crew.lanes, request);
+    workers_feed();
+    request->had_to_queue = request->state == REQUEST_QUEUED;
+    if (request->had_to_queue && wants_worker(request, nobody_works) && !worker_start() && crew.num_workers == 0) {
+        lanes_remove(&crew.lanes, request);
+        request->state = REQUEST_NEW;
         return false;
     }
-    request->state = REQUEST_QUEUED;
-    request->had_to_queue = true;
-    lanes_push(&house.lanes, request);
     return true;
 }
 
@@ -39,18 +47,18 @@ static bool hand_over(struct tok_request *request)
  * thread has better things to do. Jobs that never paused would never meet, so that one of some does in any case. */
 static uint64_t soon(const struct tok_request *request)
 {
-    bool alone = house.requests == request && request->next == NULL;
+    bool alone = crew.requests == request && request->next == NULL;
 
     if (!alone) {
-        house.crowd = CROWD;
+        crew.crowd = CROWD;
         return 0;
     }
-    if (house.crowd > 0) {
-        house.crowd--;
+    if (crew.crowd > 0) {
+        crew.crowd--;
         return 0;
     }
-    if (++house.probe % PROBE == 0 || request->had_to_queue || request->lane->usual_us == 0 ||
-        request->lane->usual_us > SOON_US || !house.many_cpus) {
+    if (++crew.probe % PROBE == 0 || request->had_to_queue || request->lane->usual_us == 0 ||
+        request->lane->usual_us > SOON_US || !crew.many_cpus) {
         return 0;
     }
     return request->submitted_us + 2 * request->lane->usual_us;
@@ -62,16 +70,16 @@ struct tok_result tok_request_submit(struct tok_request *request)
     unsigned sessions;
     const struct tok_token *token = tok_key_where(request->key, &sessions);
 
-    LOCKED(&house.lock);
-    if (house.stopping || process_exiting()) {
+    LOCKED(&crew.lock);
+    if (crew.stopping || process_exiting()) {
         return tok_fail(TOK_CODE_EXITING, "the process is exiting");
     }
-    request->lane = lane_of(&house.lanes, token);
+    request->lane = lane_of(&crew.lanes, token);
     if (request->lane == NULL) {
         return tok_fail(TOK_CODE_NO_MEMORY, "a request");
     }
     request->lane->sessions = sessions;
-    house.lanes.most = settings->workers != 0 ? settings->workers : MOST_WORKERS;
+    crew.lanes.most = settings->workers != 0 ? settings->workers : MOST_WORKERS;
     request->submitted_us = clock_us();
     request->deadline_us = request->submitted_us + settings->deadline_us;
     if (!hand_over(request)) {
@@ -95,7 +103,7 @@ bool tok_request_soon(struct tok_request *request)
 
 bool tok_request_on_done(struct tok_request *request, struct tok_bell *bell, void (*wake)(void *arg), void *arg)
 {
-    LOCKED(&house.lock);
+    LOCKED(&crew.lock);
     if (request->gone || request->state == REQUEST_DONE) {
         return false;
     }
@@ -107,24 +115,25 @@ bool tok_request_on_done(struct tok_request *request, struct tok_bell *bell, voi
 
 bool tok_request_done(struct tok_request *request)
 {
-    LOCKED(&house.lock);
+    LOCKED(&crew.lock);
     return request->gone || request->state == REQUEST_DONE;
 }
 
 void tok_request_wait(struct tok_request *request)
 {
-    LOCKED(&house.lock);
+    LOCKED(&crew.lock);
     while (!request->gone && (request->state == REQUEST_QUEUED || request->state == REQUEST_RUNNING)) {
-        uint64_t late_us = request->deadline_us + 2 * HOUSE_GRACE_US;
+        uint64_t late_us = request->deadline_us + 2 * CREW_GRACE_US;
 
-        (void)house_wait(late_us);
+        (void)crew_wait(late_us);
         if (clock_us() < late_us || request->state == REQUEST_DONE) {
             continue;
         }
         if (request->state == REQUEST_RUNNING) { /* and there is no watch */
             worker_write_off(request);
+            workers_feed();
         }
-        house_undone(request, REQUEST_LATE);
+        crew_undone(request, REQUEST_LATE);
     }
 }
 
@@ -132,18 +141,18 @@ void tok_request_leave(struct tok_request *request)
 {
     uint64_t until = 0;
 
-    LOCKED(&house.lock);
+    LOCKED(&crew.lock);
     while (request->waking && !request->gone) {
-        until = until != 0 ? until : clock_us() + HOUSE_LEAVE_US;
-        if (!house_wait(until)) {
+        until = until != 0 ? until : clock_us() + CREW_LEAVE_US;
+        if (!crew_wait(until)) {
             break;
         }
     }
     request->left = true;
     if (request->state == REQUEST_QUEUED && !request->gone) {
-        house_undone(request, REQUEST_LEFT);
+        crew_undone(request, REQUEST_LEFT);
     }
-    house_part_ends(request);
+    crew_part_ends(request);
 }
 
 void tok_request_end(struct tok_request **request)

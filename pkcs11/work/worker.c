@@ -5,38 +5,47 @@
 #include "base/thread.h"
 #include "base/trace.h"
 #include "pkcs11/module/call.h"
-#include "pkcs11/work/house.h"
+#include "pkcs11/work/crew.h"
 
 #define IDLE_US (5 * 1000 * 1000) /* after so long a worker ends */
 
 /* --- workers ------------------------------------------------------------------------------------------------------ */
 
-/* Requires the lock. A worker has it from now on. */
-void worker_take(struct tok_request *request)
-{
-    request->state = REQUEST_RUNNING;
-    request->at_work = true;
-    request->lane->busy++;
-    house.num_busy++;
-}
-
 /* Requires the lock. It is not waited for any longer: another worker may take the place of the one who has it. */
 void worker_write_off(struct tok_request *request)
 {
     request->lane->busy--;
-    house.num_workers--;
+    crew.num_workers--;
     trace(TRACE_KEY, "key: a worker in %s is written off", tok_inside_name(request->inside));
 }
 
-/* Requires the lock. */
+/* Requires the lock. A worker has it from now on. */
 static struct tok_request *queue_pop(void)
 {
-    struct tok_request *request = lanes_pop(&house.lanes);
+    struct tok_request *request = lanes_pop(&crew.lanes);
 
     if (request != NULL) {
-        worker_take(request);
+        request->state = REQUEST_RUNNING;
+        request->at_work = true;
+        request->lane->busy++;
+        crew.num_busy++;
     }
     return request;
+}
+
+/* Requires the lock. To the worker who was busy last. */
+void workers_feed(void)
+{
+    struct tok_request *request;
+
+    while (crew.idle != NULL && (request = queue_pop()) != NULL) {
+        struct worker *worker = crew.idle;
+
+        crew.idle = worker->next_idle;
+        worker->next_idle = NULL;
+        worker->request = request;
+        lock_signal_send(&worker->given);
+    }
 }
 
 static void *worker_run(void *unused);
@@ -44,18 +53,34 @@ static void *worker_run(void *unused);
 /* Requires the lock. */
 bool worker_start(void)
 {
-    if (house.num_workers >= house.lanes.most || !thread_start("signet-worker", worker_run, NULL)) {
+    if (crew.num_workers >= crew.lanes.most || !thread_start("signet-worker", worker_run, NULL)) {
         return false;
     }
-    house.num_workers++;
-    trace(TRACE_KEY, "key: %u workers", house.num_workers);
+    crew.num_workers++;
+    trace(TRACE_KEY, "key: %u workers", crew.num_workers);
     return true;
+}
+
+/* Requires the lock. Is nobody idle, and might there be more of us? */
+static bool may_grow(void)
+{
+    return crew.idle == NULL && crew.num_workers < crew.lanes.most;
+}
+
+/* Requires the lock. Another worker, where a request that might be served has waited for so long. */
+static void grow_after(uint64_t us)
+{
+    uint64_t since = may_grow() ? lanes_waiting_since(&crew.lanes) : UINT64_MAX;
+
+    if (since != UINT64_MAX && clock_us() >= since + us) {
+        (void)worker_start();
+    }
 }
 
 /* Requires the lock. */
 static void idle_remove(const struct worker *self)
 {
-    for (struct worker **link = &house.idle; *link != NULL; link = &(*link)->next_idle) {
+    for (struct worker **link = &crew.idle; *link != NULL; link = &(*link)->next_idle) {
         if (*link == self) {
             *link = self->next_idle;
             return;
@@ -69,18 +94,18 @@ static struct tok_request *worker_wait(struct worker *self)
     uint64_t until = clock_us() + IDLE_US;
     struct tok_request *request;
 
-    self->request = house.stopping ? NULL : queue_pop();
-    if (self->request == NULL && !house.stopping) {
-        self->next_idle = house.idle;
-        house.idle = self;
-        while (self->request == NULL && !house.stopping && lock_signal_wait(&self->given, &house.lock, until)) {
+    self->request = crew.stopping ? NULL : queue_pop();
+    if (self->request == NULL && !crew.stopping) {
+        self->next_idle = crew.idle;
+        crew.idle = self;
+        while (self->request == NULL && !crew.stopping && lock_signal_wait(&self->given, &crew.lock, until)) {
         }
         idle_remove(self);
     }
     request = self->request;
     self->request = NULL;
-    if (house.lanes.num_queued > 0 && request != NULL && clock_us() - request->submitted_us > HOUSE_LATE_US) {
-        (void)worker_start();
+    if (request != NULL) {
+        grow_after(CREW_LATE_US);
     }
     return request;
 }
@@ -91,22 +116,22 @@ static bool worker_work(struct tok_request *request)
     bool in_time;
 
     request->inside = tok_inside_here();
-    lock_give(&house.lock);
+    lock_give(&crew.lock);
     request_carry_out(request);
-    lock_take(&house.lock);
+    lock_take(&crew.lock);
     request->inside = NULL;
     request->at_work = false;
-    house.num_busy--;
+    crew.num_busy--;
     in_time = request->state == REQUEST_RUNNING;
     if (in_time) {
         request->lane->busy--;
         if (!request->had_to_queue) {
             lane_took(request->lane, clock_us() - request->submitted_us);
         }
-        house_done(request);
+        crew_done(request);
     }
-    house_changed();
-    house_part_ends(request);
+    crew_changed();
+    crew_part_ends(request);
     return in_time;
 }
 
@@ -129,16 +154,16 @@ static void *worker_run(void *unused)
 
     (void)unused;
     lock_signal_init(&self.given);
-    lock_take(&house.lock);
+    lock_take(&crew.lock);
     while (counted && (request = worker_wait(&self)) != NULL) {
         counted = worker_work(request);
     }
     if (counted) {
-        house.num_workers--;
+        crew.num_workers--;
     }
-    house_changed();
-    exiting = house.stopping;
-    lock_give(&house.lock);
+    crew_changed();
+    exiting = crew.stopping;
+    lock_give(&crew.lock);
     stay_if(exiting);
     lock_signal_end(&self.given);
     return NULL;
@@ -151,11 +176,11 @@ static void *worker_run(void *unused)
 static uint64_t watch_look(uint64_t now)
 {
     uint64_t next = UINT64_MAX;
-    struct tok_request *request = house.requests;
+    struct tok_request *request = crew.requests;
 
     while (request != NULL) {
         bool open = !request->gone && (request->state == REQUEST_QUEUED || request->state == REQUEST_RUNNING);
-        uint64_t late_us = request->deadline_us + HOUSE_GRACE_US;
+        uint64_t late_us = request->deadline_us + CREW_GRACE_US;
 
         if (!open || now < late_us) {
             next = open && late_us < next ? late_us : next;
@@ -165,35 +190,26 @@ static uint64_t watch_look(uint64_t now)
         if (request->state == REQUEST_RUNNING) {
             worker_write_off(request);
         }
-        house_undone(request, REQUEST_LATE);
+        crew_undone(request, REQUEST_LATE);
         next = UINT64_MAX;
-        request = house.requests;
+        request = crew.requests;
     }
     return next;
 }
 
-/* Requires the lock. To an idle worker, which is the one who was busy last. */
-void worker_give(struct tok_request *request)
+/* Requires the lock. Requests that wait have workers again, where those that they waited for are written off or hang.
+ * When to see to that next, if nobody else does so before. */
+static uint64_t watch_replace(uint64_t now)
 {
-    struct worker *worker = house.idle;
+    uint64_t since;
 
-    house.idle = worker->next_idle;
-    worker->next_idle = NULL;
-    worker->request = request;
-    lock_signal_send(&worker->given);
-}
-
-/* Requires the lock. Requests that wait have workers again, where those that they waited for are written off. */
-static void watch_replace(void)
-{
-    struct tok_request *request;
-
-    while (house.idle != NULL && (request = queue_pop()) != NULL) {
-        worker_give(request);
+    workers_feed();
+    grow_after(CREW_WAITS_US);
+    since = may_grow() ? lanes_waiting_since(&crew.lanes) : UINT64_MAX;
+    if (since == UINT64_MAX) {
+        return now + IDLE_US;
     }
-    if (house.lanes.num_queued > 0 && house.idle == NULL) {
-        (void)worker_start();
-    }
+    return (since > now - CREW_WAITS_US ? since : now) + CREW_WAITS_US;
 }
 
 static void *watch_run(void *unused)
@@ -201,22 +217,22 @@ static void *watch_run(void *unused)
     bool exiting;
 
     (void)unused;
-    lock_take(&house.lock);
-    while (!house.stopping) {
+    lock_take(&crew.lock);
+    while (!crew.stopping) {
         uint64_t now = clock_us();
         uint64_t next = watch_look(now);
+        uint64_t again = watch_replace(now);
 
-        watch_replace();
-        if (next == UINT64_MAX && house.num_workers == 0 && house.lanes.num_queued == 0) {
+        if (next == UINT64_MAX && crew.num_workers == 0 && crew.lanes.num_queued == 0) {
             break;
         }
-        house.watch_until = next < now + IDLE_US ? next : now + IDLE_US;
-        (void)lock_signal_wait(&house.watch, &house.lock, house.watch_until);
+        crew.watch_until = next < again ? next : again;
+        (void)lock_signal_wait(&crew.watch, &crew.lock, crew.watch_until);
     }
-    house.watching = false;
-    house_changed();
-    exiting = house.stopping;
-    lock_give(&house.lock);
+    crew.watching = false;
+    crew_changed();
+    exiting = crew.stopping;
+    lock_give(&crew.lock);
     stay_if(exiting);
     return NULL;
 }
@@ -224,10 +240,16 @@ static void *watch_run(void *unused)
 /* Requires the lock. Without the watch a worker still reports its own deadline. */
 void watch_for(const struct tok_request *request)
 {
-    if (!house.watching) {
-        house.watch_until = 0;
-        house.watching = thread_start("signet-watch", watch_run, NULL);
-    } else if (request->deadline_us + HOUSE_GRACE_US < house.watch_until) {
-        lock_signal_send(&house.watch);
+    uint64_t until = request->deadline_us + CREW_GRACE_US;
+
+    if (request->state == REQUEST_QUEUED && may_grow() && request->submitted_us + CREW_WAITS_US < until) {
+        until = request->submitted_us + CREW_WAITS_US;
+    }
+    if (!crew.watching) {
+        crew.watch_until = 0;
+        crew.watching = thread_start("signet-watch", watch_run, NULL);
+    } else if (until < crew.watch_until) {
+        crew.watch_until = until;
+        lock_signal_send(&crew.watch);
     }
 }

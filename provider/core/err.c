@@ -9,7 +9,7 @@
 #include "base/text.h"
 #include "base/trace.h"
 #include "pkcs11/result/ckr.h"
-#include "provider/provider.h"
+#include "provider/core/context.h"
 
 /* Reason numbers: the codes of the token's floor as they are, CKR values above CKR_BASE, ours above 0x1000. */
 #define CKR_BASE 0x100
@@ -49,7 +49,7 @@ static void reasons_make(void)
     }
 }
 
-const OSSL_ITEM *prov_reason_strings(void)
+const OSSL_ITEM *prov_err_reasons(void)
 {
     static pthread_once_t once = PTHREAD_ONCE_INIT;
 
@@ -96,44 +96,50 @@ static const char *short_file(const char *file)
     return room != NULL ? room : file;
 }
 
-/* Also what the application, or OpenSSL, throws away. */
-__attribute__((format(printf, 2, 0))) static void trace_error(struct prov_place place, const char *format, va_list args)
-{
-    char line[1500];
-    struct text text = TEXT_OVER(line);
+static _Thread_local struct prov_err_copy *copying;
 
-    text_vprintf(&text, format, args);
-    trace(TRACE_ERROR, "error: %s: %s", place.function, line);
+struct prov_err_copy *prov_err_copy_to(struct prov_err_copy *copy)
+{
+    struct prov_err_copy *before = copying;
+
+    copying = copy;
+    return before;
 }
 
-__attribute__((format(printf, 4, 0))) static int raise_va(const struct prov_ctx *prov, struct prov_place place,
-                                                          unsigned reason, const char *format, va_list args)
-{
-    const struct prov_err_core *core = &prov->err;
-
-    if (trace_is_on(TRACE_ERROR)) {
-        va_list again;
-
-        va_copy(again, args);
-        trace_error(place, format, again);
-        va_end(again);
-    }
-    if (core->new_error != NULL && core->set_debug != NULL && core->vset_error != NULL) {
-        core->new_error(prov->handle);
-        core->set_debug(prov->handle, short_file(place.file), place.line, place.function);
-        core->vset_error(prov->handle, reason, format, args);
-    }
-    return 0;
-}
-
-__attribute__((format(printf, 4, 5))) static int raise(const struct prov_ctx *prov, struct prov_place place,
-                                                       unsigned reason, const char *format, ...)
+__attribute__((format(printf, 4, 5))) static void set_error(const struct prov_err_core *core,
+                                                            const OSSL_CORE_HANDLE *handle, unsigned reason,
+                                                            const char *format, ...)
 {
     va_list args;
 
     va_start(args, format);
-    (void)raise_va(prov, place, reason, format, args);
+    core->vset_error(handle, reason, format, args);
     va_end(args);
+}
+
+/* The one place through which errors go, with what tokens, files and users have put into them. Traced is also what the
+ * application, or OpenSSL, throws away. */
+__attribute__((format(printf, 4, 0))) static int raise_va(const struct prov_ctx *prov, struct prov_place place,
+                                                          unsigned reason, const char *format, va_list args)
+{
+    const struct prov_err_core *core = &prov->err;
+    char line[2048];
+    struct text text = TEXT_OVER(line);
+
+    text_vprintf(&text, format, args);
+    (void)text_clean(line);
+    trace(TRACE_ERROR, "error: %s: %s", place.function, line);
+    if (copying != NULL) {
+        struct text copy = TEXT_OVER(copying->text);
+
+        text_put(&copy, line);
+        copying->reason = reason;
+    }
+    if (core->new_error != NULL && core->set_debug != NULL && core->vset_error != NULL) {
+        core->new_error(prov->handle);
+        core->set_debug(prov->handle, short_file(place.file), place.line, place.function);
+        set_error(core, prov->handle, reason, "%s", line);
+    }
     return 0;
 }
 
@@ -148,6 +154,11 @@ int prov_raise_at(const struct prov_ctx *prov, struct prov_place place, enum pro
     return 0;
 }
 
+int prov_err_again_at(const struct prov_ctx *prov, struct prov_place place, const struct prov_err_copy *copy)
+{
+    return prov_raise_at(prov, place, (enum prov_reason)copy->reason, "%s", copy->text);
+}
+
 int prov_fail_at(const struct prov_ctx *prov, const struct tok_result *failure, struct prov_place place)
 {
     const char *advice = tok_advice(failure);
@@ -157,8 +168,9 @@ int prov_fail_at(const struct prov_ctx *prov, const struct tok_result *failure, 
     if (failure->code == TOK_CODE_CKR && failure->rv <= CKR_LAST) {
         reason = (unsigned)(CKR_BASE + failure->rv);
     }
-    return raise(prov, place, reason, "%s%s%s%s%s", failure->message, advice[0] != '\0' ? ". " : "", advice,
-                 hint != NULL ? ". By the way: " : "", hint != NULL ? hint : "");
+    return prov_raise_at(prov, place, (enum prov_reason)reason, "%s%s%s%s%s", failure->message,
+                         advice[0] != '\0' ? ". " : "", advice, hint != NULL ? ". By the way: " : "",
+                         hint != NULL ? hint : "");
 }
 
 void prov_err_mark(const struct prov_ctx *prov)

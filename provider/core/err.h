@@ -39,8 +39,8 @@ enum prov_reason {
 
 /* prov_err_init takes the functions out of the core's dispatch table. */
 void prov_err_init(struct prov_err_core *core, const OSSL_DISPATCH *in);
-/* prov_reason_strings is the table for OSSL_FUNC_PROVIDER_GET_REASON_STRINGS; static. */
-const OSSL_ITEM *prov_reason_strings(void);
+/* prov_err_reasons is the table for OSSL_FUNC_PROVIDER_GET_REASON_STRINGS; static. */
+const OSSL_ITEM *prov_err_reasons(void);
 
 /* Where in the source an entry comes from. */
 struct prov_place {
@@ -60,6 +60,18 @@ int prov_fail_at(const struct prov_ctx *prov, const struct tok_result *failure, 
 __attribute__((format(printf, 4, 5))) int prov_raise_at(const struct prov_ctx *prov, struct prov_place place,
                                                         enum prov_reason reason, const char *format, ...);
 #define prov_raise(prov, ...) prov_raise_at((prov), PROV_HERE, __VA_ARGS__)
+
+/* A copy of an error. */
+struct prov_err_copy {
+    unsigned reason; /* 0: there was none */
+    char text[1024];
+};
+
+/* prov_err_copy_to has each error that this thread raises from now on copied to *copy, where the last one stays; NULL:
+ * no more. What it was before. prov_err_again raises one again that libcrypto has dropped meanwhile, and returns 0. */
+struct prov_err_copy *prov_err_copy_to(struct prov_err_copy *copy);
+int prov_err_again_at(const struct prov_ctx *prov, struct prov_place place, const struct prov_err_copy *copy);
+#define prov_err_again(prov, copy) prov_err_again_at((prov), PROV_HERE, (copy))
 
 /* Around an attempt whose errors nobody should see: mark, then forget or keep what came since. Each step down to the
  * token's floor is such an attempt: a module that uses libcrypto leaves errors of its own on our queue, even where it

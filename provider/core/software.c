@@ -1,20 +1,18 @@
 #include "provider/core/software.h"
 
+#include <limits.h>
 #include <openssl/core_names.h>
 #include <openssl/evp.h>
 #include <openssl/provider.h>
 #include <openssl/rand.h>
-#include <openssl/rsa.h>
 #include <openssl/x509.h>
-#include <limits.h>
 #include <string.h>
 
-#include "provider/keys/variant.h"
+#include "provider/core/ends.h"
 
 /* Away from us. And, where the application's own default properties don't lead to a validated provider, towards
- * `default`: a third provider that captures key types (docs/design.md) must not get our software work either. */
-/* Only a name with a dot may be invented: OpenSSL takes no other that it does not know (property_parse.c, parse_name).
- */
+ * `default`: a third provider that captures key types (docs/design.md) must not get our software work either. The
+ * property's name has a dot, since OpenSSL takes no other that it does not know (property_parse.c, parse_name). */
 #define QUERY_NOT_OURS "signet.algorithm!=yes"
 #define QUERY_DEFAULT "signet.algorithm!=yes,?provider=default"
 
@@ -22,7 +20,7 @@
 
 static _Thread_local unsigned depth;
 
-int software_enter(const struct prov_ctx *prov)
+int prov_software_enter(const struct prov_ctx *prov)
 {
     if (depth >= DEEPEST) {
         return prov_raise(prov, PROV_R_SOFTWARE,
@@ -32,29 +30,9 @@ int software_enter(const struct prov_ctx *prov)
     return 1;
 }
 
-void software_leave(void)
+void prov_software_leave(const int *entered)
 {
-    depth--;
-}
-
-static void software_end(const int *entered)
-{
-    if (*entered) {
-        software_leave();
-    }
-}
-
-#define SOFTWARE_SCOPE(prov) SCOPED(software_end) int entered_ = software_enter(prov)
-#define SOFTWARE_ENTERED (entered_ != 0)
-
-static void pkey_ctx_end(EVP_PKEY_CTX **ctx)
-{
-    EVP_PKEY_CTX_free(*ctx);
-}
-
-static void keymgmt_end(EVP_KEYMGMT **keymgmt)
-{
-    EVP_KEYMGMT_free(*keymgmt);
+    depth -= *entered ? 1 : 0;
 }
 
 /* The provider that serves `type` in the child when we are left out; NULL if there is none. Borrowed. */
@@ -65,12 +43,12 @@ static const char *others_provider(const struct prov_ctx *prov, const char *type
     return keymgmt == NULL ? NULL : OSSL_PROVIDER_get0_name(EVP_KEYMGMT_get0_provider(keymgmt));
 }
 
-const char *software_first_query(void)
+const char *prov_software_first_query(void)
 {
     return QUERY_NOT_OURS;
 }
 
-bool software_prove(struct prov_ctx *prov)
+bool prov_software_prove(struct prov_ctx *prov)
 {
     const char *rsa;
     const char *ec;
@@ -90,54 +68,54 @@ bool software_prove(struct prov_ctx *prov)
     return true;
 }
 
-EVP_PKEY_CTX *software_ctx(const struct prov_ctx *prov, EVP_PKEY *key)
+EVP_PKEY_CTX *prov_software_ctx(const struct prov_ctx *prov, EVP_PKEY *key)
 {
-    SOFTWARE_SCOPE(prov);
+    PROV_SOFTWARE_SCOPE(prov);
 
-    return SOFTWARE_ENTERED ? EVP_PKEY_CTX_new_from_pkey(prov->child, key, prov->query) : NULL;
+    return PROV_SOFTWARE_ENTERED ? EVP_PKEY_CTX_new_from_pkey(prov->child, key, prov->query) : NULL;
 }
 
-EVP_PKEY_CTX *software_ctx_by_name(const struct prov_ctx *prov, const char *type)
+EVP_PKEY_CTX *prov_software_ctx_by_name(const struct prov_ctx *prov, const char *type)
 {
-    SOFTWARE_SCOPE(prov);
+    PROV_SOFTWARE_SCOPE(prov);
 
-    return SOFTWARE_ENTERED ? EVP_PKEY_CTX_new_from_name(prov->child, type, prov->query) : NULL;
+    return PROV_SOFTWARE_ENTERED ? EVP_PKEY_CTX_new_from_name(prov->child, type, prov->query) : NULL;
 }
 
-EVP_MD *software_digest(const struct prov_ctx *prov, const char *name)
+EVP_MD *prov_software_digest(const struct prov_ctx *prov, const char *name)
 {
-    SOFTWARE_SCOPE(prov);
+    PROV_SOFTWARE_SCOPE(prov);
 
-    return SOFTWARE_ENTERED ? EVP_MD_fetch(prov->child, name, prov->query) : NULL;
+    return PROV_SOFTWARE_ENTERED ? EVP_MD_fetch(prov->child, name, prov->query) : NULL;
 }
 
-bool software_random(const struct prov_ctx *prov, unsigned char *out, size_t len)
+bool prov_software_random(const struct prov_ctx *prov, unsigned char *out, size_t len)
 {
-    SOFTWARE_SCOPE(prov);
+    PROV_SOFTWARE_SCOPE(prov);
 
-    return SOFTWARE_ENTERED && RAND_bytes_ex(prov->child, out, len, 0) > 0;
+    return PROV_SOFTWARE_ENTERED && RAND_bytes_ex(prov->child, out, len, 0) > 0;
 }
 
-EVP_PKEY *software_key(const struct prov_ctx *prov, const char *type, int selection, const OSSL_PARAM params[])
+EVP_PKEY *prov_software_key(const struct prov_ctx *prov, const char *type, int selection, const OSSL_PARAM params[])
 {
-    SCOPED(pkey_ctx_end) EVP_PKEY_CTX *ctx = software_ctx_by_name(prov, type);
-    SOFTWARE_SCOPE(prov);
+    SCOPED(pkey_ctx_end) EVP_PKEY_CTX *ctx = prov_software_ctx_by_name(prov, type);
+    PROV_SOFTWARE_SCOPE(prov);
     EVP_PKEY *key = NULL;
 
-    if (!SOFTWARE_ENTERED || ctx == NULL || EVP_PKEY_fromdata_init(ctx) <= 0 ||
+    if (!PROV_SOFTWARE_ENTERED || ctx == NULL || EVP_PKEY_fromdata_init(ctx) <= 0 ||
         EVP_PKEY_fromdata(ctx, &key, selection, (OSSL_PARAM *)params) <= 0) {
         return NULL;
     }
     return key;
 }
 
-EVP_PKEY *software_key_from_spki(const struct prov_ctx *prov, const unsigned char *der, size_t len)
+EVP_PKEY *prov_software_key_from_spki(const struct prov_ctx *prov, const unsigned char *der, size_t len)
 {
     const unsigned char *at = der;
-    SOFTWARE_SCOPE(prov);
+    PROV_SOFTWARE_SCOPE(prov);
     EVP_PKEY *key;
 
-    if (!SOFTWARE_ENTERED || len > LONG_MAX) {
+    if (!PROV_SOFTWARE_ENTERED || len > LONG_MAX) {
         return NULL;
     }
     key = d2i_PUBKEY_ex(NULL, &at, (long)len, prov->child, prov->query);
@@ -153,19 +131,20 @@ static void certificate_end(X509 **certificate)
     X509_free(*certificate);
 }
 
-EVP_PKEY *software_key_from_certificate(const struct prov_ctx *prov, const unsigned char *der, size_t len)
+EVP_PKEY *prov_software_key_from_certificate(const struct prov_ctx *prov, const unsigned char *der, size_t len)
 {
     SCOPED(certificate_end) X509 *certificate = X509_new_ex(prov->child, prov->query);
     const unsigned char *at = der;
-    SOFTWARE_SCOPE(prov);
+    PROV_SOFTWARE_SCOPE(prov);
 
-    if (!SOFTWARE_ENTERED || certificate == NULL || len > LONG_MAX || d2i_X509(&certificate, &at, (long)len) == NULL) {
+    if (!PROV_SOFTWARE_ENTERED || certificate == NULL || len > LONG_MAX ||
+        d2i_X509(&certificate, &at, (long)len) == NULL) {
         return NULL;
     }
     return X509_get_pubkey(certificate);
 }
 
-bool software_public_bytes(struct bytes *out, EVP_PKEY *key)
+bool prov_software_public_bytes(struct bytes *out, EVP_PKEY *key)
 {
     size_t len = 0;
 
@@ -173,52 +152,8 @@ bool software_public_bytes(struct bytes *out, EVP_PKEY *key)
            bytes_new(out, len) && EVP_PKEY_get_octet_string_param(key, OSSL_PKEY_PARAM_PUB_KEY, out->data, len, &len);
 }
 
-int software_spki(unsigned char **out_der, EVP_PKEY *key)
+int prov_software_spki(unsigned char **out_der, EVP_PKEY *key)
 {
     *out_der = NULL;
     return i2d_PUBKEY(key, out_der);
-}
-
-static bool verify_setup(EVP_PKEY_CTX *ctx, const struct prov_scheme *scheme)
-{
-    if (scheme->digest != NULL && EVP_PKEY_CTX_set_signature_md(ctx, scheme->digest) <= 0) {
-        return false;
-    }
-    if (scheme->padding != 0 && EVP_PKEY_CTX_set_rsa_padding(ctx, scheme->padding) <= 0) {
-        return false;
-    }
-    if (scheme->padding != RSA_PKCS1_PSS_PADDING) {
-        return true;
-    }
-    return EVP_PKEY_CTX_set_rsa_pss_saltlen(ctx, (int)scheme->salt_len) > 0 &&
-           (scheme->mgf1 == NULL || EVP_PKEY_CTX_set_rsa_mgf1_md(ctx, scheme->mgf1) > 0);
-}
-
-static void md_ctx_end(EVP_MD_CTX **ctx)
-{
-    EVP_MD_CTX_free(*ctx);
-}
-
-static bool verify_whole(const struct prov_ctx *prov, EVP_PKEY *key, const unsigned char *sig, size_t sig_len,
-                         const unsigned char *tbs, size_t tbs_len)
-{
-    SCOPED(md_ctx_end) EVP_MD_CTX *ctx = EVP_MD_CTX_new();
-    SOFTWARE_SCOPE(prov);
-
-    return SOFTWARE_ENTERED && ctx != NULL &&
-           EVP_DigestVerifyInit_ex(ctx, NULL, NULL, prov->child, prov->query, key, NULL) > 0 &&
-           EVP_DigestVerify(ctx, sig, sig_len, tbs, tbs_len) == 1;
-}
-
-bool software_verify(const struct prov_ctx *prov, EVP_PKEY *key, const struct prov_scheme *scheme,
-                     const unsigned char *sig, size_t sig_len, const unsigned char *tbs, size_t tbs_len)
-{
-    SCOPED(pkey_ctx_end) EVP_PKEY_CTX *ctx = scheme->whole ? NULL : software_ctx(prov, key);
-    SOFTWARE_SCOPE(prov);
-
-    if (scheme->whole) {
-        return verify_whole(prov, key, sig, sig_len, tbs, tbs_len);
-    }
-    return SOFTWARE_ENTERED && ctx != NULL && EVP_PKEY_verify_init(ctx) > 0 && verify_setup(ctx, scheme) &&
-           EVP_PKEY_verify(ctx, sig, sig_len, tbs, tbs_len) == 1;
 }

@@ -8,57 +8,25 @@
 #include <string.h>
 
 #include "base/secret.h"
-#include "provider/keys/key.h"
+#include "provider/core/ends.h"
+#include "provider/core/software.h"
 #include "provider/files/keyfile.h"
 #include "provider/files/prompt.h"
-#include "provider/core/software.h"
+#include "provider/keys/key.h"
+
+#define STRUCTURE "PrivateKeyInfo" /* OpenSSL's name for what the DER decoders read, whichever form it is */
 
 static OSSL_FUNC_decoder_freectx_fn decoder_freectx;
 static OSSL_FUNC_decoder_does_selection_fn decoder_does_selection;
 static OSSL_FUNC_decoder_decode_fn decode_der;
 static OSSL_FUNC_decoder_decode_fn decode_pem;
 
-/* The reading of one key file.
- *
- * OpenSSL reads PEM in two stages: the first hands DER on, and upon that a decoder of each key type is tried in turn,
- * or none if the application is after something else in that file, such as a certificate. So what asks a token or a
- * person waits for the second stage, where it is first needed, and happens once. And libcrypto drops some of the errors
- * of the second stage, so that the first keeps what went wrong there, and tells it. */
-struct load {
+struct decoder {
     struct prov_ctx *prov;
-    const struct form *form;
-    struct bytes der;
-    char *uri;            /* the peers' form */
-    struct prov_key *key; /* ours: from the start; the peers': once found */
-    bool finished;
-    struct tok_result failure; /* valid when finished */
+    const struct prov_variant *variant; /* whose keys the application may be after; NULL: the decoder of PEM */
 };
 
-static _Thread_local struct load *load_held; /* by the first stage, while its callback runs */
-
-/* The two forms. */
-struct form {
-    const char *label;
-    const char *structure; /* OpenSSL's name for what the second stage reads */
-    /* prepare does what needs no token. KEYFILE_BAD has raised the reason. `variant` is whose keys are wanted; NULL:
-     * any, of what stands under the label. */
-    enum keyfile_kind (*prepare)(struct load *load, const struct prov_variant *variant);
-    /* finish does the rest. */
-    struct tok_result (*finish)(struct load *load, const struct tok_pin_prompt *prompt);
-};
-
-static void load_end(struct load *load)
-{
-    secret_wipe(load->der.data, load->der.len); /* it may be somebody's software key that passed by */
-    bytes_end(&load->der);
-    free(load->uri);
-    prov_key_unref(load->key);
-}
-
-static void bio_end(BIO **bio)
-{
-    BIO_free(*bio);
-}
+/* --- reading ----------------------------------------------------------------------------------------------------- */
 
 static size_t read_up_to(BIO *bio, unsigned char *out, size_t len)
 {
@@ -100,59 +68,60 @@ static bool read_sequence(struct bytes *out, BIO *bio)
     return true;
 }
 
+/* It may be somebody's software key that passes by. */
+static void der_end(struct bytes *der)
+{
+    secret_wipe(der->data, der->len);
+    bytes_end(der);
+}
+
+/* A key file of either form. PROV_KEYFILE_BAD has raised the reason. */
+static enum prov_keyfile_kind file_read(struct prov_keyfile *out, const struct prov_ctx *prov, const struct bytes *der)
+{
+    const char *why = NULL;
+    enum prov_keyfile_kind kind = prov_keyfile_read(out, &why, der->data, der->len);
+
+    if (kind == PROV_KEYFILE_NOT_OURS) {
+        kind = prov_keyfile_read_peers(out, &why, der->data, der->len);
+    }
+    if (kind == PROV_KEYFILE_BAD) {
+        (void)prov_raise(prov, PROV_R_KEY_FILE, "the key file can't be used: %s", why);
+    }
+    return kind;
+}
+
 static enum tok_uri_origin uri_origin(const struct prov_ctx *prov)
 {
     return prov->settings.trust_files ? TOK_URI_FROM_TRUSTED_FILE : TOK_URI_FROM_FILE;
 }
 
-/* --- our form ---------------------------------------------------------------------------------------------------- */
-
-static bool is_a_name_of(const struct prov_variant *variant, const char *name)
-{
-    size_t len = strlen(name);
-
-    for (const char *at = variant->names; at != NULL; at = strchr(at, ':')) {
-        at += *at == ':' ? 1 : 0;
-        if (strncmp(at, name, len) == 0 && (at[len] == ':' || at[len] == '\0')) {
-            return true;
-        }
-    }
-    return false;
-}
-
-static const struct prov_variant *variant_of(const char *algorithm)
-{
-    for (size_t i = 0; prov_variants[i] != NULL; i++) {
-        if (is_a_name_of(prov_variants[i], algorithm) && prov_variant_is_known(prov_variants[i])) {
-            return prov_variants[i];
-        }
-    }
-    return NULL;
-}
+/* --- our form: a key without a call of the token ----------------------------------------------------------------- */
 
 /* The public half that the file holds, as a key of libcrypto; NULL with an error raised. Settings are not looked at
  * unless there is nobody to make it: what is wrong with them is told by the first signature, since what libcrypto makes
  * of a decoder's failure may hide the reason. */
-static EVP_PKEY *our_public_half(struct prov_ctx *prov, const struct keyfile *file, const struct prov_variant *variant)
+static EVP_PKEY *our_public_half(struct prov_ctx *prov, const struct prov_keyfile *file,
+                                 const struct prov_variant *variant)
 {
     EVP_PKEY *half;
 
     prov_err_mark(prov);
-    half = software_key_from_spki(prov, file->spki.data, file->spki.len);
+    half = prov_software_key_from_spki(prov, file->spki.data, file->spki.len);
     prov_err_forget(prov);
-    if (half != NULL && prov_key_row(half) == variant) {
+    if (half != NULL && prov_variant_of(half) == variant) {
         return half;
     }
     EVP_PKEY_free(half);
-    if (prov_ready(prov)) {
+    if (prov_ctx_ready(prov)) {
         (void)prov_raise(prov, PROV_R_KEY_FILE, "the key file's public key makes no sense");
     }
     return NULL;
 }
 
 /* Which object it is, with which public half; no token is asked. */
-static struct tok_result our_identity(struct tok_key **out_key, const struct prov_ctx *prov, const struct keyfile *file,
-                                      const struct prov_variant *variant, EVP_PKEY *public_half)
+static struct tok_result our_identity(struct tok_key **out_key, const struct prov_ctx *prov,
+                                      const struct prov_keyfile *file, const struct prov_variant *variant,
+                                      EVP_PKEY *public_half)
 {
     struct tok_public half = { .type = variant->key_type };
     struct tok_uri *uri;
@@ -166,7 +135,22 @@ static struct tok_result our_identity(struct tok_key **out_key, const struct pro
     return tok_key_new(out_key, &prov->settings, uri, &half);
 }
 
-static struct prov_key *our_key(struct prov_ctx *prov, const struct keyfile *file, const struct prov_variant *variant)
+/* Where the setting says so, the token is asked now whether it has the key. */
+static struct tok_result our_early(struct prov_ctx *prov, struct tok_key *token, const struct tok_pin_prompt *prompt)
+{
+    struct tok_result result = tok_good();
+
+    prov_ctx_fetch_pins(prov);
+    if (prov->settings.load_early) {
+        prov_err_mark(prov);
+        result = tok_key_locate(token, prompt);
+        prov_err_forget(prov);
+    }
+    return result;
+}
+
+static struct prov_key *our_key(struct prov_ctx *prov, const struct prov_keyfile *file,
+                                const struct prov_variant *variant, const struct tok_pin_prompt *prompt)
 {
     EVP_PKEY *half = our_public_half(prov, file, variant);
     struct tok_key *token = NULL;
@@ -176,7 +160,11 @@ static struct prov_key *our_key(struct prov_ctx *prov, const struct keyfile *fil
         return NULL;
     }
     result = our_identity(&token, prov, file, variant, half);
+    if (tok_ok(&result)) {
+        result = our_early(prov, token, prompt);
+    }
     if (!tok_ok(&result)) {
+        tok_key_unref(token);
         EVP_PKEY_free(half);
         (void)prov_fail(prov, &result);
         return NULL;
@@ -184,71 +172,17 @@ static struct prov_key *our_key(struct prov_ctx *prov, const struct keyfile *fil
     return prov_key_on_token(prov, token, half);
 }
 
-static enum keyfile_kind our_prepare(struct load *load, const struct prov_variant *wanted)
-{
-    SCOPED(keyfile_end) struct keyfile file = { .uri = NULL };
-    const struct prov_variant *variant;
-    const char *why = NULL;
-    enum keyfile_kind kind = keyfile_read(&file, &why, load->der.data, load->der.len);
-
-    if (kind == KEYFILE_BAD) {
-        (void)prov_raise(load->prov, PROV_R_KEY_FILE, "the key file can't be used: %s", why);
-    }
-    if (kind != KEYFILE_GOOD) {
-        return kind;
-    }
-    variant = variant_of(file.algorithm);
-    if (variant == NULL) {
-        (void)prov_raise(load->prov, PROV_R_KEY_TYPE, "the key file names a key of type %s, which is not served",
-                         file.algorithm);
-        return KEYFILE_BAD;
-    }
-    if (wanted != NULL && wanted != variant) {
-        return KEYFILE_NOT_OURS; /* another type's decoder takes it */
-    }
-    load->key = our_key(load->prov, &file, variant);
-    return load->key != NULL ? KEYFILE_GOOD : KEYFILE_BAD;
-}
-
-static struct tok_result our_finish(struct load *load, const struct tok_pin_prompt *prompt)
-{
-    prov_fetch_pins(load->prov);
-    return load->prov->settings.load_early ? tok_key_locate(load->key->token, prompt) : tok_good();
-}
-
-static const struct form our_form = { KEYFILE_LABEL, "PrivateKeyInfo", our_prepare, our_finish };
-
-/* --- the peers' form --------------------------------------------------------------------------------------------- */
-
-static enum keyfile_kind peers_prepare(struct load *load, const struct prov_variant *wanted)
-{
-    SCOPED(keyfile_end) struct keyfile file = { .uri = NULL };
-    const char *why = "it holds no PKCS#11 URI";
-    enum keyfile_kind kind = keyfile_read_peers(&file, &why, load->der.data, load->der.len);
-
-    if (kind == KEYFILE_NOT_OURS && wanted == NULL) {
-        kind = KEYFILE_BAD; /* the label said that it is */
-    }
-    if (kind == KEYFILE_BAD) {
-        (void)prov_raise(load->prov, PROV_R_KEY_FILE, "the file labelled " KEYFILE_PEERS_LABEL " can't be used: %s",
-                         why);
-    }
-    if (kind == KEYFILE_GOOD && !prov_ready(load->prov)) {
-        return KEYFILE_BAD;
-    }
-    load->uri = STEAL(file.uri);
-    return kind;
-}
+/* --- the peers' form: the token shows the public half ------------------------------------------------------------ */
 
 /* The one private key that the URI names: which of several signs is never guessed. */
-static struct tok_result peers_find(struct tok_key **out_key, const struct load *load,
+static struct tok_result peers_find(struct tok_key **out_key, const struct prov_ctx *prov, const char *text,
                                     const struct tok_pin_prompt *prompt)
 {
     SCOPED(tok_items_end) struct tok_items items = { .items = NULL };
     SCOPED(tok_uri_end) struct tok_uri *uri = NULL;
 
-    TOK_TRY(tok_uri_parse(&uri, load->uri, uri_origin(load->prov)));
-    TOK_TRY(tok_find(&items, &load->prov->settings, uri, TOK_WANT_PRIVATE, prompt));
+    TOK_TRY(tok_uri_parse(&uri, text, uri_origin(prov)));
+    TOK_TRY(tok_find(&items, &prov->settings, uri, TOK_WANT_PRIVATE, prompt));
     if (items.count > 1) {
         return tok_fail(TOK_CODE_AMBIGUOUS, "the key file's URI '%s' names %zu private keys: '%s', '%s'%s",
                         tok_uri_text(uri), items.count, items.items[0].uri, items.items[1].uri,
@@ -258,35 +192,33 @@ static struct tok_result peers_find(struct tok_key **out_key, const struct load 
     return tok_good();
 }
 
-static struct tok_result peers_finish(struct load *load, const struct tok_pin_prompt *prompt)
+static struct prov_key *peers_key(struct prov_ctx *prov, const struct prov_keyfile *file,
+                                  const struct tok_pin_prompt *prompt)
 {
     struct tok_key *token = NULL;
+    struct tok_result result;
 
-    TOK_TRY(peers_find(&token, load, prompt));
-    load->key = prov_key_on_token(load->prov, token, NULL);
-    return load->key != NULL
-               ? tok_good()
-               : tok_fail(TOK_CODE_UNSUPPORTED,
-                          "the key that '%s' names is of a type that is not served, or its public half makes no sense",
-                          load->uri);
+    if (!prov_ctx_ready(prov)) {
+        return NULL;
+    }
+    prov_err_mark(prov);
+    result = peers_find(&token, prov, file->uri, prompt);
+    prov_err_forget(prov);
+    if (!tok_ok(&result)) {
+        (void)prov_fail(prov, &result);
+        return NULL;
+    }
+    return prov_key_on_token(prov, token, NULL);
 }
 
-static const struct form peers_form = { KEYFILE_PEERS_LABEL, "pk11-uri", peers_prepare, peers_finish };
+/* --- from DER to a key ------------------------------------------------------------------------------------------- */
 
-/* --- the second stage: from DER to a key ------------------------------------------------------------------------- */
-
-struct decoder {
-    struct prov_ctx *prov;
-    const struct form *form;            /* NULL: the first stage */
-    const struct prov_variant *variant; /* whose keys this decoder makes */
-};
-
-static void *decoder_newctx(void *prov, const struct form *form, const struct prov_variant *variant)
+static void *decoder_newctx(void *prov, const struct prov_variant *variant)
 {
     struct decoder *decoder = malloc(sizeof(*decoder));
 
     if (decoder != NULL) {
-        *decoder = (struct decoder){ prov, form, variant };
+        *decoder = (struct decoder){ prov, variant };
     }
     return decoder;
 }
@@ -302,24 +234,25 @@ static int decoder_does_selection(void *vprov, int selection)
     return selection == 0 || (selection & OSSL_KEYMGMT_SELECT_PRIVATE_KEY) != 0;
 }
 
-/* A module that uses libcrypto leaves errors of its own on our queue: they are not kept. */
-static void load_finish(struct load *load, struct prov_prompt *asker)
+/* Our form says whose key it is, so that the decoder of another type leaves it alone. What the peers' form names shows
+ * on the token: the decoder that is asked first finds it, once, and offers it whatever its type, which OpenSSL takes
+ * from the object (crypto/encode_decode/decoder_pkey.c, decoder_construct_pkey). */
+static int decode_file(const struct decoder *decoder, const struct prov_keyfile *file,
+                       const struct tok_pin_prompt *prompt, OSSL_CALLBACK *object, void *object_arg)
 {
-    struct tok_pin_prompt prompt = prov_pin_prompt(asker);
+    const struct prov_variant *variant = prov_variant_named(file->algorithm);
+    bool ours = file->spki.len > 0;
+    struct prov_key *key;
 
-    if (!load->finished) {
-        prov_err_mark(load->prov);
-        load->failure = load->form->finish(load, &prompt);
-        prov_err_forget(load->prov);
-        load->finished = true;
+    if (ours && variant == NULL) {
+        return prov_raise(decoder->prov, PROV_R_KEY_TYPE, "the key file names a key of type %s, which is not served",
+                          file->algorithm);
     }
-}
-
-/* Whether the first stage holds just this: a decoder may be offered the other form, and a module that is asked in
- * between may read keys of its own. */
-static bool is_held(const struct load *load)
-{
-    return load_held != NULL && load_held->form == load->form && bytes_equal(&load_held->der, &load->der);
+    if (ours && variant != decoder->variant) {
+        return 1;
+    }
+    key = ours ? our_key(decoder->prov, file, variant, prompt) : peers_key(decoder->prov, file, prompt);
+    return key != NULL && prov_key_offer(key, object, object_arg);
 }
 
 static int decode_der(void *vdecoder, OSSL_CORE_BIO *input, int selection, OSSL_CALLBACK *object, void *object_arg,
@@ -327,96 +260,93 @@ static int decode_der(void *vdecoder, OSSL_CORE_BIO *input, int selection, OSSL_
 {
     struct decoder *decoder = vdecoder;
     struct prov_prompt asker = { ask, ask_arg };
+    const struct tok_pin_prompt prompt = prov_prompt_pin(&asker);
     SCOPED(bio_end) BIO *bio = BIO_new_from_core_bio(decoder->prov->child, input);
-    SCOPED(load_end) struct load own = { .prov = decoder->prov, .form = decoder->form };
-    struct load *load = &own;
+    SCOPED(der_end) struct bytes der = { 0 };
+    SCOPED(prov_keyfile_end) struct prov_keyfile file = { .uri = NULL };
+    enum prov_keyfile_kind kind = read_sequence(&der, bio) ? file_read(&file, decoder->prov, &der)
+                                                           : PROV_KEYFILE_NOT_OURS;
 
     (void)selection;
-    if (!read_sequence(&own.der, bio)) {
-        return 1;
-    }
-    if (is_held(&own)) {
-        load = load_held;
-    } else {
-        enum keyfile_kind kind = own.form->prepare(&own, decoder->variant);
-
-        if (kind != KEYFILE_GOOD) {
-            return kind == KEYFILE_NOT_OURS;
-        }
-    }
-    if (load->prov != decoder->prov || (load->key != NULL && load->key->variant != decoder->variant)) {
-        return 1; /* another instance's, or another type's */
-    }
-    load_finish(load, &asker);
-    if (!tok_ok(&load->failure)) {
-        return load == &own ? prov_fail(decoder->prov, &own.failure) : 0;
-    }
-    return load->key->variant != decoder->variant || prov_key_offer(prov_key_ref(load->key), object, object_arg);
+    return kind == PROV_KEYFILE_GOOD ? decode_file(decoder, &file, &prompt, object, object_arg)
+                                     : kind == PROV_KEYFILE_NOT_OURS;
 }
 
-/* --- the first stage: from PEM to DER ---------------------------------------------------------------------------- */
+/* --- from PEM to DER --------------------------------------------------------------------------------------------- */
 
-/* Hands the DER on, and tells what went wrong with it. */
-static int load_offer(struct load *load, OSSL_CALLBACK *object, void *object_arg)
+/* Hands the DER on. Upon that OpenSSL asks the decoders above, or none, if the application is after something else in
+ * that file, such as a certificate. What they report is dropped by OpenSSL's file: store, so it is reported again. */
+static int offer_der(const struct prov_ctx *prov, const unsigned char *der, size_t len, OSSL_CALLBACK *object,
+                     void *object_arg)
 {
-    struct load *outer = load_held;
     int type = OSSL_OBJECT_PKEY;
     OSSL_PARAM params[] = {
         OSSL_PARAM_construct_int(OSSL_OBJECT_PARAM_TYPE, &type),
-        OSSL_PARAM_construct_utf8_string(OSSL_OBJECT_PARAM_DATA_STRUCTURE, (char *)load->form->structure, 0),
-        OSSL_PARAM_construct_octet_string(OSSL_OBJECT_PARAM_DATA, load->der.data, load->der.len),
+        OSSL_PARAM_construct_utf8_string(OSSL_OBJECT_PARAM_DATA_STRUCTURE, (char *)STRUCTURE, 0),
+        OSSL_PARAM_construct_octet_string(OSSL_OBJECT_PARAM_DATA, (void *)der, len),
         OSSL_PARAM_construct_end(),
     };
+    struct prov_err_copy copy = { .reason = 0 };
+    struct prov_err_copy *outer = prov_err_copy_to(&copy);
     int taken;
 
-    prov_err_mark(load->prov);
-    load_held = load;
+    prov_err_mark(prov);
     taken = object(params, object_arg);
-    load_held = outer;
-    if (!load->finished || tok_ok(&load->failure)) {
-        prov_err_keep(load->prov);
+    (void)prov_err_copy_to(outer);
+    if (taken || copy.reason == 0) {
+        prov_err_keep(prov);
         return taken;
     }
-    prov_err_forget(load->prov);
-    return prov_fail(load->prov, &load->failure);
+    prov_err_forget(prov);
+    return prov_err_again(prov, &copy);
 }
 
-static int decode_labelled(struct prov_ctx *prov, const struct form *form, const unsigned char *data, size_t len,
-                           OSSL_CALLBACK *object, void *object_arg)
+/* Each form has its label. What stands under another one, or is not ours under that of all private keys, is handed on
+ * by the others' decoder of PEM. */
+static enum prov_keyfile_kind labelled_kind(const struct prov_ctx *prov, const char *label, const struct bytes *der)
 {
-    SCOPED(bio_end) BIO *bio = BIO_new_mem_buf(data, (int)len);
-    SCOPED(load_end) struct load load = { .prov = prov, .form = form };
-    enum keyfile_kind kind = read_sequence(&load.der, bio) ? form->prepare(&load, NULL) : KEYFILE_NOT_OURS;
+    SCOPED(prov_keyfile_end) struct prov_keyfile file = { .uri = NULL };
+    bool peers = strcmp(label, PROV_KEYFILE_PEERS_LABEL) == 0;
+    enum prov_keyfile_kind kind = PROV_KEYFILE_NOT_OURS;
 
-    return kind == KEYFILE_GOOD ? load_offer(&load, object, object_arg) : kind == KEYFILE_NOT_OURS;
+    if (peers || strcmp(label, PROV_KEYFILE_LABEL) == 0) {
+        kind = file_read(&file, prov, der);
+    }
+    if (kind == PROV_KEYFILE_GOOD && peers != (file.spki.len == 0)) {
+        kind = PROV_KEYFILE_NOT_OURS;
+    }
+    if (peers && kind == PROV_KEYFILE_NOT_OURS) {
+        (void)prov_raise(prov, PROV_R_KEY_FILE, "what is labelled " PROV_KEYFILE_PEERS_LABEL " holds no PKCS#11 URI");
+        kind = PROV_KEYFILE_BAD;
+    }
+    return kind;
 }
 
-/* What is not ours is handed on by the others' decoder of PEM. */
 static int decode_pem(void *vdecoder, OSSL_CORE_BIO *input, int selection, OSSL_CALLBACK *object, void *object_arg,
                       OSSL_PASSPHRASE_CALLBACK *ask, void *ask_arg)
 {
-    static const struct form *const forms[] = { &our_form, &peers_form };
     struct prov_ctx *prov = ((struct decoder *)vdecoder)->prov;
     SCOPED(bio_end) BIO *bio = BIO_new_from_core_bio(prov->child, input);
     char *label = NULL;
     char *header = NULL;
     unsigned char *data = NULL;
     long len = 0;
-    int done = 1;
+    enum prov_keyfile_kind kind = PROV_KEYFILE_NOT_OURS;
+    int done;
 
     (void)selection;
-    (void)ask; /* the second stage has its own */
+    (void)ask; /* the decoders of DER have it, too */
     (void)ask_arg;
     prov_err_mark(prov);
     if (bio == NULL || PEM_read_bio(bio, &label, &header, &data, &len) <= 0) {
         len = 0;
     }
     prov_err_forget(prov);
-    for (size_t i = 0; i < COUNT_OF(forms) && len > 0; i++) {
-        if (strcmp(label, forms[i]->label) == 0) {
-            done = decode_labelled(prov, forms[i], data, (size_t)len, object, object_arg);
-        }
+    if (len > 0) {
+        kind = labelled_kind(prov, label, &(struct bytes){ .data = data, .len = (size_t)len });
     }
+    done = kind == PROV_KEYFILE_GOOD ? offer_der(prov, data, (size_t)len, object, object_arg)
+                                     : kind == PROV_KEYFILE_NOT_OURS;
     OPENSSL_free(label);
     OPENSSL_free(header);
     OPENSSL_clear_free(data, (size_t)len);
@@ -426,11 +356,11 @@ static int decode_pem(void *vdecoder, OSSL_CORE_BIO *input, int selection, OSSL_
 /* --- tables ------------------------------------------------------------------------------------------------------ */
 
 /* A decoder's table, with its one-line constructor; no logic. */
-#define DECODER(id, form, variant, decode)                                                                             \
+#define DECODER(id, variant, decode)                                                                                   \
     static OSSL_FUNC_decoder_newctx_fn id##_newctx;                                                                    \
     static void *id##_newctx(void *prov)                                                                               \
     {                                                                                                                  \
-        return decoder_newctx(prov, form, variant);                                                                    \
+        return decoder_newctx(prov, variant);                                                                          \
     }                                                                                                                  \
     static const OSSL_DISPATCH id[] = {                                                                                \
         { OSSL_FUNC_DECODER_NEWCTX, (void (*)(void))id##_newctx },                                                     \
@@ -440,16 +370,13 @@ static int decode_pem(void *vdecoder, OSSL_CORE_BIO *input, int selection, OSSL_
         { 0, NULL },                                                                                                   \
     };
 
-#define DECODERS(id, names)                                                                                            \
-    DECODER(id##_ours, &our_form, &prov_##id##_variant, decode_der)                                                    \
-    DECODER(id##_peers, &peers_form, &prov_##id##_variant, decode_der)
-PROV_VARIANTS(DECODERS)
-DECODER(pem, NULL, NULL, decode_pem)
+#define DER_DECODER(id) DECODER(id, &prov_##id##_variant, decode_der)
+PROV_VARIANTS(DER_DECODER)
+DECODER(pem, NULL, decode_pem)
 
-#define OURS_ROW(id, names) { &prov_##id##_variant, names, "input=der,structure=PrivateKeyInfo", id##_ours },
-#define PEERS_ROW(id, names) { &prov_##id##_variant, names, "input=der,structure=pk11-uri", id##_peers },
+#define DER_ROW(id) { &prov_##id##_variant, NULL, "input=der,structure=" STRUCTURE, id },
 
 const struct prov_coder_row prov_decoders[] = {
-    PROV_VARIANTS(OURS_ROW) PROV_VARIANTS(PEERS_ROW){ NULL, "DER", "input=pem", pem },
+    PROV_VARIANTS(DER_ROW){ NULL, "DER", "input=pem", pem },
     { NULL, NULL, NULL, NULL },
 };

@@ -8,6 +8,6 @@
 
 #include "provider/files/decoder.h"
 
-extern const struct prov_coder_row prov_encoders[]; /* a NULL name ends it */
+extern const struct prov_coder_row prov_encoders[]; /* without functions: the end */
 
 #endif

@@ -6,8 +6,8 @@
 #include <openssl/params.h>
 #include <openssl/store.h>
 
-#include "provider/keys/key.h"
 #include "provider/files/prompt.h"
+#include "provider/keys/key.h"
 
 static OSSL_FUNC_store_open_fn store_open;
 static OSSL_FUNC_store_settable_ctx_params_fn store_settable;
@@ -188,11 +188,11 @@ static void pass_over_unserved(struct tok_items *items)
 static int look(struct store *store, OSSL_PASSPHRASE_CALLBACK *ask, void *ask_arg)
 {
     struct prov_prompt asker = { ask, ask_arg };
-    struct tok_pin_prompt prompt = prov_pin_prompt(&asker);
+    struct tok_pin_prompt prompt = prov_prompt_pin(&asker);
     struct tok_result result;
 
     store->looked = true;
-    if (!prov_ready(store->prov)) {
+    if (!prov_ctx_ready(store->prov)) {
         return 0;
     }
     if (!tok_ok(&store->parsed)) {

@@ -12,25 +12,20 @@ const OSSL_PARAM prov_bytes_seeded[] = {
     OSSL_PARAM_END,
 };
 
-EVP_PKEY *prov_bytes_public_key(const struct prov_ctx *prov, const struct tok_public *half)
+EVP_PKEY *prov_bytes_public_key(const struct prov_ctx *prov, const struct prov_variant *variant,
+                                const struct tok_public *half)
 {
     OSSL_PARAM params[] = {
         OSSL_PARAM_construct_octet_string(OSSL_PKEY_PARAM_PUB_KEY, half->point.data, half->point.len),
         OSSL_PARAM_construct_end(),
     };
 
-    for (size_t i = 0; half->point.len > 0 && prov_variants[i] != NULL; i++) {
-        if (prov_variants[i]->key_type == half->type && prov_variants[i]->public_len == half->point.len &&
-            (prov_variants[i]->set == 0 || prov_variants[i]->set == half->set)) {
-            return software_key(prov, prov_variants[i]->type, EVP_PKEY_PUBLIC_KEY, params);
-        }
-    }
-    return NULL;
+    return prov_software_key(prov, variant->type, EVP_PKEY_PUBLIC_KEY, params);
 }
 
 bool prov_bytes_describe(struct tok_public *out_half, EVP_PKEY *key)
 {
-    return software_public_bytes(&out_half->point, key);
+    return prov_software_public_bytes(&out_half->point, key);
 }
 
 struct tok_result prov_bytes_prepare(struct prov_mechanism *out, const struct prov_scheme *scheme,
@@ -43,8 +38,8 @@ struct tok_result prov_bytes_prepare(struct prov_mechanism *out, const struct pr
     return tok_good();
 }
 
-bool prov_bytes_shape(uint8_t *sig, size_t *len, size_t room)
+bool prov_bytes_shape(uint8_t *sig, size_t *len, size_t size)
 {
     (void)sig;
-    return *len == room; /* the room was made for it */
+    return *len == size; /* the room was made for it */
 }

@@ -21,30 +21,30 @@
 extern const OSSL_PARAM prov_bytes_no_params[];
 extern const OSSL_PARAM prov_bytes_seeded[]; /* generation of the types that have seeds */
 
-/* A family is made of these, its name, its lists, and what may be its own: public_key, prepare, its mechanism or choice
- * of some. */
+/* A family is made of these, its name, its lists, and how it signs: prepare, and its mechanism or choice of some. */
 #define PROV_BYTES_FAMILY                                                                                              \
     .private_param = OSSL_PKEY_PARAM_PRIV_KEY, .public_param = OSSL_PKEY_PARAM_PUB_KEY, .private_tells_public = true,  \
-    .describe = prov_bytes_describe, .shape = prov_bytes_shape
+    .public_key = prov_bytes_public_key, .describe = prov_bytes_describe, .shape = prov_bytes_shape
 
-EVP_PKEY *prov_bytes_public_key(const struct prov_ctx *prov, const struct tok_public *half);
+EVP_PKEY *prov_bytes_public_key(const struct prov_ctx *prov, const struct prov_variant *variant,
+                                const struct tok_public *half);
 bool prov_bytes_describe(struct tok_public *out_half, EVP_PKEY *key);
 struct tok_result prov_bytes_prepare(struct prov_mechanism *out, const struct prov_scheme *scheme,
                                      const struct prov_choice *choice, const struct prov_data *data);
-bool prov_bytes_shape(uint8_t *sig, size_t *len, size_t room);
+bool prov_bytes_shape(uint8_t *sig, size_t *len, size_t size);
 
-/* A row. */
-#define PROV_BYTES_ROW(id, name, all_names, key, its_family, bytes, number, first)                                     \
+/* A row; what not all types have comes last: `.set = …`. */
+#define PROV_BYTES_ROW(id, name, more_names, key, its_family, bytes, ...)                                              \
     const struct prov_variant prov_##id##_variant = {                                                                  \
         .type = name,                                                                                                  \
-        .names = all_names,                                                                                            \
+        .names = name ":" more_names,                                                                                  \
         .description = name " keys on a token, and software keys by delegation",                                       \
         .key_type = (key),                                                                                             \
         .family = &(its_family),                                                                                       \
         .public_len = (bytes),                                                                                         \
-        .set = (number),                                                                                               \
-        .since = (first),                                                                                              \
+        __VA_ARGS__,                                                                                                   \
     };
-#define PROV_SINCE_3_5 0x305
+#define PROV_ALWAYS .since = 0 /* OpenSSL 3.0 has it */
+#define PROV_SINCE_3_5 .since = 0x305
 
 #endif

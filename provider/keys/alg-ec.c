@@ -6,7 +6,9 @@
 #include <openssl/x509.h>
 #include <string.h>
 
+#include "provider/core/ends.h"
 #include "provider/core/software.h"
+#include "provider/keys/alg-ec.h"
 #include "provider/keys/variant.h"
 
 /* Mechanisms with which a token hashes for itself. */
@@ -76,14 +78,14 @@ static uint8_t *der_integer(uint8_t *out, const uint8_t *number, size_t len)
 
 /* r and s side by side become a DER SEQUENCE (RFC 3279 §2.2.3). By hand: libcrypto's ECDSA_SIG takes a sixtieth of the
  * time that a soft token needs for the whole signature. */
-static bool ec_shape(uint8_t *sig, size_t *len, size_t room)
+static bool ec_shape(uint8_t *sig, size_t *len, size_t size)
 {
     uint8_t integers[DER_MOST];
     size_t half = *len / 2;
     uint8_t *at = sig;
     size_t integers_len;
 
-    if (half == 0 || half > MOST_ORDER_BYTES || *len % 2 != 0 || room < DER_MOST) {
+    if (half == 0 || half > size || half > MOST_ORDER_BYTES || *len % 2 != 0) {
         return false;
     }
     integers_len = (size_t)(der_integer(der_integer(integers, sig, half), sig + half, half) - integers);
@@ -103,11 +105,6 @@ static bool ec_shape(uint8_t *sig, size_t *len, size_t room)
 static void spki_end(X509_PUBKEY **spki)
 {
     X509_PUBKEY_free(*spki);
-}
-
-static void openssl_end(unsigned char **memory)
-{
-    OPENSSL_free(*memory);
 }
 
 /* AlgorithmIdentifier with the token's own parameters (a curve by OID, or whatever libcrypto reads there). Both
@@ -133,23 +130,25 @@ static bool spki_fill(X509_PUBKEY *spki, const struct tok_public *half)
     return filled;
 }
 
-static EVP_PKEY *ec_public_key(const struct prov_ctx *prov, const struct tok_public *half)
+static EVP_PKEY *ec_public_key(const struct prov_ctx *prov, const struct prov_variant *variant,
+                               const struct tok_public *half)
 {
     SCOPED(spki_end) X509_PUBKEY *spki = X509_PUBKEY_new();
     SCOPED(openssl_end) unsigned char *der = NULL;
     int len;
 
+    (void)variant;
     if (half->params.len == 0 || half->point.len == 0 || spki == NULL || !spki_fill(spki, half)) {
         return NULL;
     }
     len = i2d_X509_PUBKEY(spki, &der);
-    return len <= 0 ? NULL : software_key_from_spki(prov, der, (size_t)len);
+    return len <= 0 ? NULL : prov_software_key_from_spki(prov, der, (size_t)len);
 }
 
 static bool ec_describe(struct tok_public *out_half, EVP_PKEY *key)
 {
     out_half->type = CKK_EC;
-    return software_public_bytes(&out_half->point, key);
+    return prov_software_public_bytes(&out_half->point, key);
 }
 
 #define NUMBER(name) OSSL_PARAM_BN(name, NULL, 0)
@@ -207,8 +206,8 @@ static const OSSL_PARAM ec_generation[] = {
 
 const CK_MECHANISM prov_ec_derive = { CKM_ECDH1_DERIVE, NULL, 0 };
 
-const struct prov_family prov_ec = {
-    .operation = "SIGNET-EC",
+static const struct prov_family ec = {
+    .signature = "SIGNET-EC",
     .key_exchange = "SIGNET-ECDH",
     .default_digest = "SHA256",
     .private_param = OSSL_PKEY_PARAM_PRIV_KEY,
@@ -224,10 +223,32 @@ const struct prov_family prov_ec = {
     .shape = ec_shape,
 };
 
+/* The brainpool ones are those of RFC 7027; those of RFC 8734, for TLS 1.3, are other groups. */
+static const struct prov_tls_group ec_groups[] = {
+    { "secp192k1", "secp192k1", 18, 80, true },
+    { "secp192r1", "prime192v1", 19, 80, true },
+    { "P-192", "prime192v1", 19, 80, true },
+    { "secp224k1", "secp224k1", 20, 112, true },
+    { "secp224r1", "secp224r1", 21, 112, true },
+    { "P-224", "secp224r1", 21, 112, true },
+    { "secp256k1", "secp256k1", 22, 128, true },
+    { "secp256r1", "prime256v1", 23, 128, false },
+    { "P-256", "prime256v1", 23, 128, false },
+    { "secp384r1", "secp384r1", 24, 192, false },
+    { "P-384", "secp384r1", 24, 192, false },
+    { "secp521r1", "secp521r1", 25, 256, false },
+    { "P-521", "secp521r1", 25, 256, false },
+    { "brainpoolP256r1", "brainpoolP256r1", 26, 128, true },
+    { "brainpoolP384r1", "brainpoolP384r1", 27, 192, true },
+    { "brainpoolP512r1", "brainpoolP512r1", 28, 256, true },
+    { .tls_name = NULL },
+};
+
 const struct prov_variant prov_ec_variant = {
     .type = "EC",
-    .names = PROV_NAMES_EC,
+    .names = "EC:id-ecPublicKey:1.2.840.10045.2.1",
     .description = "EC keys on a token, and software keys by delegation",
     .key_type = CKK_EC,
-    .family = &prov_ec,
+    .family = &ec,
+    .tls_groups = ec_groups,
 };

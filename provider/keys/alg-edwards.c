@@ -37,16 +37,15 @@ static const OSSL_PARAM edwards_readable[] = {
 };
 
 static const struct prov_family edwards = {
-    .operation = "SIGNET-EDWARDS",
+    .signature = "SIGNET-EDWARDS",
     .key_params = edwards_key_params,
     .readable = edwards_readable,
     .writable = prov_bytes_no_params,
     .generation = prov_bytes_no_params,
     .choice = edwards_choice,
-    .public_key = prov_bytes_public_key,
     .prepare = edwards_prepare,
     PROV_BYTES_FAMILY,
 };
 
-PROV_BYTES_ROW(ed25519, "ED25519", PROV_NAMES_ED25519, CKK_EC_EDWARDS, edwards, ED25519_BYTES, 0, 0)
-PROV_BYTES_ROW(ed448, "ED448", PROV_NAMES_ED448, CKK_EC_EDWARDS, edwards, ED448_BYTES, 0, 0)
+PROV_BYTES_ROW(ed25519, "ED25519", "1.3.101.112", CKK_EC_EDWARDS, edwards, ED25519_BYTES, PROV_ALWAYS)
+PROV_BYTES_ROW(ed448, "ED448", "1.3.101.113", CKK_EC_EDWARDS, edwards, ED448_BYTES, PROV_ALWAYS)

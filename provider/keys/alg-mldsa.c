@@ -12,21 +12,21 @@ static const OSSL_PARAM mldsa_readable[] = {
 
 /* Without parameters the token hedges and there is no context, which is what TLS and X.509 want. */
 static const struct prov_family mldsa = {
-    .operation = "SIGNET-ML-DSA",
+    .signature = "SIGNET-ML-DSA",
     .seed_param = "seed",
     .key_params = mldsa_key_params,
     .readable = mldsa_readable,
     .writable = prov_bytes_no_params,
     .generation = prov_bytes_seeded,
     .mechanism = CKM_ML_DSA,
-    .public_key = prov_bytes_public_key,
     .prepare = prov_bytes_prepare,
     PROV_BYTES_FAMILY,
 };
 
-#define ROW(set, bytes)                                                                                                \
-    PROV_BYTES_ROW(ml_dsa_##set, "ML-DSA-" #set, PROV_NAMES_ML_DSA_##set, CKK_ML_DSA, mldsa, bytes, 0, PROV_SINCE_3_5)
+#define ROW(level, arc, bytes, scheme, code, bits)                                                                     \
+    PROV_BYTES_ROW(ml_dsa_##level, "ML-DSA-" #level, "MLDSA" #level ":2.16.840.1.101.3.4.3." arc ":id-ml-dsa-" #level, \
+                   CKK_ML_DSA, mldsa, bytes, PROV_SINCE_3_5, .tls_scheme = { scheme, code, bits })
 
-ROW(44, 1312)
-ROW(65, 1952)
-ROW(87, 2592)
+ROW(44, "17", 1312, "mldsa44", 0x0904, 128)
+ROW(65, "18", 1952, "mldsa65", 0x0905, 192)
+ROW(87, "19", 2592, "mldsa87", 0x0906, 256)

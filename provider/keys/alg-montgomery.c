@@ -26,9 +26,11 @@ static const struct prov_family montgomery = {
     .readable = montgomery_readable,
     .writable = montgomery_writable,
     .generation = montgomery_generation,
-    .public_key = prov_bytes_public_key,
     PROV_BYTES_FAMILY,
 };
 
-PROV_BYTES_ROW(x25519, "X25519", PROV_NAMES_X25519, CKK_EC_MONTGOMERY, montgomery, 32, 0, 0)
-PROV_BYTES_ROW(x448, "X448", PROV_NAMES_X448, CKK_EC_MONTGOMERY, montgomery, 56, 0, 0)
+static const struct prov_tls_group x25519_groups[] = { { "x25519", "X25519", 29, 128, false }, { .tls_name = NULL } };
+static const struct prov_tls_group x448_groups[] = { { "x448", "X448", 30, 224, false }, { .tls_name = NULL } };
+
+PROV_BYTES_ROW(x25519, "X25519", "1.3.101.110", CKK_EC_MONTGOMERY, montgomery, 32, .tls_groups = x25519_groups)
+PROV_BYTES_ROW(x448, "X448", "1.3.101.111", CKK_EC_MONTGOMERY, montgomery, 56, .tls_groups = x448_groups)

@@ -11,13 +11,12 @@ static const OSSL_PARAM slhdsa_readable[] = {
 
 /* Without parameters the token hedges and there is no context, which is what X.509 and CMS want. */
 static const struct prov_family slhdsa = {
-    .operation = "SIGNET-SLH-DSA",
+    .signature = "SIGNET-SLH-DSA",
     .key_params = slhdsa_key_params,
     .readable = slhdsa_readable,
     .writable = prov_bytes_no_params,
     .generation = prov_bytes_seeded,
     .mechanism = CKM_SLH_DSA,
-    .public_key = prov_bytes_public_key,
     .prepare = prov_bytes_prepare,
     PROV_BYTES_FAMILY,
 };
@@ -25,8 +24,8 @@ static const struct prov_family slhdsa = {
 /* CKP_SLH_DSA_… are numbers of PKCS#11 v3.2 that older headers lack; the length of a public key tells no set, since
  * four share it. */
 #define ROW(id, name, lower, arc, bytes, number)                                                                       \
-    PROV_BYTES_ROW(slh_dsa_##id, "SLH-DSA-" name, PROV_NAMES_SLH_DSA(name, lower, arc), CKK_SLH_DSA, slhdsa, bytes,    \
-                   number, PROV_SINCE_3_5)
+    PROV_BYTES_ROW(slh_dsa_##id, "SLH-DSA-" name, "id-slh-dsa-" lower ":2.16.840.1.101.3.4.3." arc, CKK_SLH_DSA,       \
+                   slhdsa, bytes, .set = (number), PROV_SINCE_3_5)
 
 ROW(sha2_128s, "SHA2-128s", "sha2-128s", "20", 32, 1)
 ROW(sha2_128f, "SHA2-128f", "sha2-128f", "21", 32, 3)

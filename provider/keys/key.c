@@ -2,22 +2,11 @@
 
 #include <openssl/core_names.h>
 #include <openssl/core_object.h>
-#include <openssl/crypto.h>
 #include <openssl/evp.h>
 #include <string.h>
 
-#include "provider/operations/decryption.h"
+#include "provider/core/rejection.h"
 #include "provider/core/software.h"
-
-const struct prov_variant *const prov_variants[] = {
-#define VARIANT(id, names) &prov_##id##_variant,
-    PROV_VARIANTS(VARIANT) NULL,
-};
-
-bool prov_variant_is_known(const struct prov_variant *variant)
-{
-    return variant->since <= OpenSSL_version_num() >> 20;
-}
 
 struct prov_key *prov_key_new(struct prov_ctx *prov, const struct prov_variant *variant)
 {
@@ -28,7 +17,7 @@ struct prov_key *prov_key_new(struct prov_ctx *prov, const struct prov_variant *
         return NULL;
     }
     if (!prov->software) {
-        (void)software_prove(prov);
+        (void)prov_software_prove(prov);
     }
     key->refs = 1;
     key->prov = prov;
@@ -79,7 +68,7 @@ EVP_MD *prov_key_digest(struct prov_key *key, const char *name)
     if (kept != NULL && strcmp(kept->name, name) == 0 && EVP_MD_up_ref(kept->digest)) {
         return kept->digest;
     }
-    digest = software_digest(key->prov, name);
+    digest = prov_software_digest(key->prov, name);
     if (digest != NULL && kept == NULL) {
         digest_keep(key, digest, name);
     }
@@ -102,54 +91,35 @@ void prov_key_end(struct prov_key **key)
     prov_key_unref(*key);
 }
 
-const struct prov_variant *prov_key_row(EVP_PKEY *key)
-{
-    for (size_t i = 0; prov_variants[i] != NULL; i++) {
-        if (EVP_PKEY_is_a(key, prov_variants[i]->type)) {
-            return prov_variants[i];
-        }
-    }
-    return NULL;
-}
-
-static const struct prov_family *family_of(CK_KEY_TYPE type)
-{
-    for (size_t i = 0; prov_variants[i] != NULL; i++) {
-        if (prov_variants[i]->key_type == type && prov_variant_is_known(prov_variants[i])) {
-            return prov_variants[i]->family;
-        }
-    }
-    return NULL;
-}
-
 bool prov_key_serves(const struct tok_public *half)
 {
-    return family_of(half->type) != NULL;
+    return prov_variant_of_type(half->type) != NULL;
 }
 
 /* The public half by whatever shows it: as a whole, in parts, in a certificate. A source that makes no sense is passed
  * over. */
 static EVP_PKEY *public_half(struct prov_ctx *prov, const struct tok_public *half)
 {
-    const struct prov_family *family = family_of(half->type);
+    const struct prov_variant *any = prov_variant_of_type(half->type);
+    const struct prov_variant *variant = prov_variant_of_half(half);
     EVP_PKEY *key = NULL;
 
-    if (family == NULL) {
+    if (any == NULL) {
         prov_raise(prov, PROV_R_KEY_TYPE, "keys of type 0x%lx are not served", half->type);
         return NULL;
     }
     prov_err_mark(prov);
     if (half->spki.len > 0) {
-        key = software_key_from_spki(prov, half->spki.data, half->spki.len);
+        key = prov_software_key_from_spki(prov, half->spki.data, half->spki.len);
     }
-    if (key == NULL) {
-        key = family->public_key(prov, half);
+    if (key == NULL && variant != NULL) {
+        key = variant->family->public_key(prov, variant, half);
     }
     if (key == NULL && half->certificate.len > 0) {
-        key = software_key_from_certificate(prov, half->certificate.data, half->certificate.len);
+        key = prov_software_key_from_certificate(prov, half->certificate.data, half->certificate.len);
     }
-    if (key != NULL && family->settle != NULL) {
-        key = family->settle(prov, half, key);
+    if (key != NULL && any->family->settle != NULL) {
+        key = any->family->settle(prov, half, key);
     }
     prov_err_forget(prov);
     if (key == NULL) {
@@ -163,7 +133,7 @@ static EVP_PKEY *public_half(struct prov_ctx *prov, const struct tok_public *hal
 /* Takes `software` over. */
 static struct prov_key *key_around(struct prov_ctx *prov, EVP_PKEY *software, int parts)
 {
-    const struct prov_variant *variant = software == NULL ? NULL : prov_key_row(software);
+    const struct prov_variant *variant = software == NULL ? NULL : prov_variant_of(software);
     struct prov_key *key;
 
     if (software == NULL) {
@@ -196,7 +166,7 @@ struct prov_key *prov_key_on_token(struct prov_ctx *prov, struct tok_key *token,
     }
     key->token = token;
     if (key->variant->family->asym_cipher != NULL) {
-        prov_decryption_ready(prov);
+        (void)prov_rejection_secret(prov);
     }
     return key;
 }

@@ -14,7 +14,7 @@
 
 #include "pkcs11/key/find.h"
 #include "pkcs11/key/key.h"
-#include "provider/provider.h"
+#include "provider/core/context.h"
 #include "provider/keys/variant.h"
 
 struct prov_key {
@@ -46,8 +46,6 @@ bool prov_key_serves(const struct tok_public *half);
 /* prov_key_digest fetches a digest for signing with the key, as a new reference; NULL with an error raised. Each
  * handshake of a server asks for the same one: the first is kept with the key, which saves a search by name. */
 EVP_MD *prov_key_digest(struct prov_key *key, const char *name);
-/* prov_key_row is the row for a libcrypto key (by its type name); NULL: none of ours. */
-const struct prov_variant *prov_key_row(EVP_PKEY *key);
 
 /* prov_key_offer hands the key to OpenSSL as the result of a store or a decoder; takes over the reference. What the
  * callback returns. */

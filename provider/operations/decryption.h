@@ -24,9 +24,4 @@ struct asym_ctx {
 int prov_decrypt_by_token(struct asym_ctx *ctx, unsigned char *out, size_t *outlen, size_t outsize,
                           const unsigned char *in, size_t inlen);
 
-/* prov_decryption_ready draws the secret behind implicit rejection, once for a process and its children: two workers
- * that drew their own would answer one bad ciphertext differently, and so tell that it is bad. For whoever loads a key.
- */
-void prov_decryption_ready(const struct prov_ctx *prov);
-
 #endif

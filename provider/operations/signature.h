@@ -10,8 +10,6 @@
 
 #include <openssl/core_dispatch.h>
 
-#include "provider/keys/variant.h"
-
 /* The dispatch table for a family's signature algorithm; static. */
 extern const OSSL_DISPATCH prov_signature_functions[];
 

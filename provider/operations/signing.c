@@ -9,7 +9,7 @@
 #include "base/text.h"
 #include "base/trace.h"
 #include "pkcs11/object/mech.h"
-#include "provider/operations/async.h"
+#include "provider/core/ends.h"
 #include "provider/core/software.h"
 
 #define SHAPE_ROOM 64 /* by which OpenSSL's form of a signature may be longer than the token's */
@@ -57,17 +57,17 @@ static int scheme_pss(struct prov_scheme *scheme, EVP_PKEY_CTX *params)
     return 1;
 }
 
-int prov_scheme_read(struct prov_scheme *scheme, const struct prov_key *key, EVP_PKEY_CTX *params)
+int prov_signing_scheme(struct prov_scheme *scheme, const struct prov_key *key, EVP_PKEY_CTX *params)
 {
-    bool rsa = key->variant->family == &prov_rsa;
+    const struct prov_family *family = key->variant->family;
 
     scheme->prov = key->prov;
     scheme->mgf1 = NULL;
     scheme->salt_len = 0;
-    scheme->whole = key->variant->family->default_digest == NULL;
+    scheme->whole = family->default_digest == NULL;
     scheme->key_bits = (size_t)EVP_PKEY_get_bits(key->software);
-    scheme->padding = rsa ? RSA_PKCS1_PADDING : 0;
-    if (!rsa || params == NULL) {
+    scheme->padding = family->default_padding;
+    if (family->default_padding == 0 || params == NULL) {
         return 1;
     }
     if (EVP_PKEY_CTX_get_rsa_padding(params, &scheme->padding) <= 0) {
@@ -76,34 +76,74 @@ int prov_scheme_read(struct prov_scheme *scheme, const struct prov_key *key, EVP
     return scheme->padding == RSA_PKCS1_PSS_PADDING ? scheme_pss(scheme, params) : 1;
 }
 
+/* --- verification --------------------------------------------------------------------------------------------------
+ */
+
+static bool verify_setup(EVP_PKEY_CTX *ctx, const struct prov_scheme *scheme)
+{
+    if (scheme->digest != NULL && EVP_PKEY_CTX_set_signature_md(ctx, scheme->digest) <= 0) {
+        return false;
+    }
+    if (scheme->padding != 0 && EVP_PKEY_CTX_set_rsa_padding(ctx, scheme->padding) <= 0) {
+        return false;
+    }
+    if (scheme->padding != RSA_PKCS1_PSS_PADDING) {
+        return true;
+    }
+    return EVP_PKEY_CTX_set_rsa_pss_saltlen(ctx, (int)scheme->salt_len) > 0 &&
+           (scheme->mgf1 == NULL || EVP_PKEY_CTX_set_rsa_mgf1_md(ctx, scheme->mgf1) > 0);
+}
+
+static bool verify_whole(const struct prov_key *key, const struct prov_data *data, const uint8_t *sig, size_t sig_len)
+{
+    SCOPED(md_ctx_end) EVP_MD_CTX *ctx = EVP_MD_CTX_new();
+    PROV_SOFTWARE_SCOPE(key->prov);
+
+    return PROV_SOFTWARE_ENTERED && ctx != NULL &&
+           EVP_DigestVerifyInit_ex(ctx, NULL, NULL, key->prov->child, key->prov->query, key->software, NULL) > 0 &&
+           EVP_DigestVerify(ctx, sig, sig_len, data->message, data->message_len) == 1;
+}
+
+/* Whether a signature is the key's, over what the token was given to sign. */
+static bool verify(const struct prov_key *key, const struct prov_scheme *scheme, const struct prov_data *data,
+                   const uint8_t *sig, size_t sig_len)
+{
+    SCOPED(pkey_ctx_end) EVP_PKEY_CTX *ctx = scheme->whole ? NULL : prov_software_ctx(key->prov, key->software);
+    PROV_SOFTWARE_SCOPE(key->prov);
+
+    if (scheme->whole) {
+        return verify_whole(key, data, sig, sig_len);
+    }
+    return PROV_SOFTWARE_ENTERED && ctx != NULL && EVP_PKEY_verify_init(ctx) > 0 && verify_setup(ctx, scheme) &&
+           EVP_PKEY_verify(ctx, sig, sig_len, data->digest, data->digest_len) == 1;
+}
+
 /* --- a signature -------------------------------------------------------------------------------------------------- */
 
 struct signing {
     struct prov_key *key;
     const struct prov_scheme *scheme;
     const struct prov_data *data;
+    const struct prov_job *job;
     struct prov_mechanism mechanism;
     uint8_t *sig; /* `made`, or the application's buffer, where the token's signature is OpenSSL's */
     size_t room;  /* there, as the token is told */
     size_t len;
     uint64_t unproved;
-    uint8_t made[SIGNING_MAX_RSA + SHAPE_ROOM];
+    uint8_t made[PROV_SIGNING_MAX_RSA + SHAPE_ROOM];
 };
 
 /* Where the token does not show which key it used, its signature does. */
 static bool signing_proves(const struct signing *signing)
 {
     const struct prov_key *key = signing->key;
-    const struct prov_data *data = signing->data;
     bool right;
 
     if (signing->unproved == 0) {
         return true;
     }
     prov_err_mark(key->prov);
-    right = software_verify(key->prov, key->software, signing->scheme, signing->sig, signing->len,
-                            signing->scheme->whole ? data->message : data->digest,
-                            signing->scheme->whole ? data->message_len : data->digest_len);
+    right = verify(key, signing->scheme, signing->data, signing->sig, signing->len);
     prov_err_forget(key->prov);
     if (right) {
         tok_key_prove(key->token, signing->unproved);
@@ -117,7 +157,7 @@ static struct tok_result signing_try(struct signing *signing, const struct prov_
 
     TOK_TRY(family->prepare(&signing->mechanism, signing->scheme, choice, signing->data));
     signing->len = signing->room;
-    return prov_token_sign(signing->key, &signing->data->job, &signing->mechanism.mechanism, signing->mechanism.in,
+    return prov_async_sign(signing->key, signing->job, &signing->mechanism.mechanism, signing->mechanism.in,
                            signing->mechanism.in_len, signing->sig, &signing->len, &signing->unproved);
 }
 
@@ -157,7 +197,7 @@ static bool is_way(const struct prov_key *key, const struct prov_scheme *scheme,
     return choice_of(&choice, key, scheme, way);
 }
 
-bool prov_sign_can(struct prov_key *key, const struct prov_scheme *scheme, bool message)
+bool prov_signing_can(struct prov_key *key, const struct prov_scheme *scheme, bool message)
 {
     struct prov_choice choice;
 
@@ -169,19 +209,19 @@ bool prov_sign_can(struct prov_key *key, const struct prov_scheme *scheme, bool 
     return false;
 }
 
-int prov_sign_can_by(struct prov_key *key, const EVP_MD *digest)
+int prov_signing_can_by(struct prov_key *key, const EVP_MD *digest)
 {
     struct prov_scheme scheme = { .prov = key->prov, .digest = digest };
-    bool rsa = key->variant->family == &prov_rsa;
+    int padding = key->variant->family->default_padding;
     bool pss;
 
     if (!tok_key_is_limited(key->token)) {
         return 1;
     }
-    scheme.padding = rsa ? RSA_PKCS1_PSS_PADDING : 0;
-    pss = prov_sign_can(key, &scheme, true);
-    scheme.padding = rsa ? RSA_PKCS1_PADDING : 0;
-    if (!pss && (key->variant->restricted || !prov_sign_can(key, &scheme, true))) {
+    scheme.padding = padding != 0 ? RSA_PKCS1_PSS_PADDING : 0;
+    pss = prov_signing_can(key, &scheme, true);
+    scheme.padding = padding;
+    if (!pss && (key->variant->restricted || !prov_signing_can(key, &scheme, true))) {
         return prov_raise(key->prov, PROV_R_PARAMETER, "key '%s' or its token can't sign by %s",
                           tok_key_uri(key->token), EVP_MD_get0_name(digest));
     }
@@ -217,7 +257,7 @@ static struct tok_result signing_other_ways(struct signing *signing, unsigned tr
     struct prov_key *key = signing->key;
     struct prov_choice choice;
 
-    prov_token_ask_mechanisms(key, &signing->data->job);
+    prov_async_ask_mechanisms(key, signing->job);
     for (unsigned way = 0; is_way(key, signing->scheme, way); way++) {
         struct tok_result result;
 
@@ -266,7 +306,8 @@ static int signing_make(struct signing *signing)
             return prov_fail(key->prov, &result);
         }
         if (!key->variant->family->shape(signing->sig, &signing->len,
-                                         signing->scheme->whole ? signing->room : sizeof(signing->made))) {
+                                         signing->scheme->whole ? signing->room
+                                                                : (signing->scheme->key_bits + 7) / 8)) {
             return prov_raise(key->prov, PROV_R_WRONG_RESULT, "the token's signature has an impossible length (%zu)",
                               signing->len);
         }
@@ -284,16 +325,17 @@ static int signing_make(struct signing *signing)
 }
 
 /* Where the token hashes, its signature has one length, and some tokens want just that much room (NSS). */
-int prov_sign(struct prov_key *key, const struct prov_scheme *scheme, const struct prov_data *data, unsigned char *sig,
-              size_t *out_len, size_t room)
+int prov_signing_run(struct prov_key *key, const struct prov_scheme *scheme, const struct prov_data *data,
+                     const struct prov_job *job, unsigned char *sig, size_t *out_len, size_t room)
 {
     struct signing signing;
 
     signing.key = key;
     signing.scheme = scheme;
     signing.data = data;
+    signing.job = job;
     signing.sig = scheme->whole ? sig : signing.made;
-    signing.room = scheme->whole ? (size_t)EVP_PKEY_get_size(key->software) : SIGNING_MAX_RSA;
+    signing.room = scheme->whole ? (size_t)EVP_PKEY_get_size(key->software) : PROV_SIGNING_MAX_RSA;
     if (!signing_make(&signing)) {
         return 0;
     }

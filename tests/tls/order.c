@@ -268,6 +268,7 @@ static int read_by_ssl(const char *file)
     return good;
 }
 
+/* As DER, whatever it is labelled, but for certificates. */
 static int read_as_der(const char *file)
 {
     BIO *in = BIO_new_file(file, "r");
@@ -280,7 +281,7 @@ static int read_as_der(const char *file)
     int good;
 
     while (in != NULL && PEM_read_bio(in, &name, &header, &data, &len)) {
-        if (strcmp(name, "PRIVATE KEY") == 0) {
+        if (strcmp(name, "CERTIFICATE") != 0) {
             BIO_write(der, data, (int)len);
         }
         OPENSSL_free(name);
@@ -312,15 +313,67 @@ static void readers(const char *file, const char *what)
     ok(read_as_der(name), "%s: d2i_PrivateKey_bio", what);
 }
 
-/* The form of another provider, which has no public half: the token is asked. */
-static void peers_form(void)
+/* The form of another provider, which has no public half: the token is asked. PEM_X509_INFO_read_bio knows no such
+ * label, whoever could read what stands under it. */
+static void peers_form(const char *type)
 {
+    char file[64];
     char name[300];
 
-    path(name, "peers.pem");
-    ok(read_by_pem(name), "another provider's form: PEM_read_bio_PrivateKey");
-    ok(read_by_store(name), "another provider's form: the file: store");
-    ok(read_by_ssl(name), "another provider's form: SSL_CTX_use_PrivateKey_file");
+    snprintf(file, sizeof(file), "peers-%s.pem", type);
+    path(name, file);
+    ok(read_by_pem(name), "another provider's form, %s: PEM_read_bio_PrivateKey", type);
+    ok(read_by_store(name), "another provider's form, %s: the file: store", type);
+    ok(read_by_ssl(name), "another provider's form, %s: SSL_CTX_use_PrivateKey_file", type);
+    ok(read_as_der(name), "another provider's form, %s: d2i_PrivateKey_bio", type);
+}
+
+static int is_told(const char *text)
+{
+    const char *data;
+    int flags;
+    int told = 0;
+
+    while (ERR_get_error_all(NULL, NULL, NULL, &data, &flags) != 0) {
+        told |= (flags & ERR_TXT_STRING) != 0 && strstr(data, text) != NULL;
+    }
+    return told;
+}
+
+/* A reader fails, and says why. */
+static void tells(int (*read)(const char *file), const char *reader, const char *file, const char *why)
+{
+    char name[300];
+    int good;
+
+    path(name, file);
+    ERR_clear_error();
+    good = read(name);
+    ok(!good && is_told(why), "%s: %s fails, and tells of '%s'", file, reader, why);
+}
+
+/* The file: store drops the reason where the default provider's decoder is asked first of what stands under "PRIVATE
+ * KEY"; which one is depends on the order. */
+static void bad_files(void)
+{
+    static const struct {
+        const char *file;
+        const char *why;
+        int ours_alone; /* no other decoder knows the label */
+    } bad[] = {
+        { "bad-cut.key", "it is cut off", 0 },
+        { "bad-half.key", "public key makes no sense", 0 },
+        { "bad-label.pem", "no PKCS#11 URI", 1 },
+        { "bad-token.pem", "no token matches", 1 },
+    };
+
+    for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
+        tells(read_by_pem, "PEM_read_bio_PrivateKey", bad[i].file, bad[i].why);
+        tells(read_by_ssl, "SSL_CTX_use_PrivateKey_file", bad[i].file, bad[i].why);
+        if (bad[i].ours_alone) {
+            tells(read_by_store, "the file: store", bad[i].file, bad[i].why);
+        }
+    }
 }
 
 static void software_files_stay(void)
@@ -507,7 +560,10 @@ int main(int argc, char **argv)
     }
     readers("before.pem", "a key before certificates");
     readers("after.pem", "a key after certificates");
-    peers_form();
+    peers_form("rsa");
+    peers_form("ec");
+    peers_form("ed25519");
+    bad_files();
     software_files_stay();
     contexts_are_duplicated("ec");
     contexts_are_duplicated("rsa");

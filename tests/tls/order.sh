@@ -18,7 +18,24 @@ if has_pqc; then
 fi
 cat "$work/ec.key" "$work/ec-chain.pem" >"$work/before.pem"
 cat "$work/ec-chain.pem" "$work/ec.key" >"$work/after.pem"
-peers_file "$work/peers.pem" "pkcs11:token=test;object=rsa;type=private"
+for type in rsa ec ed25519; do
+    peers_file "$work/peers-$type.pem" "pkcs11:token=test;object=$type;type=private"
+done
+
+# pem LABEL FILE: as PEM, whatever it is
+pem() {
+    echo "-----BEGIN $1-----"
+    OPENSSL_CONF=/dev/null openssl base64 -in "$2"
+    echo "-----END $1-----"
+}
+sed -n '/BEGIN/,$p' "$work/ec.key" | OPENSSL_CONF=/dev/null openssl asn1parse -noout -out "$work/ec.der" || exit 99
+size=$(wc -c <"$work/ec.der")
+head -c $((size - 10)) "$work/ec.der" >"$work/bad-cut.der"
+{ head -c $((size - 1)) "$work/ec.der"; printf 'x'; } >"$work/bad-half.der" # a point that is not on the curve
+pem "PRIVATE KEY" "$work/bad-cut.der" >"$work/bad-cut.key"
+pem "PRIVATE KEY" "$work/bad-half.der" >"$work/bad-half.key"
+pem "PKCS#11 PROVIDER URI" "$work/ec.der" >"$work/bad-label.pem"
+peers_file "$work/bad-token.pem" "pkcs11:token=nope;object=ec;type=private"
 
 # order TITLE ORDER [SETTING...]
 order() {

@@ -104,7 +104,9 @@ cp ec.key out
 never_says "without the PIN" "$PIN"
 says "which says that it holds no secret" 'holds no secret'
 openssl pkey -in ec.key -pubout -out ec.pub
-ok "and signs" openssl dgst -sha256 -sign ec.key -out sig ec.pem
+conf_write two.cnf "default signet" "pkcs11-module = $SOFTHSM_MODULE" "tokens = mine" "token.mine.uri = pkcs11:token=test" \
+    "token.mine.pin = file:$work/pin"
+ok "and signs" env OPENSSL_CONF=two.cnf openssl dgst -sha256 -sign ec.key -out sig ec.pem
 ok "what its public half verifies" openssl dgst -sha256 -verify ec.pub -signature sig ec.pem
 ok "the same comes on the terminal" sh -c '"$1" key-file "$2" >ec2.key && cmp ec.key ec2.key' sh "$signet" "$ec"
 ok "an existing file stays" status 1 "$signet" key-file -o ec.key "pkcs11:token=test;object=rsa"

@@ -43,6 +43,15 @@ peers_file peers.pem "$rsa"
 SIGNET_TEST_COUNTS=$work/counts-peers openssl dgst -sha256 -sign peers.pem -out sig message >out 2>&1
 says "another provider's key file: a wrong PIN is told" ':signet:[a-z_]*:CKR_PIN_INCORRECT:provider/'
 ok "and tried once" test "$("$build/tests/token/show-counts" counts-peers Login)" = 1
+conf "default signet" "pkcs11-module = $counter" "pin = $PIN"
+for type in rsa ec ed25519; do
+    peers_file peers-$type.pem "pkcs11:token=test;object=$type;type=private"
+    SIGNET_TEST_COUNTS=$work/counts-file-$type openssl pkey -in peers-$type.pem -noout 2>/dev/null
+    SIGNET_TEST_COUNTS=$work/counts-uri-$type openssl pkey -in "pkcs11:token=test;object=$type;type=private" -noout 2>/dev/null
+    ok "another provider's key file, $type: the token is searched as often as by the URI" \
+        test "$("$build/tests/token/show-counts" counts-file-$type FindObjectsInit)" = "$("$build/tests/token/show-counts" counts-uri-$type FindObjectsInit)"
+    ok "which is known" test "$("$build/tests/token/show-counts" counts-uri-$type FindObjectsInit)" -gt 0
+done
 conf "default signet" "pkcs11-module = $counter" "pin = $work/pin"
 SIGNET_TEST_COUNTS=$work/counts-path fails_with "a path in place of a PIN" 'pin = (not shown): .* value:PIN' openssl pkey -in "$rsa"
 ok "which costs no try, since the module is not even opened" test ! -e counts-path
@@ -80,6 +89,23 @@ ok "or a descriptor" sh -c "openssl pkey -in '$rsa' -noout 7<'$work/pin'"
 conf "default signet" "pin = credential:hsm"
 mkdir creds && cp pin creds/hsm
 ok "or systemd's credentials" env CREDENTIALS_DIRECTORY="$work/creds" openssl pkey -in "$rsa" -noout
+
+# a key file that can't be used, by the file: store; and what stands behind it
+sed -n '/BEGIN/,$p' rsa.key | OPENSSL_CONF=/dev/null openssl asn1parse -noout -out rsa.der
+{
+    echo '-----BEGIN PRIVATE KEY-----'
+    head -c $(($(wc -c <rsa.der) - 10)) rsa.der | OPENSSL_CONF=/dev/null openssl base64
+    echo '-----END PRIVATE KEY-----'
+} >cut.key
+conf
+fails_with "a key file that is cut off" "the key file can't be used: it is cut off" openssl pkey -in cut.key -noout
+peers_file elsewhere.pem "pkcs11:token=nope;object=rsa;type=private"
+fails_with "another provider's key file for a token that is elsewhere" "no token matches" openssl pkey -in elsewhere.pem -noout
+openssl req -new -x509 -key rsa.key -subj /CN=rsa -out rsa.crt 2>/dev/null
+cat elsewhere.pem rsa.crt >elsewhere-and-crt.pem
+ok "who looks for a certificate behind it finds that" openssl x509 -in elsewhere-and-crt.pem -noout
+conf "default signet" "deadline = soon"
+ok "whatever the settings say" openssl x509 -in elsewhere-and-crt.pem -noout
 
 # a key file may name neither a module nor a PIN
 conf

@@ -1,13 +1,13 @@
 # One test for each file of base/ and pkcs11/; these link no libcrypto (tests/unit/walls.sh proves it).
 unit_tests = tests/unit/test-bytes tests/unit/test-text tests/unit/test-value tests/unit/test-secret tests/unit/test-ground \
-    tests/unit/test-lock tests/unit/test-fork tests/unit/test-complain tests/unit/test-siphash tests/unit/test-shared tests/unit/test-trace \
+    tests/unit/test-lock tests/unit/test-flight tests/unit/test-path tests/unit/test-stderr tests/unit/test-fork tests/unit/test-complain tests/unit/test-siphash tests/unit/test-shared tests/unit/test-trace \
     tests/unit/test-result tests/unit/test-lane tests/unit/test-breaker tests/unit/test-ckr tests/unit/test-uri \
     tests/unit/test-pin tests/unit/test-pin-descriptors tests/unit/test-pin-programs tests/unit/test-settings
 # Those of the rooms that call a module have a mock to call.
-mock_tests = tests/unit/test-call tests/unit/test-module tests/unit/test-registry tests/unit/test-token \
-    tests/unit/test-session tests/unit/test-message tests/unit/test-quirks tests/unit/test-child tests/unit/test-tries tests/unit/test-login tests/unit/test-recover tests/unit/test-attr tests/unit/test-object \
+mock_tests = tests/unit/test-call tests/unit/test-answer tests/unit/test-module tests/unit/test-registry tests/unit/test-token \
+    tests/unit/test-session tests/unit/test-message tests/unit/test-quirks tests/unit/test-again tests/unit/test-aim tests/unit/test-child tests/unit/test-tries tests/unit/test-login tests/unit/test-recover tests/unit/test-attr tests/unit/test-object \
     tests/unit/test-find tests/unit/test-key tests/unit/test-key-recover tests/unit/test-key-silent \
-    tests/unit/test-key-threads tests/unit/test-derive tests/unit/test-replica tests/unit/test-hotplug tests/unit/test-worker tests/unit/test-mech
+    tests/unit/test-key-threads tests/unit/test-decrypt tests/unit/test-derive tests/unit/test-replica tests/unit/test-hotplug tests/unit/test-worker tests/unit/test-mech
 provider_tests = tests/unit/test-unpad tests/unit/test-pad tests/unit/test-alg-ec tests/unit/test-keyfile tests/unit/test-config tests/unit/test-err
 check_PROGRAMS += $(unit_tests) $(mock_tests) $(provider_tests)
 TESTS += $(unit_tests) $(mock_tests) $(provider_tests) tests/unit/walls.sh
@@ -30,6 +30,12 @@ tests_unit_test_ground_CFLAGS = $(unit_cflags)
 tests_unit_test_ground_LDADD = libbase.la $(CMOCKA_LIBS)
 tests_unit_test_lock_CFLAGS = $(unit_cflags)
 tests_unit_test_lock_LDADD = libbase.la $(CMOCKA_LIBS)
+tests_unit_test_flight_CFLAGS = $(unit_cflags)
+tests_unit_test_flight_LDADD = libbase.la $(CMOCKA_LIBS)
+tests_unit_test_path_CFLAGS = $(unit_cflags)
+tests_unit_test_path_LDADD = libbase.la $(CMOCKA_LIBS)
+tests_unit_test_stderr_CFLAGS = $(unit_cflags)
+tests_unit_test_stderr_LDADD = libbase.la $(CMOCKA_LIBS)
 tests_unit_test_fork_CFLAGS = $(unit_cflags)
 tests_unit_test_fork_LDADD = libbase.la $(CMOCKA_LIBS)
 tests_unit_test_complain_CFLAGS = $(unit_cflags)
@@ -76,9 +82,11 @@ tests_unit_test_err_CFLAGS = $(unit_cflags) $(CRYPTO_CFLAGS)
 tests_unit_test_err_LDADD = $(provider_ldadd)
 
 check_LTLIBRARIES += tests/unit/mock.la
-tests_unit_mock_la_SOURCES = tests/unit/mock.c tests/unit/mock.h
+tests_unit_mock_la_SOURCES = tests/unit/mock.c tests/unit/mock.h tests/hostile/hostile.c tests/hostile/hostile.h
 tests_unit_mock_la_CFLAGS = $(AM_CFLAGS) $(P11KIT_CFLAGS)
 tests_unit_mock_la_LDFLAGS = $(AM_LDFLAGS) -module -avoid-version -rpath /nowhere
+tests_unit_test_answer_CFLAGS = $(mock_cflags)
+tests_unit_test_answer_LDADD = $(unit_ldadd)
 tests_unit_test_call_CFLAGS = $(mock_cflags)
 tests_unit_test_call_LDADD = $(unit_ldadd)
 tests_unit_test_module_CFLAGS = $(mock_cflags)
@@ -89,10 +97,14 @@ tests_unit_test_token_CFLAGS = $(mock_cflags)
 tests_unit_test_token_LDADD = $(unit_ldadd)
 tests_unit_test_session_CFLAGS = $(mock_cflags)
 tests_unit_test_session_LDADD = $(unit_ldadd)
+tests_unit_test_aim_CFLAGS = $(mock_cflags)
+tests_unit_test_aim_LDADD = $(unit_ldadd)
 tests_unit_test_child_CFLAGS = $(mock_cflags)
 tests_unit_test_child_LDADD = $(unit_ldadd)
 tests_unit_test_quirks_CFLAGS = $(mock_cflags)
 tests_unit_test_quirks_LDADD = $(unit_ldadd)
+tests_unit_test_again_CFLAGS = $(mock_cflags)
+tests_unit_test_again_LDADD = $(unit_ldadd)
 tests_unit_test_tries_CFLAGS = $(mock_cflags)
 tests_unit_test_tries_LDADD = $(unit_ldadd)
 tests_unit_test_login_CFLAGS = $(mock_cflags)
@@ -107,6 +119,8 @@ tests_unit_test_find_CFLAGS = $(mock_cflags)
 tests_unit_test_find_LDADD = $(unit_ldadd)
 tests_unit_test_hotplug_CFLAGS = $(mock_cflags)
 tests_unit_test_hotplug_LDADD = $(unit_ldadd)
+tests_unit_test_decrypt_CFLAGS = $(mock_cflags)
+tests_unit_test_decrypt_LDADD = $(unit_ldadd)
 tests_unit_test_derive_CFLAGS = $(mock_cflags)
 tests_unit_test_derive_LDADD = $(unit_ldadd)
 tests_unit_test_replica_CFLAGS = $(mock_cflags)

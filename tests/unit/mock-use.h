@@ -11,6 +11,7 @@
 
 #include "pkcs11/module/registry.h"
 #include "pkcs11/token/token.h"
+#include "../hostile/hostile.h"
 #include "mock.h"
 #include "unit.h"
 
@@ -18,6 +19,22 @@
 
 /* Where the last mock_load loaded from. The file is gone, but the registry knows the module by that name. */
 __attribute__((unused)) static char mock_path[64];
+static void *mock_library;
+
+/* mock_calls_back has each mock that is loaded from here on run this function of the test's: SIGNET_MOCK_CONSTRUCTOR,
+ * while it is loaded, SIGNET_MOCK_LIST, which edits what C_GetFunctionList gives, SIGNET_MOCK_INTERFACE, in place of
+ * C_GetInterface. NULL: none. */
+__attribute__((unused)) static void mock_calls_back(const char *variable, void (*function)(void))
+{
+    char address[32];
+
+    snprintf(address, sizeof(address), "%llx", (unsigned long long)(uintptr_t)function);
+    if (function == NULL) {
+        unsetenv(variable);
+    } else {
+        setenv(variable, address, 1);
+    }
+}
 
 /* mock_load is a mock without tokens that nobody has seen yet, and its module, loaded but not initialised. */
 __attribute__((unused)) static struct mock *mock_load(struct tok_module **out_module)
@@ -39,6 +56,7 @@ __attribute__((unused)) static struct mock *mock_load(struct tok_module **out_mo
     tok_module_list_end(&list);
     library = dlopen(mock_path, RTLD_NOW | RTLD_LOCAL);
     assert_non_null(library);
+    mock_library = library;
     mock = dlsym(library, "mock");
     assert_non_null(mock);
     assert_true(unlink(mock_path) == 0 && rmdir(folder) == 0);
@@ -120,6 +138,18 @@ __attribute__((unused)) static void mock_fails(struct mock *mock, enum mock_func
     mock->failures[which] = (struct mock_failure){ rv, after, times };
 }
 
+/* mock_odd: of the calls of that function, the one after `skip` others is answered oddly (tests/hostile/hostile.h). */
+__attribute__((unused)) static void mock_odd(enum hostile_function which, unsigned char skip, int kind,
+                                             unsigned char arg, unsigned char part)
+{
+    const unsigned char record[HOSTILE_RECORD] = { skip, (unsigned char)kind, arg, part };
+    void (*at)(enum hostile_function, const unsigned char *);
+
+    *(void **)&at = dlsym(mock_library, "hostile_at");
+    assert_non_null(at);
+    at(which, record);
+}
+
 /* mock_hung waits until so many calls hang, by mock->hang, for 30 s at the most. */
 __attribute__((unused)) static bool mock_hung(const struct mock *mock, unsigned count)
 {
@@ -172,6 +202,24 @@ static struct tok_result failure __attribute__((unused));
             fail_msg("%s: %s", #call, tok_ok(&failure) ? "good" : failure.message);                                    \
         }                                                                                                              \
     } while (0)
+/* mock_named: the configuration names a token, with a PIN of its own (NULL: none). */
+__attribute__((unused)) static struct tok_named_token *mock_named(struct tok_settings *settings, const char *name,
+                                                                  const char *uri, const char *pin)
+{
+    struct tok_named_token *grown = reallocarray(settings->tokens, settings->num_tokens + 1, sizeof(*grown));
+    struct tok_named_token *named;
+
+    assert_non_null(grown);
+    settings->tokens = grown;
+    named = &grown[settings->num_tokens++];
+    *named = (struct tok_named_token){ .name = strdup(name) };
+    OK(tok_uri_parse(&named->uri, uri, TOK_URI_FROM_APPLICATION));
+    if (pin != NULL) {
+        OK(tok_pin_source_new(&named->pin, pin, TOK_PIN_FROM_SETTINGS));
+    }
+    return named;
+}
+
 #define SAYS(text) assert_non_null(strstr(failure.message, (text)))
 
 #endif

@@ -20,6 +20,7 @@ static void furnish(bool eager)
     SCOPED(tok_items_end) struct tok_items items = { .items = NULL };
 
     tok_key_unref(key);
+    tok_child_forget(&settings);
     tok_settings_end(&settings);
     mock = mock_load(&module);
     strcpy(mock->manufacturer, "SoftHSM");
@@ -116,7 +117,25 @@ TEST(nor_after_its_settings_ended)
     tok_key_unref(key);
     key = NULL;
     logins_before = mock->calls[MOCK_Login];
+    tok_child_forget(&settings);
     tok_settings_end(&settings);
+    assert_int_equal(child_does(logins_at_birth, NULL), 0);
+}
+
+/* The token was noted for each; one login is enough. */
+TEST(of_two_eager_contexts_the_one_that_stays_is_enough)
+{
+    struct tok_settings other;
+
+    furnish(true);
+    other = settings; /* borrows all */
+    tok_child_note(module->tokens, &other);
+    logins_before = mock->calls[MOCK_Login];
+    mock->tokens[0].logged_in = false;
+    assert_int_equal(child_does(logins_at_birth, NULL), 1);
+    tok_child_forget(&settings);
+    assert_int_equal(child_does(logins_at_birth, NULL), 1);
+    tok_child_forget(&other);
     assert_int_equal(child_does(logins_at_birth, NULL), 0);
 }
 
@@ -293,6 +312,7 @@ int main(void)
         cmocka_unit_test(a_lazy_child_does_nothing),
         cmocka_unit_test(nor_does_one_whose_parent_never_reached_a_token),
         cmocka_unit_test(nor_after_its_settings_ended),
+        cmocka_unit_test(of_two_eager_contexts_the_one_that_stays_is_enough),
         cmocka_unit_test(nor_one_that_was_forked_from_inside_a_module),
         cmocka_unit_test(what_it_does_is_done_between_the_callers_marks),
         cmocka_unit_test(a_pin_that_was_changed_costs_one_try_whatever_the_number_of_children),

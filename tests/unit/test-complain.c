@@ -79,6 +79,23 @@ TEST(a_line_goes_to_stderr_and_to_syslog)
     close(ends[1]);
 }
 
+TEST(a_label_with_a_line_end_is_one_line_of_syslog)
+{
+    int syslog = listen_there();
+    int ends[2];
+
+    assert_int_equal(pipe2(ends, O_CLOEXEC | O_NONBLOCK), 0);
+    say_in_child(path, "token 'a\n<0>kernel: panic\033[2J\xff'", ends[1]);
+    hear(ends[0]);
+    assert_non_null(strstr(told, "]: token 'a?<0>kernel: panic?[2J?'\n"));
+    hear(syslog);
+    assert_non_null(strstr(told, "]: token 'a?<0>kernel: panic?[2J?'"));
+    assert_null(strpbrk(told, "\n\033\xff"));
+    close(syslog);
+    close(ends[0]);
+    close(ends[1]);
+}
+
 TEST(without_a_syslog_stderr_has_it)
 {
     int ends[2];
@@ -158,6 +175,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_line_goes_to_stderr_and_to_syslog),
+        cmocka_unit_test(a_label_with_a_line_end_is_one_line_of_syslog),
         cmocka_unit_test(without_a_syslog_stderr_has_it),
         cmocka_unit_test(a_syslog_that_does_not_read_is_not_waited_for),
         cmocka_unit_test(a_stderr_that_is_a_network_connection_is_left_alone),

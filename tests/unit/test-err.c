@@ -4,7 +4,7 @@
 #include <string.h>
 
 #include "pkcs11/result/ckr.h"
-#include "provider/provider.h"
+#include "provider/core/context.h"
 
 /* A core that keeps the last entry. */
 static struct {
@@ -54,7 +54,7 @@ static void context_with_queue(struct prov_ctx *prov)
 
 static const char *reason_text(unsigned id)
 {
-    for (const OSSL_ITEM *item = prov_reason_strings(); item->id != 0; item++) {
+    for (const OSSL_ITEM *item = prov_err_reasons(); item->id != 0; item++) {
         if (item->id == id) {
             return item->ptr;
         }
@@ -64,7 +64,7 @@ static const char *reason_text(unsigned id)
 
 TEST(every_reason_has_a_text_and_an_id_of_its_own_that_openssl_takes)
 {
-    const OSSL_ITEM *table = prov_reason_strings();
+    const OSSL_ITEM *table = prov_err_reasons();
     size_t count = 0;
 
     for (; table[count].id != 0; count++) {
@@ -75,7 +75,7 @@ TEST(every_reason_has_a_text_and_an_id_of_its_own_that_openssl_takes)
         }
     }
     assert_true(count > TOK_NUM_CODES + 80);
-    assert_ptr_equal(prov_reason_strings(), table);
+    assert_ptr_equal(prov_err_reasons(), table);
 }
 
 TEST(every_code_and_every_standard_ckr_has_a_reason)
@@ -145,6 +145,18 @@ TEST(a_reason_of_our_own_is_raised_with_its_text)
     assert_string_equal(queue.text, "it is 3 bytes long");
 }
 
+TEST(what_a_label_holds_forges_no_line_and_reaches_no_terminal)
+{
+    struct prov_ctx prov;
+    struct tok_result failure = tok_fail(TOK_CODE_NO_TOKEN, "token '%s'", "a\nroot: \033[2Jgone\xe2\x80\xae\xff\x80");
+
+    context_with_queue(&prov);
+    assert_int_equal(prov_fail(&prov, &failure), 0);
+    assert_non_null(strstr(queue.text, "token 'a?root: ?[2Jgone?\?\?'. Check the URI"));
+    assert_int_equal(prov_raise(&prov, PROV_R_SETTING, "%s", "\r\302\233"), 0);
+    assert_string_equal(queue.text, "??");
+}
+
 TEST(a_core_without_errors_is_no_trouble)
 {
     struct prov_ctx prov = { .handle = NULL };
@@ -167,6 +179,7 @@ int main(void)
         cmocka_unit_test(a_vendors_value_is_told_by_the_text),
         cmocka_unit_test(what_seems_wrong_in_the_configuration_is_added_and_percents_are_no_format),
         cmocka_unit_test(a_reason_of_our_own_is_raised_with_its_text),
+        cmocka_unit_test(what_a_label_holds_forges_no_line_and_reaches_no_terminal),
         cmocka_unit_test(a_core_without_errors_is_no_trouble),
     };
 

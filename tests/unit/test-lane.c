@@ -123,6 +123,16 @@ TEST(a_token_has_all_workers_only_where_there_is_no_other)
     assert_int_equal(workers_of(lane_of(&lanes, token(0))), MOST - MOST / 4);
 }
 
+TEST(where_there_are_two_or_three_workers_one_is_left_for_others)
+{
+    for (unsigned most = 1; most < 4; most++) {
+        furnish();
+        lanes.most = most;
+        (void)lane_of(&lanes, token(1));
+        assert_int_equal(workers_of(lane_of(&lanes, token(0))), most == 1 ? 1 : most - 1);
+    }
+}
+
 TEST(and_no_more_than_it_has_sessions)
 {
     struct tok_request *waits;
@@ -186,6 +196,7 @@ int main(void)
         cmocka_unit_test(tokens_take_turns),
         cmocka_unit_test(whoever_leaves_the_queue_breaks_it_nowhere),
         cmocka_unit_test(a_token_has_all_workers_only_where_there_is_no_other),
+        cmocka_unit_test(where_there_are_two_or_three_workers_one_is_left_for_others),
         cmocka_unit_test(and_no_more_than_it_has_sessions),
         cmocka_unit_test(a_token_that_has_no_place_lets_the_next_one_be_served),
         cmocka_unit_test(what_a_token_takes_is_known_and_forgets_slowly),

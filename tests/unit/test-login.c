@@ -3,6 +3,7 @@
 #include <stdatomic.h>
 
 #include "pkcs11/token/login.h"
+#include "pkcs11/token/tie.h"
 #include "child.h"
 
 static struct mock *mock;
@@ -22,6 +23,16 @@ static bool ask(void *arg, const char *what, struct secret *out_pin)
     return typed != NULL && secret_set(out_pin, typed, strlen(typed));
 }
 
+/* The PIN of the settings; who decides that is pkcs11/key/aim.c's business. */
+static void pin_is_for_token(void)
+{
+    struct tok_pin_line line = tok_pin_line(token, &settings);
+
+    if (line.source != NULL) {
+        OK(tok_tie(&line, token));
+    }
+}
+
 /* A token with the PIN 1234, and settings that give `pin` (NULL: none). */
 static void furnish(const char *pin)
 {
@@ -30,9 +41,11 @@ static void furnish(const char *pin)
     token = mock_looked(module);
     tok_settings_end(&settings);
     tok_settings_init(&settings);
+    settings.modules = strdup(mock_path);
     if (pin != NULL) {
         OK(tok_pin_source_new(&settings.pin, pin, TOK_PIN_FROM_SETTINGS));
     }
+    pin_is_for_token();
     credentials = (struct tok_credentials){ .settings = &settings };
     asked = 0;
 }
@@ -188,6 +201,7 @@ TEST(the_flag_is_looked_at_after_a_wrong_pin)
     mock->tokens[0].info.flags |= CKF_USER_PIN_FINAL_TRY;
     tok_pin_source_free(settings.pin);
     OK(tok_pin_source_new(&settings.pin, "8888", TOK_PIN_FROM_SETTINGS));
+    pin_is_for_token();
     FAILS(login(), TOK_CODE_PIN_LAST_TRY);
     assert_int_equal(mock->tokens[0].wrong_pins, 1);
 }
@@ -257,20 +271,9 @@ TEST(the_pin_of_the_uri_comes_before_that_of_the_settings)
 
     furnish("9999");
     OK(tok_uri_parse(&uri, "pkcs11:token=test?pin-value=1234", TOK_URI_FROM_APPLICATION));
-    OK(tok_pin_source_of_uri(&credentials.uri_pin, uri));
+    credentials.uri = uri;
     OK(login());
     assert_int_equal(mock->tokens[0].wrong_pins, 0);
-    tok_pin_source_free(credentials.uri_pin);
-}
-
-TEST(a_uri_without_a_pin_has_no_source)
-{
-    SCOPED(tok_uri_end) struct tok_uri *uri = NULL;
-    struct tok_pin_source *source = (struct tok_pin_source *)&settings;
-
-    OK(tok_uri_parse(&uri, "pkcs11:token=test", TOK_URI_FROM_APPLICATION));
-    OK(tok_pin_source_of_uri(&source, uri));
-    assert_null(source);
 }
 
 TEST(the_pin_of_the_tokens_own_entry_comes_before_the_general_one)
@@ -283,6 +286,7 @@ TEST(the_pin_of_the_tokens_own_entry_comes_before_the_general_one)
     OK(tok_pin_source_new(&named->pin, "1234", TOK_PIN_FROM_SETTINGS));
     settings.tokens = named;
     settings.num_tokens = 1;
+    pin_is_for_token();
     OK(login());
     assert_int_equal(mock->tokens[0].wrong_pins, 0);
 }
@@ -295,12 +299,94 @@ TEST(a_login_that_somebody_else_made_is_good)
     assert_false(tok_login_needed(token, &settings));
 }
 
-TEST(a_failure_that_is_not_about_the_pin_does_not_condemn_it)
+TEST(a_failure_that_proves_that_nobody_looked_does_not_condemn_the_pin)
+{
+    furnish("1234");
+    mock_fails(mock, MOCK_Login, CKR_TOKEN_NOT_PRESENT, 0, 1);
+    FAILS_CKR(login(), CKR_TOKEN_NOT_PRESENT);
+    OK(login());
+}
+
+TEST(any_other_failure_may_mean_that_it_is_wrong_and_the_error_says_so)
 {
     furnish("1234");
     mock_fails(mock, MOCK_Login, CKR_DEVICE_ERROR, 0, 1);
-    FAILS_CKR(login(), CKR_DEVICE_ERROR);
+    FAILS(login(), TOK_CODE_PIN_UNCLEAR);
+    SAYS("a literal PIN in the settings: C_Login: CKR_DEVICE_ERROR (0x30)");
+    SAYS("not tried again");
+    FAILS(login(), TOK_CODE_PIN_UNCLEAR);
+    SAYS("a literal PIN in the settings");
+    assert_int_equal(mock->calls[MOCK_Login], 1);
+    tok_pin_source_free(settings.pin);
+    OK(tok_pin_source_new(&settings.pin, "9999", TOK_PIN_FROM_SETTINGS));
+    pin_is_for_token();
+    FAILS_CKR(login(), CKR_PIN_INCORRECT); /* another one is tried */
+}
+
+static void lose_login(void)
+{
+    mock->tokens[0].logged_in = false;
+    tok_login_lost(token);
+}
+
+TEST(a_pin_that_was_accepted_serves_again_when_it_is_unlocked)
+{
+    static const CK_RV barred[] = { CKR_PIN_LOCKED, CKR_PIN_EXPIRED, CKR_DEVICE_ERROR, CKR_VENDOR_DEFINED };
+
+    for (size_t i = 0; i < COUNT_OF(barred); i++) {
+        furnish("1234");
+        OK(login());
+        lose_login();
+        mock_fails(mock, MOCK_Login, barred[i], 0, 2);
+        FAILS_CKR(login(), barred[i]);
+        FAILS_CKR(login(), barred[i]);
+        OK(login());
+        assert_int_equal(mock->calls[MOCK_Login], 4);
+    }
+}
+
+TEST(what_is_known_of_softhsm_is_that_it_reads_the_token_before_it_looks)
+{
+    static const CK_RV unseen[] = { CKR_GENERAL_ERROR, CKR_USER_PIN_NOT_INITIALIZED };
+
+    for (size_t i = 0; i < COUNT_OF(unseen); i++) {
+        furnish("1234");
+        strcpy(mock->manufacturer, "SoftHSM");
+        mock_fails(mock, MOCK_Login, unseen[i], 0, 20);
+        for (int n = 0; n < 20; n++) {
+            FAILS_CKR(login(), unseen[i]);
+        }
+        OK(login());
+        furnish("1234"); /* a module that nobody knows */
+        mock_fails(mock, MOCK_Login, unseen[i], 0, 1);
+        FAILS(login(), TOK_CODE_PIN_UNCLEAR);
+        FAILS(login(), TOK_CODE_PIN_UNCLEAR);
+        assert_int_equal(mock->calls[MOCK_Login], 1);
+    }
+}
+
+TEST(at_a_pin_pad_nobody_is_asked_twice_for_one_operation)
+{
+    furnish(NULL);
+    mock->tokens[0].info.flags |= CKF_PROTECTED_AUTHENTICATION_PATH;
+    OK(tok_tokens_look(module, clock_us() + 10 * SECOND));
+    mock_fails(mock, MOCK_Login, CKR_DEVICE_MEMORY, 0, 1);
+    FAILS(login(), TOK_CODE_PIN_UNCLEAR);
+    SAYS("PIN pad");
     OK(login());
+}
+
+TEST(the_login_of_an_operation_obeys_the_same_table)
+{
+    SCOPED(tok_lease_end) struct tok_lease lease = { .token = NULL };
+
+    furnish("1234");
+    mock->tokens[0].logged_in = true; /* by the application: we have sent no PIN yet */
+    OK(tok_lease_begin(&lease, token, 0, clock_us() + SECOND));
+    mock_fails(mock, MOCK_Login, CKR_FUNCTION_FAILED, 0, 100);
+    FAILS(tok_login_for_operation(&lease, &credentials, clock_us() + SECOND), TOK_CODE_PIN_UNCLEAR);
+    FAILS(tok_login_for_operation(&lease, &credentials, clock_us() + SECOND), TOK_CODE_PIN_UNCLEAR);
+    assert_int_equal(mock->calls[MOCK_Login], 1);
 }
 
 TEST(who_waits_for_a_login_leaves_at_the_deadline)
@@ -333,6 +419,28 @@ TEST(a_login_in_a_session_of_a_time_that_is_gone_keeps_nobody_waiting)
     assert_false(tok_login_needed(token, &settings));
 }
 
+TEST(a_remembered_pin_is_wiped_when_the_last_context_goes_and_the_token_stays_logged_in)
+{
+    furnish("1234");
+    tok_pins_hold();
+    tok_pins_hold();
+    OK(login());
+    assert_true(secret_exists(&token->pin));
+    tok_pins_release();
+    assert_true(secret_exists(&token->pin));
+    tok_pins_release();
+    assert_false(secret_exists(&token->pin));
+    assert_true(mock->tokens[0].logged_in);
+    assert_false(tok_login_needed(token, &settings));
+    tok_pins_hold(); /* and a context that comes later has to have a PIN */
+    mock->tokens[0].logged_in = false;
+    tok_login_lost(token);
+    OK(login());
+    assert_true(secret_exists(&token->pin));
+    tok_pins_release();
+    assert_false(secret_exists(&token->pin));
+}
+
 TEST(the_policy_says_when_a_login_is_needed)
 {
     furnish("1234");
@@ -361,7 +469,7 @@ TEST(a_key_that_always_authenticates_costs_one_login_and_nothing_else)
     OK(tok_login(&lease, &credentials, clock_us() + SECOND));
     assert_int_equal(TOK_CALL(lease.functions, C_SignInit, lease.session, &mechanism, mock->first_handle), CKR_OK);
     before = mock_all_calls(mock);
-    OK(tok_login_for_operation(&lease, &credentials));
+    OK(tok_login_for_operation(&lease, &credentials, clock_us() + 10 * SECOND));
     assert_int_equal(mock_all_calls(mock), before + 1);
     lease.op_open = true;
 }
@@ -403,6 +511,7 @@ TEST(a_pin_that_was_right_and_that_a_child_found_changed_is_looked_up_in_its_sou
     tok_login_lost(token);
     tok_pin_source_free(settings.pin);
     OK(tok_pin_source_new(&settings.pin, "5678", TOK_PIN_FROM_SETTINGS));
+    pin_is_for_token();
     OK(login());
     assert_int_equal(mock->tokens[0].wrong_pins, 0);
 }
@@ -414,6 +523,7 @@ TEST(the_flags_are_looked_at_again_after_another_process_used_up_a_try)
     mock->tokens[0].info.flags |= CKF_USER_PIN_FINAL_TRY; /* which we have not looked at since */
     tok_pin_source_free(settings.pin);
     OK(tok_pin_source_new(&settings.pin, "8888", TOK_PIN_FROM_SETTINGS));
+    pin_is_for_token();
     FAILS(login(), TOK_CODE_PIN_LAST_TRY);
     assert_int_equal(mock->calls[MOCK_Login], 0);
 }
@@ -437,12 +547,17 @@ int main(void)
         cmocka_unit_test(without_any_pin_the_failure_says_so),
         cmocka_unit_test(a_source_that_fails_is_the_failure_and_costs_no_try),
         cmocka_unit_test(the_pin_of_the_uri_comes_before_that_of_the_settings),
-        cmocka_unit_test(a_uri_without_a_pin_has_no_source),
         cmocka_unit_test(the_pin_of_the_tokens_own_entry_comes_before_the_general_one),
         cmocka_unit_test(a_login_that_somebody_else_made_is_good),
-        cmocka_unit_test(a_failure_that_is_not_about_the_pin_does_not_condemn_it),
+        cmocka_unit_test(a_failure_that_proves_that_nobody_looked_does_not_condemn_the_pin),
+        cmocka_unit_test(any_other_failure_may_mean_that_it_is_wrong_and_the_error_says_so),
+        cmocka_unit_test(a_pin_that_was_accepted_serves_again_when_it_is_unlocked),
+        cmocka_unit_test(what_is_known_of_softhsm_is_that_it_reads_the_token_before_it_looks),
+        cmocka_unit_test(at_a_pin_pad_nobody_is_asked_twice_for_one_operation),
+        cmocka_unit_test(the_login_of_an_operation_obeys_the_same_table),
         cmocka_unit_test(who_waits_for_a_login_leaves_at_the_deadline),
         cmocka_unit_test(a_login_in_a_session_of_a_time_that_is_gone_keeps_nobody_waiting),
+        cmocka_unit_test(a_remembered_pin_is_wiped_when_the_last_context_goes_and_the_token_stays_logged_in),
         cmocka_unit_test(the_policy_says_when_a_login_is_needed),
         cmocka_unit_test(a_key_that_always_authenticates_costs_one_login_and_nothing_else),
         cmocka_unit_test(a_pin_that_a_child_found_wrong_is_not_sent_by_its_parent_or_another_child),

@@ -158,6 +158,38 @@ TEST(a_private_key_tells_what_it_is_in_one_call)
     assert_true(key.half.by_key_itself);
 }
 
+/* A key's list lacks some attribute on every token, and of the two codes it may be that one which is answered: then
+ * nothing says that another one was too long. */
+TEST(a_curve_written_out_is_read_where_other_attributes_are_missing)
+{
+    static const char curve[600] = "\x30\x82\x02\x54";
+    SCOPED(tok_private_end) struct tok_private key = { .handle = 0 };
+
+    furnish();
+    mock_attr(key_object("www", 9, NULL), CKA_EC_PARAMS, curve, sizeof(curve));
+    mock->tells_no_lengths = true;
+    OK(tok_private_read(&key, &lease, mock->first_handle));
+    assert_true(bytes_is(&key.half.params, curve, sizeof(curve)));
+}
+
+TEST(a_long_certificate_is_read_where_other_attributes_are_missing)
+{
+    static char der[60000]; /* SLH-DSA-SHA2-256f signs with 49856 bytes */
+    SCOPED(bytes_end) struct bytes value = { 0 };
+    SCOPED(bytes_end) struct bytes id = { 0 };
+    SCOPED(bytes_end) struct bytes label = { 0 };
+    struct mock_object *object;
+
+    furnish();
+    memset(der, 'd', sizeof(der));
+    object = mock_object(mock, CKO_CERTIFICATE, "www", 9);
+    object->attrs[1].type = CKA_SUBJECT; /* it has an id, and no label */
+    mock_attr(object, CKA_VALUE, der, sizeof(der));
+    mock->tells_no_lengths = true;
+    OK(tok_certificate_read(&value, &id, &label, &lease, mock->first_handle));
+    assert_true(bytes_is(&value, der, sizeof(der)));
+}
+
 TEST(what_a_key_does_not_say_is_taken_for_the_worse)
 {
     SCOPED(tok_private_end) struct tok_private key = { .handle = 0 };
@@ -237,7 +269,7 @@ TEST(a_point_that_looks_like_an_octet_string_is_still_a_point)
 
 TEST(a_certificate_longer_than_its_room_is_whole)
 {
-    static char der[9000];
+    static char der[90000];
     SCOPED(bytes_end) struct bytes value = { 0 };
     SCOPED(bytes_end) struct bytes id = { 0 };
     SCOPED(bytes_end) struct bytes label = { 0 };
@@ -342,6 +374,8 @@ int main(void)
         cmocka_unit_test(a_search_takes_all_there_are_however_few_come_at_once),
         cmocka_unit_test(a_search_that_fails_half_way_is_not_left_open),
         cmocka_unit_test(a_private_key_tells_what_it_is_in_one_call),
+        cmocka_unit_test(a_curve_written_out_is_read_where_other_attributes_are_missing),
+        cmocka_unit_test(a_long_certificate_is_read_where_other_attributes_are_missing),
         cmocka_unit_test(what_a_key_does_not_say_is_taken_for_the_worse),
         cmocka_unit_test(a_point_is_read_with_or_without_its_octet_string),
         cmocka_unit_test(a_point_that_looks_like_an_octet_string_is_still_a_point),

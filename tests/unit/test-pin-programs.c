@@ -56,6 +56,20 @@ TEST(what_can_not_be_run_is_told)
     assert_non_null(strstr(complaint(setting), "Permission denied"));
 }
 
+TEST(a_program_that_others_may_change_is_not_run)
+{
+    const char *program = file_with("loose", "#!/bin/sh\necho 1\n", 17, 0700);
+
+    snprintf(setting, sizeof(setting), "exec:%s", program);
+    assert_int_equal(chmod(program, 0707), 0);
+    assert_non_null(strstr(complaint(setting), "may be written to by others"));
+    if (geteuid() != 0) {
+        NOT_HERE("one that belongs to somebody else: only root makes that");
+    }
+    assert_true(chmod(program, 0755) == 0 && chown(program, 65534, (gid_t)-1) == 0);
+    assert_non_null(strstr(complaint(setting), "belongs to user 65534"));
+}
+
 /* Waits for the process whose number stands in the file to be gone. */
 static bool is_gone(const char *file)
 {
@@ -255,6 +269,7 @@ int main(void)
         cmocka_unit_test(a_program_gets_nothing_of_ours),
         cmocka_unit_test(a_program_that_fails_gives_no_pin_even_if_it_printed_one),
         cmocka_unit_test(what_can_not_be_run_is_told),
+        cmocka_unit_test(a_program_that_others_may_change_is_not_run),
         cmocka_unit_test(a_program_that_does_not_end_is_ended_with_its_whole_group),
         cmocka_unit_test(a_program_serves_where_the_application_ignores_its_children),
         cmocka_unit_test(a_program_serves_where_the_standard_descriptors_are_closed),

@@ -155,6 +155,7 @@ TEST(the_name_of_a_literal_pin_does_not_hold_it)
 TEST(no_source_has_an_empty_pin)
 {
     static const char *const bad[] = { "", "value:" };
+    SCOPED(secret_end) struct secret empty = { 0 };
     struct tok_pin_source *source = NULL;
     struct tok_result result;
 
@@ -162,7 +163,8 @@ TEST(no_source_has_an_empty_pin)
         result = tok_pin_source_new(&source, bad[i], TOK_PIN_FROM_SETTINGS);
         assert_int_equal(result.code, TOK_CODE_PIN_SOURCE);
     }
-    result = tok_pin_source_value(&source, "");
+    assert_true(secret_new(&empty, 0));
+    result = tok_pin_source_value(&source, &empty);
     assert_int_equal(result.code, TOK_CODE_PIN_SOURCE);
     assert_null(source);
     setenv("EMPTY_PIN", "", 1);
@@ -244,6 +246,7 @@ TEST(a_uri_may_name_a_file_and_nothing_else)
 TEST(a_name_says_where_a_literal_pin_stands)
 {
     struct tok_pin_source *source = source_of("1234");
+    SCOPED(secret_end) struct secret pin = { 0 };
     struct tok_result result;
 
     assert_string_equal(tok_pin_source_name(source), "a literal PIN in the settings");
@@ -251,8 +254,10 @@ TEST(a_name_says_where_a_literal_pin_stands)
     source = source_of("value:1234");
     assert_string_equal(tok_pin_source_name(source), "a literal PIN in the settings");
     tok_pin_source_free(source);
-    result = tok_pin_source_value(&source, "1234");
+    assert_true(secret_set(&pin, "1234", 4));
+    result = tok_pin_source_value(&source, &pin);
     assert_true(tok_ok(&result));
+    assert_false(secret_exists(&pin)); /* it has moved */
     assert_string_equal(tok_pin_source_name(source), "pin-value of the URI");
     tok_pin_source_free(source);
     source = source_of("env:HOME");

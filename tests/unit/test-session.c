@@ -535,6 +535,52 @@ TEST(a_lease_that_is_alone_waits_for_all_others_and_lets_nobody_in)
     tok_lease_end(&one);
 }
 
+static pthread_t waiting_thread;
+static _Atomic bool alone_served;
+
+static void *wait_alone_long(void *arg)
+{
+    SCOPED(tok_lease_end) struct tok_lease lease = { .alone = true };
+    struct tok_result result = begin(&lease, 0, 600 * SECOND);
+
+    alone_served = tok_ok(&result);
+    return arg;
+}
+
+static bool somebody_waits(void)
+{
+    LOCKED(&token->lock);
+    return token->pool.waiting != NULL;
+}
+
+/* While a session is being opened all others get lost, and somebody comes who wants the token for himself. */
+static void lose_and_wait(enum mock_function which)
+{
+    if (which == MOCK_OpenSession) {
+        mock->on_call = NULL;
+        tok_token_lost(token, 0);
+        (void)pthread_create(&waiting_thread, NULL, wait_alone_long, NULL);
+        while (!somebody_waits()) {
+            clock_sleep_us(1000);
+        }
+    }
+}
+
+TEST(a_session_of_an_older_epoch_that_could_not_be_opened_is_in_nobodys_way)
+{
+    struct tok_lease lease = { .token = NULL };
+
+    furnish();
+    mock->on_call = lose_and_wait;
+    mock_fails(mock, MOCK_OpenSession, CKR_DEVICE_ERROR, 0, 1);
+    FAILS_CKR(begin(&lease, 0, SECOND), CKR_DEVICE_ERROR);
+    for (unsigned i = 0; i < 30000 && !alone_served; i++) {
+        clock_sleep_us(1000);
+    }
+    assert_true(alone_served); /* long before its deadline */
+    assert_int_equal(pthread_join(waiting_thread, NULL), 0);
+}
+
 TEST(who_leaves_the_queue_early_locks_nobody_out)
 {
     struct wait waits[3] = { { 60 * SECOND, false }, { 100000, false }, { 60 * SECOND, false } };
@@ -650,6 +696,7 @@ int main(void)
         cmocka_unit_test(a_login_that_goes_while_a_session_is_being_opened_is_not_counted_on),
         cmocka_unit_test(who_waits_is_served_when_a_session_comes_back),
         cmocka_unit_test(a_lease_that_is_alone_waits_for_all_others_and_lets_nobody_in),
+        cmocka_unit_test(a_session_of_an_older_epoch_that_could_not_be_opened_is_in_nobodys_way),
         cmocka_unit_test(who_leaves_the_queue_early_locks_nobody_out),
         cmocka_unit_test(when_the_first_in_the_queue_gives_up_the_next_one_is_served_at_once),
         cmocka_unit_test(a_session_that_the_module_forgot_is_not_closed_since_its_number_may_be_anothers),

@@ -130,6 +130,76 @@ TEST(bytes_that_are_no_characters_are_cut_anywhere)
     assert_true(text.truncated);
 }
 
+/* --- text that may be anybody's ------------------------------------------------------------------------------------
+ */
+
+static const struct {
+    const char *given;
+    const char *shown;
+} anybodys[] = {
+    { "", "" },
+    { "plain 'text', 100 %", "plain 'text', 100 %" },
+    { "K\303\266ln \342\202\254 \360\237\224\221",
+      "K\303\266ln \342\202\254 \360\237\224\221" }, /* two to four bytes each */
+    { "a\nb\r\tc\033[2Jd\177", "a?b??c?[2Jd?" },
+    { "\302\205\302\233x", "??x" },                               /* C1: next line, and ESC [ in one */
+    { "a\342\200\250b\342\200\251", "a?b?" },                     /* separators of lines and paragraphs */
+    { "\342\200\256gnp.exe\342\200\254", "?gnp.exe?" },           /* written from right to left */
+    { "\342\201\246x\342\201\251\342\200\217\330\234", "?x???" }, /* isolates and marks */
+    { "\377\376a\200", "??a?" },                                  /* no UTF-8 */
+    { "K\366ln", "K?ln" },                                        /* Latin-1 */
+    { "\300\212\340\200\212", "?????" },                          /* a line end in more bytes than it has */
+    { "\355\240\200\364\220\200\200", "???????" },                /* a surrogate, and beyond the last character */
+    { "end\342\202", "end??" },                                   /* cut off */
+    { "\370\210\200\200\212", "?????" },
+};
+
+TEST(what_may_be_anybodys_is_made_one_clean_line)
+{
+    for (size_t i = 0; i < COUNT_OF(anybodys); i++) {
+        char room[64];
+        struct text text = TEXT_OVER(room);
+
+        text_put_clean(&text, anybodys[i].given, strlen(anybodys[i].given));
+        assert_string_equal(room, anybodys[i].shown);
+        assert_int_equal(text.len, strlen(anybodys[i].shown));
+        strcpy(room, anybodys[i].given);
+        assert_int_equal(text_clean(room), strlen(anybodys[i].shown));
+        assert_string_equal(room, anybodys[i].shown);
+        assert_int_equal(text_clean(room), strlen(anybodys[i].shown)); /* a second time changes nothing */
+    }
+}
+
+TEST(no_byte_hurts_wherever_it_stands)
+{
+    for (unsigned first = 0; first < 256; first++) {
+        for (unsigned second = 0; second < 256; second++) {
+            char bytes[] = { (char)first, (char)second, 'x' };
+            char room[8];
+            struct text text = TEXT_OVER(room);
+
+            text_put_clean(&text, bytes, sizeof(bytes));
+            assert_true(text.len <= 3 && strlen(room) == text.len);
+            assert_int_equal(room[text.len - 1], 'x'); /* no byte swallows what follows */
+            for (size_t i = 0; i < text.len; i++) {
+                assert_true((unsigned char)room[i] >= ' ' && room[i] != 0x7f);
+            }
+        }
+    }
+}
+
+TEST(clean_text_is_cut_like_any)
+{
+    char room[6];
+    struct text text = TEXT_OVER(room);
+
+    text_put_clean(&text, "abcd\303\244", 6);
+    assert_string_equal(room, "abcd");
+    assert_true(text.truncated);
+    text_put_clean(&text, "e", 1);
+    assert_string_equal(room, "abcd");
+}
+
 TEST(words_are_the_same_in_any_case)
 {
     assert_true(text_same_word("Yes", "yES"));
@@ -170,6 +240,9 @@ int main(void)
         cmocka_unit_test(a_buffer_of_one_byte_holds_the_empty_text),
         cmocka_unit_test(a_cut_leaves_whole_characters_wherever_it_falls),
         cmocka_unit_test(bytes_that_are_no_characters_are_cut_anywhere),
+        cmocka_unit_test(what_may_be_anybodys_is_made_one_clean_line),
+        cmocka_unit_test(no_byte_hurts_wherever_it_stands),
+        cmocka_unit_test(clean_text_is_cut_like_any),
         cmocka_unit_test(words_are_the_same_in_any_case),
         cmocka_unit_test(empty_items_are_items),
         cmocka_unit_test(an_empty_list_has_one_empty_item),

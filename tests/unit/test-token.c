@@ -195,6 +195,46 @@ TEST(a_token_that_comes_back_is_the_same)
     assert_null(token->next);
 }
 
+static void *look_again(void *arg)
+{
+    *(struct tok_result *)arg = tok_tokens_look(module, clock_us() + 60 * SECOND);
+    return NULL;
+}
+
+/* Stands where another thread's look writes down what it saw: it waits for the lock of the token that we hold. */
+static void wait_until_held_up(void)
+{
+    for (unsigned times = 0; times < 20; times++) {
+        clock_sleep_us(1000);
+        if (pthread_mutex_trylock(&module->lock.mutex) == 0) {
+            lock_give(&module->lock);
+            times = 0;
+        }
+    }
+}
+
+TEST(who_asks_in_the_middle_of_a_look_sees_no_token_gone_that_is_there)
+{
+    struct tok_result result;
+    struct tok_token *first;
+    pthread_t thread;
+
+    mock = mock_load(&module);
+    mock_token(mock, "first");
+    mock_token(mock, "second");
+    first = mock_looked(module);
+    {
+        LOCKED(&first->next->lock);
+        assert_int_equal(pthread_create(&thread, NULL, look_again, &result), 0);
+        wait_until_held_up();
+        assert_true(tok_token_present(first));
+        assert_true(first->next->present);
+    }
+    assert_int_equal(pthread_join(thread, NULL), 0);
+    OK(result);
+    assert_true(tok_token_present(first) && tok_token_present(first->next));
+}
+
 TEST(a_token_that_moves_is_the_same_but_its_sessions_are_gone)
 {
     struct tok_token *token;
@@ -332,6 +372,7 @@ int main(void)
         cmocka_unit_test(a_slot_that_fails_hides_no_other),
         cmocka_unit_test(a_look_that_fails_names_module_and_function),
         cmocka_unit_test(a_token_that_comes_back_is_the_same),
+        cmocka_unit_test(who_asks_in_the_middle_of_a_look_sees_no_token_gone_that_is_there),
         cmocka_unit_test(a_token_that_moves_is_the_same_but_its_sessions_are_gone),
         cmocka_unit_test(tokens_that_look_alike_are_two),
         cmocka_unit_test(a_loss_counts_once_however_many_notice_it),

@@ -63,16 +63,26 @@ TEST(what_is_absent_is_absent)
     assert_null(tok_uri_id(uri));
     assert_null(tok_uri_label(uri));
     assert_false(tok_uri_class(uri, &class));
-    assert_null(tok_uri_pin_value(uri));
-    assert_null(tok_uri_pin_source(uri));
+    assert_null(tok_uri_pin(uri));
     assert_false(tok_uri_names_token(uri));
+}
+
+static void assert_pin(const struct tok_uri *uri, const char *expected)
+{
+    SCOPED(secret_end) struct secret pin = { 0 };
+    struct tok_result result;
+
+    assert_non_null(tok_uri_pin(uri));
+    result = tok_pin_fetch(tok_uri_pin(uri), &pin);
+    assert_true(tok_ok(&result));
+    assert_string_equal((const char *)pin.data, expected);
 }
 
 TEST(the_query_is_decoded_and_kept_out_of_the_text)
 {
     SCOPED(tok_uri_end) struct tok_uri *uri = parsed("pkcs11:token=t?pin-value=12%2634&module-name=softhsm2");
 
-    assert_string_equal(tok_uri_pin_value(uri), "12&34");
+    assert_pin(uri, "12&34");
     assert_string_equal(tok_uri_module_name(uri), "softhsm2");
     assert_string_equal(tok_uri_text(uri), "pkcs11:token=t");
 }
@@ -111,7 +121,7 @@ TEST(what_is_wrong_with_a_uri_is_named)
         { "pkcs11:token=t?pin-source=env:PIN", "must be a file" },
         { "pkcs11:token=t?pin-source=fd:3", "must be a file" },
         { "pkcs11:token=t?module-path=lib.so", "not absolute" },
-        { "pkcs11:token=t?module-path=/tmp/lib.so&module-path=/x", "twice" },
+        { "pkcs11:token=t?module-path=/usr/lib/x.so&module-path=/x", "twice" },
     };
 
     for (size_t i = 0; i < COUNT_OF(bad); i++) {
@@ -182,7 +192,7 @@ TEST(a_uri_of_our_own_takes_over_module_and_pin)
     struct tok_result result = tok_uri_parse_like(&uri, "pkcs11:token=t;id=%01", like);
 
     assert_true(tok_ok(&result));
-    assert_string_equal(tok_uri_pin_value(uri), "99");
+    assert_pin(uri, "99");
     assert_string_equal(tok_uri_module_name(uri), "m");
     assert_null(tok_uri_label(uri));
 }
@@ -472,7 +482,7 @@ TEST(a_semicolon_at_the_end_and_an_empty_query_are_nothing)
     SCOPED(tok_uri_end) struct tok_uri *uri = parsed("pkcs11:token=t;?");
 
     assert_string_equal(tok_uri_text(uri), "pkcs11:token=t");
-    assert_null(tok_uri_pin_value(uri));
+    assert_null(tok_uri_pin(uri));
 }
 
 TEST(what_is_asked_of_a_module_is_matched)
@@ -528,7 +538,7 @@ TEST(the_pin_is_decoded_byte_by_byte)
 {
     SCOPED(tok_uri_end) struct tok_uri *uri = parsed("pkcs11:token=t?pin-value=%31+%20%C3%a4%26%3B%3f=");
 
-    assert_string_equal(tok_uri_pin_value(uri), "1+ \xc3\xa4&;?=");
+    assert_pin(uri, "1+ \xc3\xa4&;?=");
 }
 
 TEST(a_pin_in_the_wrong_place_is_not_told)
@@ -568,8 +578,40 @@ TEST(the_text_of_a_uri_never_holds_the_pin)
     assert_true(tok_ok(&result));
     assert_string_equal(tok_uri_text(uri), "pkcs11:token=t;id=%01");
     assert_string_equal(tok_uri_text(copy), "pkcs11:token=t;id=%01");
-    assert_string_equal(tok_uri_pin_value(copy), "SECRET");
+    assert_pin(copy, "SECRET");
     assert_string_equal(tok_uri_module_name(copy), "m");
+}
+
+/* Each copy would be one more place in memory, and one more to wipe. */
+TEST(copies_of_a_uri_share_its_pin_and_the_last_one_keeps_it)
+{
+    struct tok_uri *uri = parsed("pkcs11:token=t?pin-value=SECRET");
+    SCOPED(tok_uri_end) struct tok_uri *copy = NULL;
+    SCOPED(tok_uri_end) struct tok_uri *like = NULL;
+    struct tok_result result = tok_uri_dup(&copy, uri);
+
+    assert_true(tok_ok(&result));
+    result = tok_uri_parse_like(&like, "pkcs11:token=t;id=%01", copy);
+    assert_true(tok_ok(&result));
+    assert_ptr_equal(tok_uri_pin(copy), tok_uri_pin(uri));
+    assert_ptr_equal(tok_uri_pin(like), tok_uri_pin(uri));
+    tok_uri_free(uri);
+    assert_pin(copy, "SECRET");
+    assert_pin(like, "SECRET");
+}
+
+TEST(of_two_pins_of_a_uri_the_value_counts)
+{
+    SCOPED(tok_uri_end) struct tok_uri *first = parsed("pkcs11:token=t?pin-value=12&pin-source=/does/not/exist");
+    SCOPED(tok_uri_end) struct tok_uri *last = parsed("pkcs11:token=t?pin-source=/does/not/exist&pin-value=12");
+
+    assert_pin(first, "12");
+    assert_pin(last, "12");
+}
+
+TEST(an_empty_pin_is_refused_with_its_uri)
+{
+    assert_non_null(strstr(refused("pkcs11:token=t?pin-value="), "empty"));
 }
 
 TEST(one_uri_names_one_module)
@@ -603,7 +645,7 @@ static bool module_accepted(uid_t folder_owner, mode_t folder_mode, uid_t owner,
     result = tok_uri_parse(&uri, text, TOK_URI_FROM_APPLICATION);
     if (!tok_ok(&result)) {
         assert_int_equal(result.code, TOK_CODE_BAD_URI);
-        assert_non_null(strstr(result.message, "may be changed by others than root"));
+        assert_non_null(strstr(result.message, "may be changed by others than root: '/"));
         assert_non_null(strstr(result.message, path));
     }
     assert_int_equal(unlink(path), 0);
@@ -650,7 +692,35 @@ TEST(root_takes_no_module_that_others_may_change)
     close(open(target, O_WRONLY | O_CREAT, 0644));
     assert_int_equal(symlink(target, link), 0);
     assert_non_null(strstr(refused(text), "may be changed by others"));
-    assert_true(unlink(target) == 0 && unlink(link) == 0 && rmdir(loose) == 0 && rmdir(folder) == 0);
+    assert_true(unlink(target) == 0 && unlink(link) == 0);
+
+    /* and what is root's inside a stranger's folder, which moves away as a whole */
+    snprintf(target, sizeof(target), "%s/roots", loose);
+    snprintf(text, sizeof(text), "pkcs11:token=t?module-path=%s/module.so", target);
+    assert_true(chmod(loose, 0755) == 0 && mkdir(target, 0755) == 0 && chown(loose, nobody, (gid_t)-1) == 0);
+    assert_non_null(strstr(refused(text), "loose' belongs to user 65534"));
+    assert_true(rmdir(target) == 0 && rmdir(loose) == 0 && rmdir(folder) == 0);
+}
+
+TEST(the_module_of_a_uri_is_the_file_that_was_checked)
+{
+    char place[] = "/tmp/signet-uri-XXXXXX";
+    char target[64];
+    char text[128];
+    char link[64];
+
+    assert_non_null(mkdtemp(place));
+    snprintf(target, sizeof(target), "%s/module.so", place);
+    snprintf(link, sizeof(link), "%s/link.so", place);
+    snprintf(text, sizeof(text), "pkcs11:token=t?module-path=%s", link);
+    close(open(target, O_WRONLY | O_CREAT, 0600));
+    assert_int_equal(symlink("module.so", link), 0);
+    {
+        SCOPED(tok_uri_end) struct tok_uri *uri = parsed(text);
+
+        assert_string_equal(tok_uri_module_path(uri), target);
+    }
+    assert_true(unlink(target) == 0 && unlink(link) == 0 && rmdir(place) == 0);
 }
 
 TEST(a_module_that_is_missing_is_for_the_loader_to_tell)
@@ -762,8 +832,12 @@ int main(void)
         cmocka_unit_test(the_pin_is_decoded_byte_by_byte),
         cmocka_unit_test(a_pin_in_the_wrong_place_is_not_told),
         cmocka_unit_test(the_text_of_a_uri_never_holds_the_pin),
+        cmocka_unit_test(copies_of_a_uri_share_its_pin_and_the_last_one_keeps_it),
+        cmocka_unit_test(of_two_pins_of_a_uri_the_value_counts),
+        cmocka_unit_test(an_empty_pin_is_refused_with_its_uri),
         cmocka_unit_test(one_uri_names_one_module),
         cmocka_unit_test(root_takes_no_module_that_others_may_change),
+        cmocka_unit_test(the_module_of_a_uri_is_the_file_that_was_checked),
         cmocka_unit_test(a_module_that_is_missing_is_for_the_loader_to_tell),
         cmocka_unit_test(a_file_asks_in_vain_even_in_the_wrong_order_and_its_errors_stay_errors),
         cmocka_unit_test(a_trusted_file_is_held_to_the_same_rules),

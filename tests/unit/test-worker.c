@@ -5,7 +5,9 @@
 
 #include "child.h"
 #include "pkcs11/key/find.h"
-#include "pkcs11/work/worker.h"
+#include "pkcs11/work/crew.h"
+
+#define MOST_STUCK 64
 
 static struct mock *mock;
 static struct tok_module *module;
@@ -35,7 +37,8 @@ static void furnish(uint64_t deadline_us)
     tok_settings_init(&settings);
     settings.modules = strdup(mock_path);
     settings.deadline_us = deadline_us;
-    OK(tok_pin_source_new(&settings.pin, "1234", TOK_PIN_FROM_SETTINGS));
+    mock_named(&settings, "test", "pkcs11:token=test", "1234");
+    mock_named(&settings, "other", "pkcs11:token=other", "1234");
     mock_token(mock, "test");
     mock_ec_key(mock, CKO_PRIVATE_KEY, "www", 1, "\x04xy");
     mock_token(mock, "other");
@@ -221,31 +224,126 @@ TEST(a_call_that_hangs_is_given_up_at_the_deadline)
     tok_bell_free(bell);
 }
 
-TEST(a_token_that_hangs_does_not_keep_another_one_waiting)
+/* Requests of the first token, of which so many hang in C_Sign. */
+static void hang(struct tok_request **stuck, unsigned count, unsigned workers)
 {
-    struct tok_request *stuck[6];
-    struct tok_request *request;
-
     furnish(60 * SECOND);
-    settings.workers = 4;
+    settings.workers = workers;
     mock->hang = 1U << MOCK_Sign;
-    for (size_t i = 0; i < COUNT_OF(stuck); i++) {
+    for (unsigned i = 0; i < count; i++) {
         stuck[i] = request_of(key, NULL);
     }
-    assert_true(mock_hung(mock, 2));
-    mock_fails(mock, MOCK_DecryptInit, CKR_KEY_FUNCTION_NOT_PERMITTED, 0,
-               1); /* so that this one does not come to hang */
-    request = request_for(TOK_WORK_DECRYPT, other_key, NULL);
-    tok_request_wait(request);
-    FAILS_CKR(take(request, ""), CKR_KEY_FUNCTION_NOT_PERMITTED);
-    tok_request_leave(request);
-    assert_false(tok_request_done(stuck[0]));
+}
+
+static void hang_no_more(struct tok_request **stuck, unsigned count)
+{
     mock->hang = 0;
-    for (size_t i = 0; i < COUNT_OF(stuck); i++) {
+    for (unsigned i = 0; i < count; i++) {
         tok_request_wait(stuck[i]);
         OK(take(stuck[i], "www"));
         tok_request_leave(stuck[i]);
     }
+}
+
+static unsigned num_workers(void)
+{
+    LOCKED(&crew.lock);
+    return crew.num_workers;
+}
+
+/* When the watch is to look again, at the latest. */
+static uint64_t watch_until(void)
+{
+    LOCKED(&crew.lock);
+    return crew.watch_until;
+}
+
+/* A request of the other token, which does not come to hang itself. */
+static struct tok_request *refused_one(void)
+{
+    mock_fails(mock, MOCK_DecryptInit, CKR_KEY_FUNCTION_NOT_PERMITTED, 0, 1);
+    return request_for(TOK_WORK_DECRYPT, other_key, NULL);
+}
+
+static void is_refused(struct tok_request *request)
+{
+    tok_request_wait(request);
+    FAILS_CKR(take(request, ""), CKR_KEY_FUNCTION_NOT_PERMITTED);
+    tok_request_leave(request);
+}
+
+TEST(a_token_that_hangs_does_not_keep_another_one_waiting)
+{
+    struct tok_request *stuck[6];
+
+    hang(stuck, 6, 4);
+    assert_true(mock_hung(mock, 2));
+    is_refused(refused_one());
+    assert_false(tok_request_done(stuck[0]));
+    hang_no_more(stuck, 6);
+}
+
+/* Workers of other tests end when they have been idle for a while; here none is idle, and none comes back. */
+TEST(the_first_request_of_another_token_has_a_worker_at_once)
+{
+    struct tok_request *stuck[MOST_STUCK];
+    struct tok_request *request;
+    unsigned before = num_workers() > 2 ? num_workers() : 2;
+
+    hang(stuck, before, 0);
+    assert_true(mock_hung(mock, before));
+    assert_int_equal(num_workers(), before);
+    request = refused_one();
+    assert_int_equal(num_workers(), before + 1);
+    is_refused(request);
+    assert_int_equal(mock->hung, before);
+    hang_no_more(stuck, before);
+}
+
+TEST(another_request_of_a_token_that_hangs_is_looked_at_soon_though_nobody_else_comes)
+{
+    struct tok_request *stuck[MOST_STUCK];
+    unsigned before = num_workers() > 2 ? num_workers() : 2;
+
+    hang(stuck, before, 0);
+    assert_true(mock_hung(mock, before));
+    stuck[before] = request_of(key, NULL);
+    assert_true(watch_until() <= stuck[before]->submitted_us + CREW_WAITS_US);
+    assert_true(mock_hung(mock, before + 1));
+    hang_no_more(stuck, before + 1);
+}
+
+TEST(one_of_two_workers_is_left_for_another_token)
+{
+    struct tok_request *stuck[4];
+
+    hang(stuck, 4, 2);
+    assert_true(mock_hung(mock, 1));
+    is_refused(refused_one());
+    assert_int_equal(mock->hung, 1);
+    hang_no_more(stuck, 4);
+}
+
+static bool waits_beside_an_idle_worker(void)
+{
+    LOCKED(&crew.lock);
+    return crew.idle != NULL && crew.lanes.num_queued > 0;
+}
+
+/* The setting, or what is known of a token's sessions, may grow while requests wait and workers are idle. */
+TEST(a_request_that_may_be_served_is_not_left_beside_an_idle_worker)
+{
+    struct tok_request *stuck[5];
+
+    hang(stuck, 5, 8);
+    assert_true(mock_hung(mock, 5));
+    hang_no_more(stuck, 5); /* some are idle now, for a while */
+    hang(stuck, 2, 1);      /* one hangs, one waits */
+    assert_true(mock_hung(mock, 1));
+    settings.workers = 8;
+    stuck[2] = request_of(key, NULL);
+    assert_false(waits_beside_an_idle_worker());
+    hang_no_more(stuck, 3);
 }
 
 TEST(a_failure_is_the_requests_own)
@@ -333,11 +431,99 @@ TEST(in_the_child_of_a_fork_a_request_is_gone)
     tok_bell_free(inherited_bell);
 }
 
+static void *wait_for_it(void *arg)
+{
+    tok_request_wait(arg);
+    return NULL;
+}
+
+static unsigned num_waiting(void)
+{
+    LOCKED(&crew.lock);
+    return crew.num_waiting;
+}
+
+static int child_waits_for_nobody(void *arg)
+{
+    (void)arg;
+    return (int)num_waiting();
+}
+
+TEST(in_the_child_of_a_fork_nobody_waits_for_a_worker)
+{
+    struct tok_request *stuck[1];
+    pthread_t thread;
+
+    hang(stuck, 1, 1);
+    assert_int_equal(pthread_create(&thread, NULL, wait_for_it, stuck[0]), 0);
+    while (num_waiting() == 0) {
+        clock_sleep_us(1000);
+    }
+    assert_int_equal(child_does(child_waits_for_nobody, NULL), 0);
+    mock->hang = 0;
+    assert_int_equal(pthread_join(thread, NULL), 0);
+    tok_request_leave(stuck[0]);
+}
+
+static _Atomic bool forking;
+static _Atomic bool forked;
+
+static void note_forking(void)
+{
+    forking = true;
+}
+
+static void *fork_a_child(void *arg)
+{
+    pid_t pid = fork();
+
+    if (pid == 0) {
+        child_exit(0);
+    }
+    forked = true;
+    assert_int_equal(child_ended(pid), 0);
+    return arg;
+}
+
+/* The loop of a server's events submits while another thread forks, which waits for a call that is inside the module.
+ */
+TEST(while_a_fork_waits_for_a_call_requests_are_taken)
+{
+    struct tok_request *stuck[1];
+    struct tok_bell *bell;
+    struct tok_request *request;
+    pthread_t thread;
+
+    hang(stuck, 1, 0);
+    assert_true(mock_hung(mock, 1));
+    pthread_atfork(note_forking, NULL, NULL); /* the latest one runs first */
+    tok_gate_set_wait(20 * SECOND);
+    assert_int_equal(pthread_create(&thread, NULL, fork_a_child, NULL), 0);
+    while (!forking) {
+        clock_sleep_us(1000);
+    }
+    clock_sleep_us(50000); /* now it is at the gate */
+    bell = tok_bell_new();
+    request = request_of(other_key, bell);
+    assert_false(tok_request_done(request)); /* its worker waits before the gate, */
+    assert_false(forked);                    /* as long as the fork does */
+    mock->hang = 0;
+    assert_int_equal(pthread_join(thread, NULL), 0);
+    tok_request_wait(request);
+    OK(take(request, "ftp"));
+    tok_request_leave(request);
+    hang_no_more(stuck, 1);
+    tok_gate_set_wait(250000);
+    tok_bell_free(bell);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(in_the_child_of_a_fork_a_request_is_gone),
         cmocka_unit_test(a_request_is_carried_out_and_rings),
+        cmocka_unit_test(while_a_fork_waits_for_a_call_requests_are_taken),
+        cmocka_unit_test(in_the_child_of_a_fork_nobody_waits_for_a_worker),
         cmocka_unit_test(a_result_that_is_there_already_rings_no_bell),
         cmocka_unit_test(nobody_looks_for_the_result_of_a_slow_token),
         cmocka_unit_test(many_requests_have_many_sessions),
@@ -345,6 +531,10 @@ int main(void)
         cmocka_unit_test(a_request_may_be_left_whenever),
         cmocka_unit_test(a_call_that_hangs_is_given_up_at_the_deadline),
         cmocka_unit_test(a_token_that_hangs_does_not_keep_another_one_waiting),
+        cmocka_unit_test(the_first_request_of_another_token_has_a_worker_at_once),
+        cmocka_unit_test(another_request_of_a_token_that_hangs_is_looked_at_soon_though_nobody_else_comes),
+        cmocka_unit_test(one_of_two_workers_is_left_for_another_token),
+        cmocka_unit_test(a_request_that_may_be_served_is_not_left_beside_an_idle_worker),
         cmocka_unit_test(a_failure_is_the_requests_own),
         cmocka_unit_test(too_little_room_is_an_error),
         cmocka_unit_test(settings_may_go_once_no_worker_needs_them),

@@ -2,16 +2,17 @@
  *
  * Who makes requests is in submit.c, who carries them out in worker.c; here is what becomes of a request in any case,
  * and what a fork and exit make of all. For these two; everybody else goes through pkcs11/work/worker.h. */
-#ifndef SIGNET_PKCS11_WORK_HOUSE_H
-#define SIGNET_PKCS11_WORK_HOUSE_H
+#ifndef SIGNET_PKCS11_WORK_CREW_H
+#define SIGNET_PKCS11_WORK_CREW_H
 
 #include "base/lock.h"
 #include "pkcs11/work/lane.h"
 #include "pkcs11/work/request.h"
 
-#define HOUSE_LATE_US (1 * 1000)     /* a request that waits for so long wants another worker */
-#define HOUSE_GRACE_US (100 * 1000)  /* for the worker's own report of a passed deadline, which knows more */
-#define HOUSE_LEAVE_US (1000 * 1000) /* how long the end of an instance of the provider waits for calls */
+#define CREW_LATE_US (1 * 1000)     /* a request that waits for so long wants another worker */
+#define CREW_WAITS_US (10 * 1000)   /* and after so long gets it, though nobody else comes or is done */
+#define CREW_GRACE_US (100 * 1000)  /* for the worker's own report of a passed deadline, which knows more */
+#define CREW_LEAVE_US (1000 * 1000) /* how long the end of an instance of the provider waits for calls */
 
 struct worker { /* on its own stack */
     struct lock_signal given;
@@ -20,8 +21,8 @@ struct worker { /* on its own stack */
 };
 
 /* The lock guards all of this, and what request.h says; its own condition is for whoever waits for an end. Functions
- * below require it, but for house_ready. */
-struct house {
+ * below require it, but for crew_ready. */
+struct crew {
     struct lock lock;
     struct lock_signal watch;
     struct tok_request *requests; /* all there are */
@@ -37,32 +38,30 @@ struct house {
     uint64_t watch_until;
     bool stopping;
 };
-extern struct house house;
+extern struct crew crew;
 
-/* house_ready makes all of this, once; without the lock. */
-void house_ready(void);
-/* house_wait gives the lock away until somebody calls house_changed, or the deadline. */
-bool house_wait(uint64_t deadline_us);
-void house_changed(void);
+/* crew_ready makes all of this, once; without the lock. */
+void crew_ready(void);
+/* crew_wait gives the lock away until somebody calls crew_changed, or the deadline. */
+bool crew_wait(uint64_t deadline_us);
+void crew_changed(void);
 
-void house_add(struct tok_request *request);
-/* house_part_ends: an owner less. */
-void house_part_ends(struct tok_request *request);
-/* house_done tells who waits for the request. It may give the lock away meanwhile. */
-void house_done(struct tok_request *request);
-/* house_undone is the same for one that was not served in time, or will not be at all. */
-void house_undone(struct tok_request *request, enum request_end why);
+void crew_add(struct tok_request *request);
+/* crew_part_ends: an owner less. */
+void crew_part_ends(struct tok_request *request);
+/* crew_done tells who waits for the request. It may give the lock away meanwhile. */
+void crew_done(struct tok_request *request);
+/* crew_undone is the same for one that was not served in time, or will not be at all. */
+void crew_undone(struct tok_request *request, enum request_end why);
 
 /* worker.c's. worker_start: false if there is no thread to be had. */
 bool worker_start(void);
-/* worker_take: a worker has the request from now on. */
-void worker_take(struct tok_request *request);
-/* worker_give hands it to an idle one, which is the one who was busy last. */
-void worker_give(struct tok_request *request);
+/* workers_feed: no request that may be served is left beside an idle worker. */
+void workers_feed(void);
 /* worker_write_off: it is not waited for any longer, and another worker may take the place of the one who has it. */
 void worker_write_off(struct tok_request *request);
-/* watch_for sees to it that the request is not late without its maker being told. Without the watch a worker still
- * reports its own deadline. */
+/* watch_for sees to it that the request is not late without its maker being told, nor waits for those who hang. Without
+ * the watch a worker still reports its own deadline. */
 void watch_for(const struct tok_request *request);
 
 #endif
