@@ -148,8 +148,7 @@ static const CK_RV all_codes[] = {
 #define CODE(name, value) value,
     CRYPTOKI_CKR(CODE)
 #undef CODE
-            CKR_VENDOR_DEFINED +
-        1,
+        0x80000001,
     0x7777,
 };
 
