@@ -117,11 +117,15 @@ static enum hostile_function most_called(const struct hostile_seen *seen)
     return most;
 }
 
+/* The provider is each child's own: one that came before the fork would let them share what they know of the PIN. */
 static void live(const struct one *one, struct page *page)
 {
     char text[2048];
     unsigned failures = 0;
 
+    if (OSSL_LIB_CTX_load_config(NULL, getenv("OPENSSL_CONF")) != 1 || !OSSL_PROVIDER_available(NULL, "signet")) {
+        complain(page, "the provider can't be loaded");
+    }
     for (size_t step = 0; step < life_num_steps && (!is_forever(one) || failures < MOST_FAILURES); step++) {
         enum outcome outcome = life_step(step, text, sizeof(text));
 
@@ -141,6 +145,9 @@ static void live(const struct one *one, struct page *page)
     }
     if (page->seen.calls > MOST_CALLS) {
         complain(page, "%lu calls, most of them %s", page->seen.calls, hostile.name(most_called(&page->seen)));
+    }
+    if (one->about != HOSTILE_NUM_FUNCTIONS && page->seen.struck == 0) {
+        complain(page, "no call was answered oddly: %lu calls", page->seen.calls);
     }
     if (page->seen.pins_after_refusal > 0) {
         complain(page, "a PIN that was refused was sent again");
@@ -438,6 +445,7 @@ int main(int argc, char **argv)
 {
     time_t from = time(NULL);
 
+    OPENSSL_init_ssl(OPENSSL_INIT_NO_LOAD_CONFIG, NULL);
     if ((argc != 6 && argc != 4) || !module_find(argv[1]) || !life_files(argv[2]) || !workers_open()) {
         fprintf(stderr, "usage: drive MODULE FOLDER STRIDE RANDOM SEED\n");
         return 99;
@@ -449,7 +457,7 @@ int main(int argc, char **argv)
     stride = stride > 0 ? stride : 1;
     offset = strtoul(argv[5], NULL, 10) % stride;
     printf("# seed %s\n", argv[5]);
-    if (OPENSSL_init_ssl(0, NULL) != 1 || !OSSL_PROVIDER_available(NULL, "signet") || !learn()) {
+    if (!learn()) {
         return 99;
     }
     for (size_t call = 0; call < usual.calls && call < FIRST_CALLS; call++) {
