@@ -136,11 +136,11 @@ TEST(a_list_of_mechanisms_that_cannot_be_is_not_known)
         mock->num_mechanisms = 3;
         token = mock_looked(module);
         mock_odd(HOSTILE_GetMechanismList, 0, ODD_LENGTH_SMALL | ODD_FOREVER, length, 0);
-        tok_mech_ask(token);
+        tok_mech_ask(token, clock_us() + 10 * SECOND);
         assert_null(tok_mech_offered(token));
         assert_true(mock->calls[MOCK_GetMechanismList] <= 10);
         mock_odd(HOSTILE_GetMechanismList, 0, ODD_LENGTH, TO_WRAPPING, 0);
-        tok_mech_ask(token);
+        tok_mech_ask(token, clock_us() + 10 * SECOND);
         assert_null(tok_mech_offered(token));
     }
 }
@@ -236,6 +236,16 @@ TEST(a_session_without_a_number_is_none)
     assert_true(mock->calls[MOCK_OpenSession] <= 16);
 }
 
+TEST(a_session_that_is_lost_before_it_was_opened_is_not_tried_for_ever)
+{
+    furnish_from_file(point);
+    mock_ec_key(mock, CKO_PRIVATE_KEY, "www", 1, point);
+    mock_fails(mock, MOCK_OpenSession, CKR_SESSION_HANDLE_INVALID, 0, 1000);
+    failure = sign();
+    assert_true(tok_is(&failure, CKR_SESSION_HANDLE_INVALID));
+    assert_true(mock->calls[MOCK_OpenSession] <= 4);
+}
+
 TEST(a_session_that_exists_for_ever_is_given_up)
 {
     struct tok_lease other = { .token = NULL };
@@ -296,11 +306,13 @@ TEST(more_than_the_room_is_no_plaintext)
 {
     uint8_t out[16];
     size_t len = sizeof(out);
+    CK_RV refusal;
 
     furnish();
     mock_odd(HOSTILE_Decrypt, 0, ODD_LENGTH | ODD_FOREVER, TO_SIX_MORE, 0);
-    FAILS(tok_key_decrypt(key, &mechanism, (const uint8_t *)"c", 1, out, &len), TOK_CODE_ANSWER);
-    assert_int_equal(len, sizeof(out));
+    OK(tok_key_decrypt(key, &mechanism, (const uint8_t *)"c", 1, out, &len, &refusal));
+    assert_int_equal(refusal, CKR_GENERAL_ERROR);
+    assert_int_equal(len, 0);
     assert_int_equal(mock->calls[MOCK_Decrypt], 1); /* nothing that data may decide is done again */
 }
 
@@ -308,11 +320,12 @@ TEST(what_was_there_before_is_no_plaintext)
 {
     uint8_t out[16];
     size_t len = sizeof(out);
+    CK_RV refusal;
 
     furnish();
     memset(out, 0xa7, sizeof(out));
     mock_odd(HOSTILE_Decrypt, 0, ODD_SILENCE, 0, 0);
-    OK(tok_key_decrypt(key, &mechanism, (const uint8_t *)"c", 1, out, &len));
+    OK(tok_key_decrypt(key, &mechanism, (const uint8_t *)"c", 1, out, &len, &refusal));
     assert_null(memchr(out, 0xa7, sizeof(out)));
 }
 
@@ -369,6 +382,7 @@ int main(void)
         cmocka_unit_test(a_list_that_was_left_as_it_was_has_no_values),
         cmocka_unit_test(a_modulus_of_zeros_is_no_key),
         cmocka_unit_test(a_session_without_a_number_is_none),
+        cmocka_unit_test(a_session_that_is_lost_before_it_was_opened_is_not_tried_for_ever),
         cmocka_unit_test(a_session_that_exists_for_ever_is_given_up),
         cmocka_unit_test(an_odd_signature_is_made_again),
         cmocka_unit_test(what_is_no_signature_is_an_error_however_often_it_comes),
