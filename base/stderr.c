@@ -6,7 +6,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-static _Atomic enum { UNKNOWN, ASKED, KNOWN } state;
+enum { UNKNOWN, ASKED, KNOWN };
+static _Atomic int state;
 static struct stat remembered; /* st_nlink is 0 where it was closed; written before `state` is KNOWN */
 
 void stderr_remember(void)

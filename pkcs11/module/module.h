@@ -6,7 +6,7 @@
  * wait up to their deadline. After a fork the child initialises again at its first use. C_Finalize is called only to
  * initialise again a module that we initialised ourselves in this process, while nobody is inside (tok_module_again).
  *
- * Lock order: registry → module → token → key. None is held across a C_ call. */
+ * The order of locks is in base/fork.h. None is held across a C_ call. */
 #ifndef SIGNET_PKCS11_MODULE_MODULE_H
 #define SIGNET_PKCS11_MODULE_MODULE_H
 
@@ -41,8 +41,10 @@ struct tok_module {
     char *init_args; /* pReserved of C_Initialize; NULL for none */
     CK_C_GetFunctionList get_functions;
     tok_get_interface *get_interface; /* NULL before PKCS#11 3.0 */
-    CK_FUNCTION_LIST *functions;
-    const struct tok_functions_3 *messages; /* the functions that sign messages (pkcs11/token/message.h); NULL: none */
+    CK_FUNCTION_LIST functions_2;     /* our copies: a module's own may change, */
+    struct tok_functions_3 functions_3;
+    CK_FUNCTION_LIST *functions;            /* and this is the first of them, */
+    const struct tok_functions_3 *messages; /* and this the second, for pkcs11/token/message.h; NULL: none */
     struct tok_module *next;                /* in the registry */
 
     _Atomic bool closed; /* it is being initialised again: no session is lent. Changed under the lock */

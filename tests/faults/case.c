@@ -122,7 +122,8 @@ static int is_answer(void)
     case COUNT_Decrypt: /* that raw RSA is not to be had; then the token removes the padding, and whatever it says of
                            that is kept to ourselves, since it might tell whether the padding was right */
         return now->rv == CKR_FUNCTION_NOT_SUPPORTED || now->rv == CKR_KEY_FUNCTION_NOT_PERMITTED ||
-               now->rv == CKR_MECHANISM_INVALID || now->rv == CKR_MECHANISM_PARAM_INVALID;
+               now->rv == CKR_KEY_TYPE_INCONSISTENT || now->rv == CKR_MECHANISM_INVALID ||
+               now->rv == CKR_MECHANISM_PARAM_INVALID;
     default:
         return is_lie();
     }
@@ -135,9 +136,10 @@ static int promised(void)
         now->function == COUNT_GetFunctionList) {
         return 0; /* without its list there is no module yet that could be recovered */
     }
-    if (now->function == COUNT_Decrypt &&
-        (now->rv == CKR_GENERAL_ERROR || now->rv == CKR_FUNCTION_FAILED || now->rv == CKR_DEVICE_ERROR)) {
-        return 0; /* may be about the data, of which the time of a recovery would tell something */
+    if (now->function == COUNT_Decrypt) { /* all else may be about the data, of which a recovery would tell something */
+        return now->rv == CKR_CRYPTOKI_NOT_INITIALIZED || now->rv == CKR_SESSION_HANDLE_INVALID ||
+               now->rv == CKR_SESSION_CLOSED || now->rv == CKR_TOKEN_NOT_PRESENT || now->rv == CKR_DEVICE_REMOVED ||
+               now->rv == CKR_USER_NOT_LOGGED_IN || now->rv == CKR_OPERATION_NOT_INITIALIZED;
     }
     if (pin_refused()) {
         return 0;

@@ -13,6 +13,7 @@ enum { TO_NONE, TO_MINUS_ONE, TO_ONE_MORE, TO_SIX_MORE, TO_WRAPPING, TO_ONE_LESS
 #define ZEROS 0 /* a pattern */
 
 static struct tok_lease lease;
+static CK_ULONG num_found;
 
 /* A token with the keys "www" and "two", and a session on it. */
 static void furnish_session(void)
@@ -54,21 +55,52 @@ TEST(a_handle_that_was_not_filled_in_is_none)
     FAILS(search(), TOK_CODE_ANSWER);
 }
 
+/* Always another object. */
+static CK_RV another(CK_SESSION_HANDLE session, CK_OBJECT_HANDLE *out, CK_ULONG room, CK_ULONG *count)
+{
+    (void)session;
+    for (*count = 0; *count < room;) {
+        out[(*count)++] = ++num_found;
+    }
+    return CKR_OK;
+}
+
 TEST(a_search_that_never_ends_is_ended)
 {
+    CK_FUNCTION_LIST functions;
+
     furnish_session();
-    mock_odd(HOSTILE_FindObjects, 0, ODD_FULL | ODD_FOREVER, 2, 0);
+    functions = *lease.functions;
+    functions.C_FindObjects = another;
+    lease.functions = &functions;
+    num_found = 0;
     FAILS(search(), TOK_CODE_ANSWER);
-    SAYS("100000");
-    assert_true(mock->calls[MOCK_FindObjects] <= ANSWER_MOST_OBJECTS / 128 + 1);
+    SAYS("room for 100000");
+    assert_true(num_found <= ANSWER_MOST_OBJECTS + 128);
     assert_true(lease.op_open); /* so that its session is closed */
+    lease.functions = module->functions;
+}
+
+TEST(a_search_that_goes_round_is_ended)
+{
+    static const int kinds[] = { ODD_FULL, ODD_LENGTH }; /* all objects the same; one more, and not written */
+
+    for (size_t i = 0; i < COUNT_OF(kinds); i++) {
+        furnish_session();
+        mock->found_at_once = 1;
+        mock_odd(HOSTILE_FindObjects, 0, kinds[i] | ODD_FOREVER, kinds[i] == ODD_FULL ? 7 : 9, 0);
+        FAILS(search(), TOK_CODE_ANSWER);
+        assert_true(mock->calls[MOCK_FindObjects] <= 5);
+    }
 }
 
 TEST(a_search_is_over_at_the_deadline)
 {
     furnish_session();
     lease.deadline_us = clock_us();
-    mock_odd(HOSTILE_FindObjects, 0, ODD_FULL | ODD_FOREVER, 2, 0);
+    for (unsigned char i = 3; i < 250; i++) {
+        mock_ec_key(mock, CKO_PUBLIC_KEY, "more", i, point);
+    }
     FAILS(search(), TOK_CODE_DEADLINE);
     assert_int_equal(mock->calls[MOCK_FindObjects], 1);
 }
@@ -136,11 +168,11 @@ TEST(a_list_of_mechanisms_that_cannot_be_is_not_known)
         mock->num_mechanisms = 3;
         token = mock_looked(module);
         mock_odd(HOSTILE_GetMechanismList, 0, ODD_LENGTH_SMALL | ODD_FOREVER, length, 0);
-        tok_mech_ask(token);
+        tok_mech_ask(token, clock_us() + 10 * SECOND);
         assert_null(tok_mech_offered(token));
         assert_true(mock->calls[MOCK_GetMechanismList] <= 10);
         mock_odd(HOSTILE_GetMechanismList, 0, ODD_LENGTH, TO_WRAPPING, 0);
-        tok_mech_ask(token);
+        tok_mech_ask(token, clock_us() + 10 * SECOND);
         assert_null(tok_mech_offered(token));
     }
 }
@@ -236,6 +268,16 @@ TEST(a_session_without_a_number_is_none)
     assert_true(mock->calls[MOCK_OpenSession] <= 16);
 }
 
+TEST(a_session_that_is_lost_before_it_was_opened_is_not_tried_for_ever)
+{
+    furnish_from_file(point);
+    mock_ec_key(mock, CKO_PRIVATE_KEY, "www", 1, point);
+    mock_fails(mock, MOCK_OpenSession, CKR_SESSION_HANDLE_INVALID, 0, 1000);
+    failure = sign();
+    assert_true(tok_is(&failure, CKR_SESSION_HANDLE_INVALID));
+    assert_true(mock->calls[MOCK_OpenSession] <= 4);
+}
+
 TEST(a_session_that_exists_for_ever_is_given_up)
 {
     struct tok_lease other = { .token = NULL };
@@ -296,11 +338,13 @@ TEST(more_than_the_room_is_no_plaintext)
 {
     uint8_t out[16];
     size_t len = sizeof(out);
+    CK_RV refusal;
 
     furnish();
     mock_odd(HOSTILE_Decrypt, 0, ODD_LENGTH | ODD_FOREVER, TO_SIX_MORE, 0);
-    FAILS(tok_key_decrypt(key, &mechanism, (const uint8_t *)"c", 1, out, &len), TOK_CODE_ANSWER);
-    assert_int_equal(len, sizeof(out));
+    OK(tok_key_decrypt(key, &mechanism, (const uint8_t *)"c", 1, out, &len, &refusal));
+    assert_int_equal(refusal, CKR_GENERAL_ERROR);
+    assert_int_equal(len, 0);
     assert_int_equal(mock->calls[MOCK_Decrypt], 1); /* nothing that data may decide is done again */
 }
 
@@ -308,11 +352,12 @@ TEST(what_was_there_before_is_no_plaintext)
 {
     uint8_t out[16];
     size_t len = sizeof(out);
+    CK_RV refusal;
 
     furnish();
     memset(out, 0xa7, sizeof(out));
     mock_odd(HOSTILE_Decrypt, 0, ODD_SILENCE, 0, 0);
-    OK(tok_key_decrypt(key, &mechanism, (const uint8_t *)"c", 1, out, &len));
+    OK(tok_key_decrypt(key, &mechanism, (const uint8_t *)"c", 1, out, &len, &refusal));
     assert_null(memchr(out, 0xa7, sizeof(out)));
 }
 
@@ -358,6 +403,7 @@ int main(void)
         cmocka_unit_test(more_objects_than_were_asked_for_are_none),
         cmocka_unit_test(a_handle_that_was_not_filled_in_is_none),
         cmocka_unit_test(a_search_that_never_ends_is_ended),
+        cmocka_unit_test(a_search_that_goes_round_is_ended),
         cmocka_unit_test(a_search_is_over_at_the_deadline),
         cmocka_unit_test(a_listing_is_over_at_the_deadline),
         cmocka_unit_test(a_list_of_slots_is_no_longer_than_its_room),
@@ -369,6 +415,7 @@ int main(void)
         cmocka_unit_test(a_list_that_was_left_as_it_was_has_no_values),
         cmocka_unit_test(a_modulus_of_zeros_is_no_key),
         cmocka_unit_test(a_session_without_a_number_is_none),
+        cmocka_unit_test(a_session_that_is_lost_before_it_was_opened_is_not_tried_for_ever),
         cmocka_unit_test(a_session_that_exists_for_ever_is_given_up),
         cmocka_unit_test(an_odd_signature_is_made_again),
         cmocka_unit_test(what_is_no_signature_is_an_error_however_often_it_comes),
