@@ -48,9 +48,11 @@ conf_without_pin
 story prompt
 conf
 if [ "${SANITIZER:-none}" = none ]; then
+    # On a busy machine a thread that is inside the module may not get a processor for a quarter of a second.
+    conf "default signet" "fork-wait = 5000"
     story busy
     story loading
-    conf "default signet" "pkcs11-module = $counter" "idle-sessions = 1"
+    conf "default signet" "pkcs11-module = $counter" "idle-sessions = 1" "fork-wait = 5000"
     SIGNET_TEST_COUNTS="$work/counts-churn" story churn ${FORKS:-}
 else
     echo "# not run here: children of a process with busy threads hang in the sanitizer's own allocator now and then"
