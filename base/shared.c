@@ -1,81 +1,88 @@
 #include "base/shared.h"
 
 #include <errno.h>
-#include <stdlib.h>
+#include <fcntl.h>
+#include <pthread.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/random.h>
-#include <time.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "base/fork.h"
 #include "base/lock.h"
+#include "base/pause.h"
+#include "base/secret.h"
 #include "base/siphash.h"
 
-#define US_PER_S 1000000u
-#define NS_PER_US 1000u
-#define US_PER_MS 1000u
+/* Of those who wait for a turn. */
+static const struct pauses pauses = { UINT64_C(1) * 1000, UINT64_C(20) * 1000 };
 
-struct pages {
-    uint8_t key[SIPHASH_KEY_SIZE];
-    struct shared_row rows[SHARED_ROWS];
-};
+static struct shared_row *family;              /* SHARED_ROWS; constant after shared_begin */
+static struct shared_row instead[SHARED_ROWS]; /* of the family's, where memory could not be shared */
+static struct shared_row own[SHARED_ROWS];     /* this process's */
+static _Atomic unsigned turns[SHARED_ROWS];    /* the fork generation of who has it; of another: nobody's */
+static struct secret key = { NULL, 0 };        /* constant after shared_begin, as are the next */
+static uint8_t spare_key[SIPHASH_KEY_SIZE];    /* without memory for a secret */
+static struct {
+    int fd; /* -1: none */
+    dev_t device;
+    ino_t inode;
+} file = { .fd = -1 };
 
-static struct pages private_pages; /* in place of shared ones that could not be had */
-static struct pages *pages;        /* constant after shared_begin */
-
-static void rows_init(void)
-{
-    pthread_mutexattr_t attr;
-
-    if (pthread_mutexattr_init(&attr) != 0 || pthread_mutexattr_setrobust(&attr, PTHREAD_MUTEX_ROBUST) != 0 ||
-        pthread_mutexattr_setpshared(&attr, PTHREAD_PROCESS_SHARED) != 0) {
-        abort();
-    }
-    for (size_t i = 0; i < SHARED_ROWS; i++) {
-        if (pthread_mutex_init(&pages->rows[i].lock, &attr) != 0) {
-            abort();
-        }
-    }
-    pthread_mutexattr_destroy(&attr);
-}
-
-/* The child's own copy of private rows: a thread that stayed behind may hold their locks. */
-static void private_child(void)
-{
-    rows_init();
-}
+/* --- making it ---------------------------------------------------------------------------------------------------- */
 
 /* Without random bytes (a kernel of long ago, a filter of system calls) the hashes still tell texts apart. */
 static void key_make(void)
 {
+    uint8_t bytes[SIPHASH_KEY_SIZE];
     size_t have = 0;
     ssize_t got;
 
-    while (have < sizeof(pages->key) &&
-           ((got = getrandom(pages->key + have, sizeof(pages->key) - have, 0)) > 0 || errno == EINTR)) {
+    while (have < sizeof(bytes) && ((got = getrandom(bytes + have, sizeof(bytes) - have, 0)) > 0 || errno == EINTR)) {
         have += got > 0 ? (size_t)got : 0;
     }
-    if (have < sizeof(pages->key)) {
+    if (have < sizeof(bytes)) {
         uint64_t now = clock_us();
 
-        memcpy(pages->key, &now, sizeof(now));
+        memcpy(bytes, &now, sizeof(now));
+    }
+    if (!secret_set(&key, bytes, sizeof(bytes))) {
+        memcpy(spare_key, bytes, sizeof(bytes));
+    }
+    secret_wipe(bytes, sizeof(bytes));
+}
+
+/* Nothing can be written to the file, nor its length be changed. Its descriptor stays clear of the numbers that
+ * programs close and open by number. */
+static void file_make(void)
+{
+    const int seals = F_SEAL_SEAL | F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_WRITE;
+    int made = memfd_create("signet", MFD_CLOEXEC | MFD_ALLOW_SEALING);
+    struct stat info;
+
+    if (made < 0) {
+        return;
+    }
+    file.fd = fcntl(made, F_DUPFD_CLOEXEC, 100);
+    if (file.fd < 0) { /* RLIMIT_NOFILE is lower */
+        file.fd = fcntl(made, F_DUPFD_CLOEXEC, 3);
+    }
+    (void)close(made);
+    if (file.fd >= 0 && fstat(file.fd, &info) == 0) {
+        (void)fcntl(file.fd, F_ADD_SEALS, seals);
+        file.device = info.st_dev;
+        file.inode = info.st_ino;
     }
 }
 
 static void begin(void)
 {
-    void *map = mmap(NULL, sizeof(*pages), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+    void *map = mmap(NULL, sizeof(own), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
 
-    pages = map != MAP_FAILED ? map : &private_pages;
-    if (pages == &private_pages) {
-        fork_handlers(NULL, NULL, private_child);
-    } else {
-        (void)madvise(map, sizeof(*pages), MADV_DONTDUMP);
-        (void)mlock(map, sizeof(*pages));
-    }
+    family = map != MAP_FAILED ? map : instead;
     key_make();
-    rows_init();
+    file_make();
 }
 
 void shared_begin(void)
@@ -88,100 +95,150 @@ void shared_begin(void)
 bool shared_is_shared(void)
 {
     shared_begin();
-    return pages != &private_pages;
+    return family != instead;
 }
 
 uint64_t shared_hash(uint64_t about, const void *data, size_t len)
 {
-    uint8_t key[SIPHASH_KEY_SIZE];
+    uint8_t under[SIPHASH_KEY_SIZE];
     uint64_t hash;
 
     shared_begin();
-    memcpy(key, pages->key, sizeof(key));
+    memcpy(under, secret_exists(&key) ? key.data : spare_key, sizeof(under));
     for (size_t i = 0; i < sizeof(about); i++) {
-        key[i] ^= (uint8_t)(about >> (8 * i));
+        under[i] ^= (uint8_t)(about >> (8 * i));
     }
-    hash = siphash(key, data, len);
+    hash = siphash(under, data, len);
+    secret_wipe(under, sizeof(under));
     return hash != 0 ? hash : 1;
 }
 
-/* The row that bears the name, or the next free one, which then does. Names never go, so no lock is needed. */
-static struct shared_row *row_of(uint64_t name)
+/* --- rows --------------------------------------------------------------------------------------------------------- */
+
+/* The number of the row that bears the name, or of the next free one, which then does. Names never go, so no lock is
+ * needed; the family's may be overwritten, and then there are other rows. */
+static size_t row_of(struct shared_row *rows, uint64_t name)
 {
     for (size_t i = 0; i < SHARED_ROWS; i++) {
-        struct shared_row *row = &pages->rows[(name + i) % SHARED_ROWS];
+        size_t at = (name + i) % SHARED_ROWS;
         uint64_t bears = 0;
 
-        if (atomic_compare_exchange_strong(&row->name, &bears, name) || bears == name) {
-            return row;
+        if (atomic_compare_exchange_strong(&rows[at].name, &bears, name) || bears == name) {
+            return at;
         }
     }
-    return &pages->rows[name % SHARED_ROWS];
+    return name % SHARED_ROWS;
 }
 
-const struct shared_row *shared_row_look(uint64_t name)
+struct shared_row *shared_row_of_family(uint64_t name)
 {
     shared_begin();
-    return row_of(name);
+    return &family[row_of(family, name)];
 }
 
-/* Process and time in one word, so that they are read together: 22 bits hold every process id of Linux. */
-static uint64_t holder_of(uint64_t now_us)
+struct shared_row *shared_row_of_process(uint64_t name)
 {
-    return (now_us / US_PER_MS) << 22 | ((uint64_t)getpid() & 0x3fffff);
+    return &own[row_of(own, name)];
 }
 
-/* gcc's thread sanitizer does not see pthread_mutex_clocklock, and would take the mutex for unlocked: under it we try
- * again and again. */
-static int lock_until(pthread_mutex_t *mutex, uint64_t deadline_us)
-{
-#ifdef __SANITIZE_THREAD__
-    int error;
+/* --- turns -------------------------------------------------------------------------------------------------------- */
 
-    while ((error = pthread_mutex_trylock(mutex)) == EBUSY && clock_us() < deadline_us) {
-        clock_sleep_us(US_PER_MS);
+/* The descriptor may have been closed, and its number have gone to somebody else's file. */
+static bool file_is_ours(void)
+{
+    struct stat info;
+
+    return file.fd >= 0 && fstat(file.fd, &info) == 0 && info.st_dev == file.device && info.st_ino == file.inode;
+}
+
+/* One byte of the file for each name, which need not be there to be locked. 30 bits fit every off_t. */
+static struct flock lock_of(uint64_t name, short type)
+{
+    return (struct flock){ .l_type = type, .l_whence = SEEK_SET, .l_start = (off_t)(name & 0x3fffffff), .l_len = 1 };
+}
+
+/* SHARED_BUSY: another process has it at this moment. */
+static enum shared_turn file_take(uint64_t name)
+{
+    struct flock lock = lock_of(name, F_WRLCK);
+
+    if (!file_is_ours()) {
+        return SHARED_TURN_ALONE;
     }
-    return error;
-#else
-    const struct timespec until = {
-        .tv_sec = (time_t)(deadline_us / US_PER_S),
-        .tv_nsec = (long)(deadline_us % US_PER_S * NS_PER_US),
-    };
-
-    return pthread_mutex_clocklock(mutex, CLOCK_MONOTONIC, &until);
-#endif
+    if (fcntl(file.fd, F_SETLK, &lock) == 0) {
+        return SHARED_TURN;
+    }
+    return errno == EAGAIN || errno == EACCES ? SHARED_BUSY : SHARED_TURN_ALONE;
 }
 
-enum shared_taken shared_row_take(struct shared_row **out_row, uint64_t name, uint64_t deadline_us)
+static void file_give(uint64_t name)
 {
-    struct shared_row *row;
-    int error;
+    struct flock lock = lock_of(name, F_UNLCK);
+
+    if (file_is_ours()) {
+        (void)fcntl(file.fd, F_SETLK, &lock);
+    }
+}
+
+/* What a thread that stayed behind in the parent had is nobody's. */
+static bool thread_take(_Atomic unsigned *turn)
+{
+    unsigned now = fork_generation();
+    unsigned has = atomic_load(turn);
+
+    return has != now && atomic_compare_exchange_strong(turn, &has, now);
+}
+
+/* False at the deadline. */
+static bool wait_once(uint64_t *in_out_pause_us, uint64_t deadline_us)
+{
+    uint64_t now = clock_us();
+
+    if (now >= deadline_us) {
+        return false;
+    }
+    *in_out_pause_us = pause_after(*in_out_pause_us, &pauses);
+    clock_sleep_us(*in_out_pause_us < deadline_us - now ? *in_out_pause_us : deadline_us - now);
+    return true;
+}
+
+enum shared_turn shared_turn_take(uint64_t name, uint64_t deadline_us)
+{
+    _Atomic unsigned *turn = &turns[row_of(own, name)];
+    uint64_t pause_us = 0;
+    enum shared_turn taken;
 
     shared_begin();
-    row = row_of(name);
-    *out_row = row;
-    error = lock_until(&row->lock, deadline_us);
-    if (error != 0 && error != EOWNERDEAD) {
-        return SHARED_BUSY;
+    while (!thread_take(turn)) {
+        if (!wait_once(&pause_us, deadline_us)) {
+            return SHARED_BUSY;
+        }
     }
-    if (error == EOWNERDEAD) {
-        pthread_mutex_consistent(&row->lock);
+    while ((taken = file_take(name)) == SHARED_BUSY) {
+        if (!wait_once(&pause_us, deadline_us)) {
+            atomic_store(turn, 0);
+            return SHARED_BUSY;
+        }
     }
-    atomic_store(&row->holder, holder_of(clock_us()));
-    return error == EOWNERDEAD ? SHARED_TAKEN_FROM_DEAD : SHARED_TAKEN;
+    return taken;
 }
 
-void shared_row_give(struct shared_row *row)
+void shared_turn_give(uint64_t name)
 {
-    atomic_store(&row->holder, 0);
-    pthread_mutex_unlock(&row->lock);
+    file_give(name);
+    atomic_store(&turns[row_of(own, name)], 0);
 }
 
-unsigned shared_row_holder(const struct shared_row *row, uint64_t *out_ms)
+unsigned shared_turn_holder(uint64_t name)
 {
-    uint64_t holder = atomic_load(&row->holder);
-    uint64_t now_ms = clock_us() / US_PER_MS;
+    struct flock lock = lock_of(name, F_WRLCK);
 
-    *out_ms = holder != 0 && now_ms > holder >> 22 ? now_ms - (holder >> 22) : 0;
-    return (unsigned)(holder & 0x3fffff);
+    shared_begin();
+    if (atomic_load(&turns[row_of(own, name)]) == fork_generation()) {
+        return (unsigned)getpid();
+    }
+    if (!file_is_ours() || fcntl(file.fd, F_GETLK, &lock) != 0 || lock.l_type == F_UNLCK || lock.l_pid < 0) {
+        return 0;
+    }
+    return (unsigned)lock.l_pid;
 }

@@ -1,18 +1,23 @@
-/* Memory that a process shares with everybody forked from it: rows of a few words, each under a lock that survives the
- * death of its holder.
+/* What a family of processes knows together: rows of a few words, in memory that a process shares with everybody forked
+ * from it, and turns, of which one process at a time has one.
  *
- * The pages are made once, by shared_begin, before the process forks; each child inherits the same ones, and so do its
- * children. A row is found by a name, a hash of what it is about. Its lock is a robust mutex shared between processes:
- * if the holder dies, the next one gets it and is told. Waiting for it ends at a deadline. Hashes are SipHash under a
- * random key that is made with the pages.
+ * The memory is made once, by shared_begin, before the process forks; each child inherits it, and so do its children.
+ * It holds numbers and nothing else, and none of them leads anywhere: a member of the family that was broken into can
+ * write what it likes, and the others read wrong numbers. Who reads them copies a word once, checks it, and keeps what
+ * must not be forged in the process's own row, which no other process can write.
  *
- * What is in the pages is no secret, but a keyed hash of one, and the key is next to it: whoever can read them can try
- * PINs until a hash fits. They are therefore kept as secrets are (locked, not dumped), and the processes that can read
- * them are those that hold the PIN itself. For everybody; owns the pages, for good. */
+ * A turn is a lock that the kernel keeps (fcntl, F_SETLK) on an empty file without a name, whose descriptor each child
+ * inherits. It belongs to a process, is not inherited by fork, and ends with its holder however that dies; nothing in
+ * memory can take it or keep it. It needs no path, no rights and no /proc, so it works in a chroot and after setuid.
+ * Threads of one process take turns by a word of their own. Where the descriptor is gone (closed with all others by a
+ * server that becomes a daemon, or refused by a filter of system calls), a turn is among the threads of one process
+ * alone, and the taker is told.
+ *
+ * Hashes are SipHash under a random key that each process has in its own memory. For everybody; owns all of that, for
+ * good. */
 #ifndef SIGNET_BASE_SHARED_H
 #define SIGNET_BASE_SHARED_H
 
-#include <pthread.h>
 #include <stdatomic.h>
 #include <stdbool.h>
 #include <stddef.h>
@@ -21,36 +26,36 @@
 #include "base/scoped.h"
 
 #define SHARED_ROWS 64 /* beyond these, names share rows, of which their users must not mind */
-#define SHARED_WORDS 13
+#define SHARED_WORDS 15
 
 struct shared_row {
-    pthread_mutex_t lock;
     _Atomic uint64_t name;                /* 0: free */
-    _Atomic uint64_t holder;              /* process and since when, for messages; 0: nobody. Read without the lock */
-    _Atomic uint64_t words[SHARED_WORDS]; /* zero at first; written under the lock. What they mean is their user's
-                                             business */
+    _Atomic uint64_t words[SHARED_WORDS]; /* zero at first. What they mean is their user's business */
 };
 
-/* shared_begin makes the pages, once in a family of processes; call it as early as possible. Where they can't be had,
- * rows are private to each process. */
+/* shared_begin makes the memory, once in a family of processes; call it as early as possible. */
 void shared_begin(void);
-/* shared_is_shared tells whether they were had. */
+/* shared_is_shared tells whether the memory could be had. Else the family's rows are this process's. */
 bool shared_is_shared(void);
 
 /* shared_hash is never 0. `about` tells apart what else is the same. */
 uint64_t shared_hash(uint64_t about, const void *data, size_t len);
 
-enum shared_taken {
-    SHARED_TAKEN,
-    SHARED_TAKEN_FROM_DEAD, /* likewise, but whoever held it died: the words are as it left them */
-    SHARED_BUSY,            /* not taken before the deadline (microseconds of clock_us) */
+/* The row of that name, which is a hash: the family's, written by each of its processes, and this process's own, of
+ * which a child begins with a copy. Never NULL. */
+struct shared_row *shared_row_of_family(uint64_t name);
+struct shared_row *shared_row_of_process(uint64_t name);
+
+enum shared_turn {
+    SHARED_TURN,       /* nobody else in the family has it */
+    SHARED_TURN_ALONE, /* no other thread of this process has it; of other processes nothing is known */
+    SHARED_BUSY,       /* not had before the deadline (microseconds of clock_us) */
 };
-/* shared_row_take gets the row of that name, free ones being claimed, and its lock. */
-MUST_CHECK enum shared_taken shared_row_take(struct shared_row **out_row, uint64_t name, uint64_t deadline_us);
-void shared_row_give(struct shared_row *row);
-/* shared_row_look is the row of that name without its lock. */
-const struct shared_row *shared_row_look(uint64_t name);
-/* shared_row_holder tells which process holds the row, and for how many milliseconds; 0 if none does. */
-unsigned shared_row_holder(const struct shared_row *row, uint64_t *out_ms);
+/* shared_turn_take waits for the turn at what the name names; not for one that the calling thread has. */
+MUST_CHECK enum shared_turn shared_turn_take(uint64_t name, uint64_t deadline_us);
+void shared_turn_give(uint64_t name);
+/* shared_turn_holder is the process that has the turn, by the kernel's word; 0: none, or one that can't be named here.
+ */
+unsigned shared_turn_holder(uint64_t name);
 
 #endif

@@ -74,6 +74,12 @@ tests_tls_calls_SOURCES = tests/tls/calls.c tests/tls/pair.c tests/tls/pair.h te
 tests_tls_calls_CFLAGS = $(AM_CFLAGS) $(SSL_CFLAGS) $(P11KIT_CFLAGS)
 tests_tls_calls_LDADD = $(SSL_LIBS) $(CRYPTO_LIBS)
 
+check_PROGRAMS += tests/tls/padding
+tests_tls_padding_SOURCES = tests/tls/padding.c tests/tls/pair.c tests/tls/pair.h tests/lib/tap.h tests/token/counts.h \
+    tests/token/functions.h tests/token/ckr.h
+tests_tls_padding_CFLAGS = $(AM_CFLAGS) $(SSL_CFLAGS) $(P11KIT_CFLAGS)
+tests_tls_padding_LDADD = $(SSL_LIBS) $(CRYPTO_LIBS)
+
 check_PROGRAMS += tests/tls/signed
 tests_tls_signed_SOURCES = tests/tls/signed.c tests/tls/pair.c tests/tls/pair.h tests/lib/tap.h
 tests_tls_signed_CFLAGS = $(AM_CFLAGS) $(SSL_CFLAGS)
@@ -86,7 +92,7 @@ tests_fork_forks_LDFLAGS = $(AM_LDFLAGS) -rdynamic
 tests_fork_forks_LDADD = $(CRYPTO_LIBS)
 
 shell_tests = tests/tool/keys.sh tests/tool/errors.sh tests/tool/pins.sh tests/tool/exit.sh tests/tool/types.sh
-shell_tests += tests/tls/handshakes.sh tests/tls/order.sh tests/tls/calls.sh tests/tls/programs.sh tests/tls/server.sh \
+shell_tests += tests/tls/handshakes.sh tests/tls/order.sh tests/tls/calls.sh tests/tls/padding.sh tests/tls/programs.sh tests/tls/server.sh \
     tests/tls/signed.sh
 shell_tests += tests/tls/refusals.sh tests/tls/browser.sh
 shell_tests += tests/fork/forks.sh tests/fork/nss.sh
@@ -113,9 +119,17 @@ tests_bench_costs_la_LDFLAGS = $(AM_LDFLAGS) -module -avoid-version -rpath /nowh
 tests_bench_costs_la_LIBADD = -ldl
 EXTRA_DIST += tests/bench/overhead.sh tests/bench/instructions.sh tests/bench/costs.sh
 
+check_PROGRAMS += tests/bench/padding
+tests_bench_padding_SOURCES = tests/bench/padding.c tests/tls/pair.c tests/tls/pair.h tests/token/counts.h tests/token/functions.h
+tests_bench_padding_CFLAGS = $(AM_CFLAGS) $(SSL_CFLAGS) $(P11KIT_CFLAGS)
+tests_bench_padding_LDADD = $(SSL_LIBS) $(CRYPTO_LIBS) -lm
+EXTRA_DIST += tests/bench/padding.sh
+
 bench: all tests/bench/overhead
 	$(AM_TESTS_ENVIRONMENT) $(SHELL) $(top_srcdir)/tests/bench/overhead.sh
-.PHONY: bench
+bench-padding: all tests/bench/padding tests/token/token-counter.la
+	$(AM_TESTS_ENVIRONMENT) $(SHELL) $(top_srcdir)/tests/bench/padding.sh
+.PHONY: bench bench-padding
 
 include tests/async/local.mk
 include tests/replica/local.mk

@@ -339,7 +339,8 @@ static struct tok_result find_kind(struct search *search, const struct kind *kin
 
         search->trouble = tok_good();
         find_on_all(search, kind, true);
-        if (search->trouble.code == TOK_CODE_PIN_REFUSED) { /* by the first look */
+        if (search->trouble.code == TOK_CODE_PIN_REFUSED || search->trouble.code == TOK_CODE_PIN_UNCLEAR) {
+            /* by the first look */
             search->trouble = first;
         }
     }

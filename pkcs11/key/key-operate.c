@@ -103,14 +103,13 @@ static struct tok_result key_begin(struct attempt *attempt, const CK_MECHANISM *
 
 struct operation {
     CK_RV (*init)(struct tok_lease *lease, const CK_MECHANISM *mechanism, CK_OBJECT_HANDLE handle); /* NULL: none */
-    struct tok_result (*run)(struct tok_lease *lease, const struct operation *op, CK_ULONG *in_out_len);
+    struct tok_result (*run)(struct tok_lease *lease, struct operation *op, CK_ULONG *in_out_len);
     enum tok_output output;
     const char *init_name;
     const char *run_name;
     const char *what; /* for messages */
     bool signs;
-    bool by_data; /* a general failure of `run` may be about the data: no recovery, whose time would tell something of
-                     them */
+    bool decrypts;
     const CK_MECHANISM *mechanism;
     const uint8_t *in;
     size_t in_len;
@@ -119,6 +118,7 @@ struct operation {
     uint64_t deadline_us; /* 0: that of the settings */
     CK_OBJECT_HANDLE handle;
     size_t out_len;    /* of the result */
+    CK_RV refusal;     /* of the data, in place of a result */
     uint64_t unproved; /* of the result */
     bool ran;          /* the token was asked for it */
 };
@@ -128,7 +128,7 @@ static CK_RV sign_init(struct tok_lease *lease, const CK_MECHANISM *mechanism, C
     return TOK_CALL(lease->functions, C_SignInit, lease->session, (CK_MECHANISM *)mechanism, handle);
 }
 
-static struct tok_result sign_run(struct tok_lease *lease, const struct operation *op, CK_ULONG *in_out_len)
+static struct tok_result sign_run(struct tok_lease *lease, struct operation *op, CK_ULONG *in_out_len)
 {
     return TOK_DO(lease->functions, C_Sign, lease->session, (CK_BYTE *)op->in, (CK_ULONG)op->in_len, op->out,
                   in_out_len);
@@ -139,13 +139,47 @@ static CK_RV decrypt_init(struct tok_lease *lease, const CK_MECHANISM *mechanism
     return TOK_CALL(lease->functions, C_DecryptInit, lease->session, (CK_MECHANISM *)mechanism, handle);
 }
 
-static struct tok_result decrypt_run(struct tok_lease *lease, const struct operation *op, CK_ULONG *in_out_len)
+/* What is said of the library, the session, the token or the login, which are looked at before data are: most of these
+ * are of "the time that the function was invoked" or of a token that went (PKCS#11 v3.1 base §5.1.2, §5.1.3). To
+ * recover from them tells nothing. All other answers of C_Decrypt may be about the data, whatever the standard has them
+ * for: tokens say of bad padding CKR_GENERAL_ERROR (SoftHSM 2.6), CKR_DEVICE_ERROR (cards), and much else. */
+static bool is_before_data(CK_RV rv)
 {
-    return TOK_DO(lease->functions, C_Decrypt, lease->session, (CK_BYTE *)op->in, (CK_ULONG)op->in_len, op->out,
-                  in_out_len);
+    switch (rv) {
+    case CKR_CRYPTOKI_NOT_INITIALIZED:
+    case CKR_SESSION_HANDLE_INVALID:
+    case CKR_SESSION_CLOSED:
+    case CKR_TOKEN_NOT_PRESENT:
+    case CKR_DEVICE_REMOVED:
+    case CKR_USER_NOT_LOGGED_IN:
+    case CKR_OPERATION_NOT_INITIALIZED:
+        return true;
+    default:
+        return false;
+    }
 }
 
-static struct tok_result derive_run(struct tok_lease *lease, const struct operation *op, CK_ULONG *in_out_len)
+/* The token has served, whether it gave a message or refused the data. Which of them it was must not show to anybody
+ * who sends ciphertexts: not in this operation's calls, nor in those of the next ones, nor in which replica serves
+ * them. So both are taken for a success here, and what is refused is the caller's business; no message is made of it,
+ * which takes time. */
+static struct tok_result decrypt_run(struct tok_lease *lease, struct operation *op, CK_ULONG *in_out_len)
+{
+    CK_RV rv = TOK_CALL(lease->functions, C_Decrypt, lease->session, (CK_BYTE *)op->in, (CK_ULONG)op->in_len, op->out,
+                        in_out_len);
+
+    if (is_before_data(rv)) {
+        return tok_fail_ckr("C_Decrypt", rv);
+    }
+    if (rv == CKR_OK && *in_out_len > op->room) { /* nor may an impossible length show: it depends on the data, too */
+        rv = CKR_GENERAL_ERROR;
+    }
+    op->refusal = rv;
+    *in_out_len = rv == CKR_OK ? *in_out_len : 0;
+    return tok_good();
+}
+
+static struct tok_result derive_run(struct tok_lease *lease, struct operation *op, CK_ULONG *in_out_len)
 {
     return tok_derive(lease, op->mechanism->mechanism, op->handle, op->in, op->in_len, op->out, in_out_len);
 }
@@ -183,6 +217,22 @@ static bool signed_as_message(struct operation *op, struct attempt *attempt, enu
         message_refused(*out_verdict, attempt);
     }
     return false;
+}
+
+/* A refusal ends a decryption (PKCS#11 C_Decrypt), but there are tokens that leave it active. With one of these the
+ * next operation would have to get rid of it, and that it had to would tell. Nothing that is done about it after a
+ * refusal alone, or when CKR_OPERATION_ACTIVE is met, is the same for good data and bad. So the session is closed in
+ * either case, another one having been opened before so that the login stays: two quick calls, where the token removes
+ * the padding. Raw RSA tells nothing of padding: its session goes on, unless the token has refused. */
+static void session_after(const struct operation *op, const struct attempt *attempt)
+{
+    struct tok_lease *lease = attempt->lease;
+
+    if (op->decrypts && (op->mechanism->mechanism != CKM_RSA_X_509 || op->refusal != CKR_OK)) {
+        tok_lease_renew(lease, tok_token_max_sessions(lease->token, attempt->key->settings));
+    } else {
+        lease->op_open = false;
+    }
 }
 
 /* May the PIN be sent, and to this token? Between the calls of the operation nothing can be asked. */
@@ -230,8 +280,8 @@ static struct tok_result operate(struct operation *op, struct attempt *attempt)
     op->ran = true;
     TOK_TRY(op->run(lease, op, &len)); /* some tokens leave it active then: the session is closed */
     TOK_TRY(tok_answer_output(op->output, op->run_name, op->out, len, op->room));
-    lease->op_open = false;
     op->out_len = len;
+    session_after(op, attempt);
     return tok_good();
 }
 
@@ -239,12 +289,6 @@ static struct tok_result operate(struct operation *op, struct attempt *attempt)
 static bool in_operation(const struct operation *op, const struct tok_result *result)
 {
     return op != NULL && result->function != NULL && (op->ran || strcmp(result->function, "C_SignMessage") == 0);
-}
-
-static bool about_the_data(const struct operation *op, const struct tok_result *result)
-{
-    return op != NULL && op->by_data && result->function != NULL && strcmp(result->function, op->run_name) == 0 &&
-           (result->rv == CKR_GENERAL_ERROR || result->rv == CKR_FUNCTION_FAILED || result->rv == CKR_DEVICE_ERROR);
 }
 
 /* --- with one replica, and with another ----------------------------------------------------------------------------
@@ -315,7 +359,7 @@ static struct tok_result run_on(const struct run *run, const struct tok_flight *
         }
         tok_attempts_note(&attempt.attempts, token, &lease, &result);
         tok_lease_end(&lease);
-        if (about_the_data(run->op, &result) || !tok_recover(&attempt.attempts, token, &lease, &result)) {
+        if (!tok_recover(&attempt.attempts, token, &lease, &result)) {
             tok_attempts_end(&attempt.attempts, token, &result);
             return result;
         }
@@ -378,8 +422,7 @@ static struct tok_result failed(const struct run *run, const struct tok_token *t
 static bool is_final(const struct run *run, const struct tok_result *result)
 {
     return run->num == 1 || result->code == TOK_CODE_EXITING || result->code == TOK_CODE_RECURSION ||
-           result->code == TOK_CODE_NO_MEMORY || result->code == TOK_CODE_BAD_ARGUMENT ||
-           about_the_data(run->op, result);
+           result->code == TOK_CODE_NO_MEMORY || result->code == TOK_CODE_BAD_ARGUMENT;
 }
 
 static void note(struct run *run, const struct tok_replica *replica, const struct tok_result *failure)
@@ -515,7 +558,7 @@ void tok_key_ask_mechanisms(struct tok_key *key)
         token = tok_ok(&result) ? first_token(key) : NULL;
     }
     if (token != NULL) {
-        tok_mech_ask(token);
+        tok_mech_ask(token, clock_us() + key->settings->deadline_us);
         atomic_store(&key->offered, tok_mech_offered(token));
     }
 }
@@ -536,7 +579,7 @@ static const struct operation decrypting = {
     .run_name = "C_Decrypt",
     .what = "decrypting with",
     .output = TOK_OUTPUT_ANYTHING,
-    .by_data = true,
+    .decrypts = true,
 };
 static const struct operation deriving = {
     .run = derive_run,
@@ -547,7 +590,7 @@ static const struct operation deriving = {
 
 static struct tok_result operation_run(const struct operation *kind, struct tok_key *key, const CK_MECHANISM *mechanism,
                                        const uint8_t *in, size_t in_len, uint8_t *out, size_t *in_out_len,
-                                       uint64_t *out_unproved, uint64_t deadline_us)
+                                       uint64_t *out_unproved, CK_RV *out_refusal, uint64_t deadline_us)
 {
     struct operation op = *kind;
     struct run run = { .op = &op, .key = key, .what = op.what };
@@ -566,6 +609,9 @@ static struct tok_result operation_run(const struct operation *kind, struct tok_
     if (out_unproved != NULL) {
         *out_unproved = op.unproved;
     }
+    if (out_refusal != NULL) {
+        *out_refusal = op.refusal;
+    }
     return tok_good();
 }
 
@@ -573,17 +619,28 @@ struct tok_result tok_key_sign_until(struct tok_key *key, const CK_MECHANISM *me
                                      size_t in_len, uint8_t *out, size_t *in_out_len, uint64_t *out_unproved,
                                      uint64_t deadline_us)
 {
-    return operation_run(&signing, key, mechanism, in, in_len, out, in_out_len, out_unproved, deadline_us);
+    return operation_run(&signing, key, mechanism, in, in_len, out, in_out_len, out_unproved, NULL, deadline_us);
 }
 
 struct tok_result tok_key_decrypt_until(struct tok_key *key, const CK_MECHANISM *mechanism, const uint8_t *in,
-                                        size_t in_len, uint8_t *out, size_t *in_out_len, uint64_t deadline_us)
+                                        size_t in_len, uint8_t *out, size_t *in_out_len, CK_RV *out_refusal,
+                                        uint64_t deadline_us)
 {
-    return operation_run(&decrypting, key, mechanism, in, in_len, out, in_out_len, NULL, deadline_us);
+    return operation_run(&decrypting, key, mechanism, in, in_len, out, in_out_len, NULL, out_refusal, deadline_us);
+}
+
+struct tok_result tok_key_refused(struct tok_key *key, CK_RV refusal)
+{
+    char token[64];
+    char label[128];
+
+    tok_key_names(key, token, sizeof(token), label, sizeof(label));
+    return tok_context(tok_fail_ckr(decrypting.run_name, refusal), "%s key '%s' on token '%s'", decrypting.what, label,
+                       token);
 }
 
 struct tok_result tok_key_derive_until(struct tok_key *key, const CK_MECHANISM *mechanism, const uint8_t *in,
                                        size_t in_len, uint8_t *out, size_t *in_out_len, uint64_t deadline_us)
 {
-    return operation_run(&deriving, key, mechanism, in, in_len, out, in_out_len, NULL, deadline_us);
+    return operation_run(&deriving, key, mechanism, in, in_len, out, in_out_len, NULL, NULL, deadline_us);
 }

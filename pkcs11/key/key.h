@@ -66,8 +66,12 @@ void tok_key_ask_mechanisms(struct tok_key *key);
  * Outputs change on success only, but for the bytes in `out`, which is the token's to write to. */
 TOK_RESULT tok_key_sign_until(struct tok_key *key, const CK_MECHANISM *mechanism, const uint8_t *in, size_t in_len,
                               uint8_t *out, size_t *in_out_len, uint64_t *out_unproved, uint64_t deadline_us);
+/* Whatever a token may say of the data that it is to decrypt is good here, and costs the same calls, now and later, as
+ * a message does: `*out_refusal` is CKR_OK, or what it said; then the length is 0. It must not show where the token
+ * removes padding. tok_key_refused makes an error of it. */
 TOK_RESULT tok_key_decrypt_until(struct tok_key *key, const CK_MECHANISM *mechanism, const uint8_t *in, size_t in_len,
-                                 uint8_t *out, size_t *in_out_len, uint64_t deadline_us);
+                                 uint8_t *out, size_t *in_out_len, CK_RV *out_refusal, uint64_t deadline_us);
+TOK_RESULT tok_key_refused(struct tok_key *key, CK_RV refusal);
 /* The secret that the key shares with a public key (`in`, its point): of `*in_out_len` bytes, or what the token makes
  * of it. The mechanism is ECDH's, without parameters. */
 TOK_RESULT tok_key_derive_until(struct tok_key *key, const CK_MECHANISM *mechanism, const uint8_t *in, size_t in_len,
@@ -78,9 +82,9 @@ static inline TOK_RESULT tok_key_sign(struct tok_key *key, const CK_MECHANISM *m
     return tok_key_sign_until(key, mechanism, in, in_len, out, in_out_len, out_unproved, 0);
 }
 static inline TOK_RESULT tok_key_decrypt(struct tok_key *key, const CK_MECHANISM *mechanism, const uint8_t *in,
-                                         size_t in_len, uint8_t *out, size_t *in_out_len)
+                                         size_t in_len, uint8_t *out, size_t *in_out_len, CK_RV *out_refusal)
 {
-    return tok_key_decrypt_until(key, mechanism, in, in_len, out, in_out_len, 0);
+    return tok_key_decrypt_until(key, mechanism, in, in_len, out, in_out_len, out_refusal, 0);
 }
 
 /* What pkcs11/work/submit.c has to know of a key: its settings, which token it is on (the first of them; NULL: not

@@ -53,13 +53,14 @@ void tok_gate_init(void (*prepare)(void), void (*parent)(void), void (*child)(vo
 /* tok_gate_wait_us is how long a fork waits for calls that are inside a module (setting fork-wait). */
 void tok_gate_set_wait(uint64_t wait_us);
 
-/* TOK_CALL(functions, C_Sign, session, ...) is the CK_RV; CKR_CRYPTOKI_NOT_INITIALIZED if the process is exiting. */
+/* TOK_CALL(functions, C_Sign, session, ...) is the CK_RV; CKR_CRYPTOKI_NOT_INITIALIZED if the process is exiting,
+ * CKR_FUNCTION_NOT_SUPPORTED where the module has no such function. */
 #define TOK_CALL(functions, name, ...)                                                                                 \
     ({                                                                                                                 \
         struct tok_call call_;                                                                                         \
         CK_RV rv_ = CKR_CRYPTOKI_NOT_INITIALIZED;                                                                      \
         if (tok_call_begin(&call_, #name)) {                                                                           \
-            rv_ = (functions)->name(__VA_ARGS__);                                                                      \
+            rv_ = (functions)->name != NULL ? (functions)->name(__VA_ARGS__) : CKR_FUNCTION_NOT_SUPPORTED;             \
             tok_call_end(&call_, rv_);                                                                                 \
         }                                                                                                              \
         rv_;                                                                                                           \

@@ -1,6 +1,7 @@
 /* The first half of pkcs11/module/module.h: from a file to its functions. */
 #include <dlfcn.h>
 #include <errno.h>
+#include <stddef.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -24,14 +25,54 @@ static bool text_dup(char **out, const char *text)
     return text == NULL || *out != NULL;
 }
 
-/* What PKCS#11 3.0 added, as far as it is used; NULL where the module has it not, or not whole. Asked for by version,
- * for modules that have several, and whatever they have first, for those whose only one is 3.2. */
-static const struct tok_functions_3 *messages_of(tok_get_interface *get)
+/* --- the lists of functions ----------------------------------------------------------------------------------------
+ */
+
+/* Without these a module is of no use; of any other, a call says CKR_FUNCTION_NOT_SUPPORTED. */
+#define NEEDED(function)                                                                                               \
+    {                                                                                                                  \
+        offsetof(CK_FUNCTION_LIST, function), #function                                                                \
+    }
+static const struct {
+    size_t offset;
+    const char *name;
+} needed[] = {
+    NEEDED(C_Initialize),  NEEDED(C_GetSlotList),      NEEDED(C_GetTokenInfo),
+    NEEDED(C_OpenSession), NEEDED(C_CloseSession),     NEEDED(C_FindObjectsInit),
+    NEEDED(C_FindObjects), NEEDED(C_FindObjectsFinal), NEEDED(C_GetAttributeValue),
+};
+
+/* Lists differ by major versions, and by what comes at their end: that of 2.0 ends before C_WaitForSlotEvent, which we
+ * have no use for. */
+static struct tok_result functions_take(struct tok_module *module, const CK_FUNCTION_LIST *list)
+{
+    if (list->version.major != 2 && list->version.major != 3) {
+        return tok_fail(TOK_CODE_MODULE_LOAD,
+                        "module '%s' has functions of Cryptoki %u.%u, which is neither 2.x nor 3.x", module->path,
+                        list->version.major, list->version.minor);
+    }
+    memcpy(&module->functions_2, list, offsetof(CK_FUNCTION_LIST, C_WaitForSlotEvent));
+    for (size_t i = 0; i < COUNT_OF(needed); i++) {
+        void (*function)(void);
+
+        memcpy(&function, (const char *)&module->functions_2 + needed[i].offset, sizeof(function));
+        if (function == NULL) {
+            return tok_fail(TOK_CODE_MODULE_LOAD, "module '%s' has no %s", module->path, needed[i].name);
+        }
+    }
+    module->functions = &module->functions_2;
+    return tok_good();
+}
+
+/* What PKCS#11 3.0 added, as far as it is used; nothing where the module has it not, or not whole. Asked for by
+ * version, for modules that have several, and whatever they have first, for those whose only one is 3.2. */
+static void messages_take(struct tok_module *module)
 {
     CK_VERSION version = { 3, 0 };
     CK_VERSION *const asked[] = { &version, NULL };
+    tok_get_interface *get = module->get_interface;
 
-    for (size_t i = 0; get != NULL && i < COUNT_OF(asked); i++) {
+    for (size_t i = 0; get != NULL && module->messages == NULL && i < COUNT_OF(asked); i++) {
         struct tok_interface *found = NULL;
         const struct tok_functions_3 *functions;
 
@@ -41,11 +82,14 @@ static const struct tok_functions_3 *messages_of(tok_get_interface *get)
         functions = found->functions;
         if (functions->base.version.major == 3 && functions->C_MessageSignInit != NULL &&
             functions->C_SignMessage != NULL && functions->C_MessageSignFinal != NULL) {
-            return functions;
+            module->functions_3 = *functions;
+            module->messages = &module->functions_3;
         }
     }
-    return NULL;
 }
+
+/* --- the file ------------------------------------------------------------------------------------------------------
+ */
 
 /* Of a library for another machine, dlopen says that there is no such file. */
 static struct tok_result not_loaded(const char *path, const char *why)
@@ -105,19 +149,23 @@ struct tok_result tok_module_open(struct tok_module **out_module, const char *pa
 
 struct tok_result tok_module_ask_functions(struct tok_module *module)
 {
+    CK_FUNCTION_LIST *list = NULL;
     struct tok_call call;
     CK_RV rv;
 
     if (!tok_call_begin(&call, "C_GetFunctionList")) {
         return tok_fail(TOK_CODE_EXITING, "module '%s' is not used any more", module->path);
     }
-    rv = module->get_functions(&module->functions);
-    module->messages = rv == CKR_OK ? messages_of(module->get_interface) : NULL;
+    rv = module->get_functions(&list);
+    if (rv == CKR_OK) {
+        messages_take(module);
+    }
     tok_call_end(&call, rv);
-    if (rv != CKR_OK || module->functions == NULL) {
+    if (rv != CKR_OK || list == NULL) {
         return tok_context(tok_fail_ckr("C_GetFunctionList", rv != CKR_OK ? rv : CKR_GENERAL_ERROR), "module '%s'",
                            module->path);
     }
+    TOK_TRY(functions_take(module, list));
     trace(TRACE_MODULE, "module: loaded '%s' (Cryptoki %u.%u)", module->path, module->functions->version.major,
           module->functions->version.minor);
     return tok_good();

@@ -102,9 +102,8 @@ static void start_end(struct tok_module *module, CK_RV rv, uint64_t deadline_us)
     flight_end(&module->starting, &module->lock);
 }
 
-/* C_GetInfo is the one call that needs no state: asked without the right to make calls, by whoever starts the module.
- */
-static const struct tok_quirk *quirk_of_started(struct tok_module *module)
+/* C_GetInfo is the one call that needs no state. */
+const struct tok_quirk *tok_module_quirk_inside(struct tok_module *module)
 {
     const struct tok_quirk *row = tok_quirk_of(module->path, NULL);
     CK_INFO info = { .flags = 0 };
@@ -131,7 +130,7 @@ static enum tok_fork fork_choose(struct tok_module *module, const char **out_rea
     if (configured != TOK_FORK_UNSAID) {
         return configured;
     }
-    row = quirk_of_started(module);
+    row = tok_module_quirk_inside(module);
     *out_reason = row->reason;
     return row->fork;
 }
@@ -168,7 +167,7 @@ static struct tok_result start_inherited(struct tok_module *module, CK_RV *in_ou
     if (what == TOK_FORK_SHARE) {
         /* The fork may have come while the parent's copy overlooked the token: the child makes its own anew then. A
          * child that has not started the module has neither a session nor a login that it could lose by that. */
-        if (inherited && by_us && quirk_of_started(module)->start_may_miss) {
+        if (inherited && by_us && tok_module_quirk_inside(module)->start_may_miss) {
             *in_out_rv = CKR_OK;
         }
         return tok_good();

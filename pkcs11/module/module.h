@@ -41,8 +41,10 @@ struct tok_module {
     char *init_args; /* pReserved of C_Initialize; NULL for none */
     CK_C_GetFunctionList get_functions;
     tok_get_interface *get_interface; /* NULL before PKCS#11 3.0 */
-    CK_FUNCTION_LIST *functions;
-    const struct tok_functions_3 *messages; /* the functions that sign messages (pkcs11/token/message.h); NULL: none */
+    CK_FUNCTION_LIST functions_2;     /* our copies: a module's own may change, */
+    struct tok_functions_3 functions_3;
+    CK_FUNCTION_LIST *functions;            /* and this is the first of them, */
+    const struct tok_functions_3 *messages; /* and this the second, for pkcs11/token/message.h; NULL: none */
     struct tok_module *next;                /* in the registry */
 
     _Atomic bool closed; /* it is being initialised again: no session is lent. Changed under the lock */
@@ -110,5 +112,8 @@ TOK_RESULT tok_module_info(struct tok_module *module, CK_INFO *out_info, uint64_
 /* tok_module_quirk is the row of its oddities; that of an unknown module where it does not say who it is. Never NULL.
  */
 const struct tok_quirk *tok_module_quirk(struct tok_module *module, uint64_t deadline_us);
+/* tok_module_quirk_inside is the same for whoever keeps the module from being finalised already: who starts it, or has
+ * a lease. */
+const struct tok_quirk *tok_module_quirk_inside(struct tok_module *module);
 
 #endif

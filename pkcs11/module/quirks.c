@@ -6,8 +6,10 @@
 static const struct tok_quirk rows[] = {
     /* Its random numbers are libcrypto's, which notices forks; all of its state is in the process, in files that it
      * opens for each use. Each C_Login writes token.object in place, and C_Initialize leaves out a token whose file it
-     * can't read at that moment. */
+     * can't read at that moment. C_Login reads it first, and compares the PIN with what it has read: without flags, or
+     * a PIN, it has nothing to compare (2.6.1, Token::loginUser). */
     { "libsofthsm2.so*", "SoftHSM", TOK_FORK_SHARE, .start_may_miss = true,
+      .pin_unseen = { CKR_GENERAL_ERROR, CKR_USER_PIN_NOT_INITIALIZED },
       .reason = "SoftHSM keeps its state in the process" },
     /* Its random generator does not notice a fork: parent and child sign different data with the same ECDSA nonce,
      * which gives the private key away. C_Finalize and C_Initialize seed it anew (tests/fork/nss.sh). */

@@ -122,7 +122,8 @@ static CK_RV list_ask(const void *arg, CK_ULONG *items, CK_ULONG *in_out_count)
     return TOK_CALL(slot->functions, C_GetMechanismList, slot->id, items, in_out_count);
 }
 
-static struct tok_result list_read(struct bytes *out, const struct tok_token *token, CK_SLOT_ID id)
+static struct tok_result list_read(struct bytes *out, const struct tok_token *token, CK_SLOT_ID id,
+                                   uint64_t deadline_us)
 {
     const struct slot slot = { token->module->functions, id };
     const struct tok_question question = { .function = "C_GetMechanismList",
@@ -130,7 +131,7 @@ static struct tok_result list_read(struct bytes *out, const struct tok_token *to
                                            .ask = list_ask,
                                            .arg = &slot,
                                            .first = MECHS_AT_ONCE,
-                                           .deadline_us = UINT64_MAX };
+                                           .deadline_us = deadline_us };
     SCOPED(tok_numbers_end) struct tok_numbers numbers = { .items = NULL };
 
     TOK_TRY(tok_answer_numbers(&numbers, &question));
@@ -145,8 +146,19 @@ static CK_SLOT_ID slot_of(struct tok_token *token)
     return token->slot;
 }
 
+/* With the right to make a call that belongs to no session: the module must not be finalised meanwhile. */
+static struct tok_result list_get(struct bytes *out, struct tok_token *token, uint64_t deadline_us)
+{
+    struct tok_result result;
+
+    TOK_TRY(tok_module_enter(token->module, NULL, deadline_us));
+    result = list_read(out, token, slot_of(token), deadline_us);
+    tok_module_leave(token->module, false);
+    return result;
+}
+
 /* Of two threads one asks, and the other goes on without knowing. */
-void tok_mech_ask(struct tok_token *token)
+void tok_mech_ask(struct tok_token *token, uint64_t deadline_us)
 {
     struct bytes *list;
     struct tok_result result;
@@ -155,8 +167,7 @@ void tok_mech_ask(struct tok_token *token)
         return;
     }
     list = calloc(1, sizeof(*list));
-    result = list == NULL ? tok_fail(TOK_CODE_NO_MEMORY, "a list of mechanisms")
-                          : list_read(list, token, slot_of(token));
+    result = list == NULL ? tok_fail(TOK_CODE_NO_MEMORY, "a list of mechanisms") : list_get(list, token, deadline_us);
     if (tok_ok(&result) && list->len > 0) {
         trace(TRACE_TOKEN, "token: '%s' offers %zu mechanisms", token->label, tok_mech_count(list));
         atomic_store(&token->mechanisms, list);

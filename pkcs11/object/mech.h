@@ -27,6 +27,6 @@ const char *tok_mech_name(CK_MECHANISM_TYPE type);
 const struct bytes *tok_mech_offered(struct tok_token *token);
 /* tok_mech_ask asks it, unless somebody did before. A slot that does not tell is none of the caller's business: what
  * it offers stays unknown. */
-void tok_mech_ask(struct tok_token *token);
+void tok_mech_ask(struct tok_token *token, uint64_t deadline_us);
 
 #endif

@@ -25,6 +25,7 @@ struct tok_attempts {
     unsigned tried;     /* bits of enum tok_recovery */
     unsigned losses;    /* that followed one another */
     unsigned moments;   /* so often waited for what passes */
+    unsigned logins;    /* whose answer may mean that the PIN is wrong */
     uint64_t pause_us;  /* of the last wait */
     bool lost_again;    /* session or login, after a recovery: the token itself says so, */
     bool doubtful_loss; /* or others have met a loss */

@@ -10,6 +10,7 @@
 
 #define MOMENTS 5       /* 10, 20, 40, 80, 160 ms */
 #define AT_ONCE 3       /* so many losses after another are believed, and recovered from without a pause */
+#define MOST_LOGINS 3   /* in one operation, whose answer may mean that a PIN, right before, was changed on the token */
 #define LONG_MOMENTS 10 /* 1.3 s with the pauses that follow */
 
 #define BIT(recovery) (1u << (recovery))
@@ -448,6 +449,18 @@ static enum tok_recovery choose(const struct failure *failure)
     return recovery != TOK_GIVE_UP && may_be_tried(failure, recovery) ? recovery : TOK_GIVE_UP;
 }
 
+/* A PIN that was never right got no other try (pkcs11/token/tries.h). One that was may have been changed on the token,
+ * which may say so in any words. */
+static bool is_last_login(const struct failure *failure)
+{
+    const struct tok_result *result = failure->result;
+
+    return result->code == TOK_CODE_CKR && strcmp(result->function, "C_Login") == 0 &&
+           tok_ckr(result->rv)->pin == TOK_PIN_UNCLEAR &&
+           !tok_module_may_pass(failure->token->module, result, failure->attempts->deadline_us) &&
+           ++failure->attempts->logins >= MOST_LOGINS;
+}
+
 bool tok_recover(struct tok_attempts *attempts, struct tok_token *token, const struct tok_lease *lease,
                  struct tok_result *result)
 {
@@ -457,7 +470,7 @@ bool tok_recover(struct tok_attempts *attempts, struct tok_token *token, const s
     if (attempts->lost_again) {
         attempts->tried = 0;
     }
-    recovery = choose(&failure);
+    recovery = is_last_login(&failure) ? TOK_GIVE_UP : choose(&failure);
     if (recovery == TOK_GIVE_UP ||
         (attempts->lost_again && attempts->losses >= AT_ONCE && !tok_attempts_pause(attempts))) {
         return false;

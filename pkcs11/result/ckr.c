@@ -39,7 +39,8 @@
 #endif
 
 /* clang-format off */
-#define ROW(value, recovery, advice) { value, #value, advice, recovery, TOK_GIVE_UP }
+#define ROW_OF_PIN(value, recovery, pin, advice) { value, #value, advice, recovery, TOK_GIVE_UP, pin }
+#define ROW(value, recovery, advice) { value, #value, advice, recovery, TOK_GIVE_UP, TOK_PIN_UNCLEAR }
 /* clang-format on */
 
 #define LOOK_AT_TOKEN "The token or its daemon does not answer as it should: look at its own log, and try `signet list`"
@@ -47,9 +48,13 @@
 #define PIN_RIGHT "Put the right PIN into its source; a wrong one is not tried twice"
 
 /* Sorted by value. Where tokens differ in what a code means, the recovery is the one that helps in the case that was
- * seen. */
+ * seen.
+ *
+ * Of a PIN, nearly all codes are unclear: cards were seen to answer a wrong one with GENERAL_ERROR, FUNCTION_FAILED,
+ * DEVICE_ERROR, ARGUMENTS_BAD and vendors' codes, and any other may come after the PIN was looked at. Rows that say
+ * more give their reason. */
 static const struct tok_ckr rows[] = {
-    ROW(CKR_OK, TOK_GIVE_UP, ""),
+    ROW_OF_PIN(CKR_OK, TOK_GIVE_UP, TOK_PIN_RIGHT, ""),
     ROW(CKR_CANCEL, TOK_GIVE_UP, "Somebody cancelled the operation"),
     ROW(CKR_HOST_MEMORY, TOK_LOG_IN_AGAIN,
         "The process is out of memory (NSS says so, too, for a key used without a login)"),
@@ -68,15 +73,16 @@ static const struct tok_ckr rows[] = {
     ROW(CKR_ACTION_PROHIBITED, TOK_GIVE_UP, KEY_USE),
     ROW(CKR_DATA_INVALID, TOK_GIVE_UP, ""),
     ROW(CKR_DATA_LEN_RANGE, TOK_GIVE_UP, "The data are too long for this key"),
-    { CKR_DEVICE_ERROR, "CKR_DEVICE_ERROR", LOOK_AT_TOKEN, TOK_LOOK_AGAIN, TOK_REINITIALIZE },
+    { CKR_DEVICE_ERROR, "CKR_DEVICE_ERROR", LOOK_AT_TOKEN, TOK_LOOK_AGAIN, TOK_REINITIALIZE, TOK_PIN_UNCLEAR },
     ROW(CKR_DEVICE_MEMORY, TOK_WAIT, "The token is out of memory: other processes may hold sessions on it"),
-    /* then: of a token that is listed (OpenSC 0.26 of a card that is back) */
+    /* then: of a token that is listed (OpenSC 0.26 of a card that is back); "during the execution of the function" */
     { CKR_DEVICE_REMOVED, "CKR_DEVICE_REMOVED", "The token was removed: plug it in again", TOK_SLOT_AGAIN,
-      TOK_REINITIALIZE },
+      TOK_REINITIALIZE, TOK_PIN_CUT_SHORT },
     ROW(CKR_ENCRYPTED_DATA_INVALID, TOK_GIVE_UP, ""),
     ROW(CKR_ENCRYPTED_DATA_LEN_RANGE, TOK_GIVE_UP, ""),
     ROW(CKR_AEAD_DECRYPT_FAILED, TOK_GIVE_UP, ""),
-    ROW(CKR_FUNCTION_CANCELED, TOK_NEW_SESSION, ""),
+    /* "canceled in mid-execution" */
+    ROW_OF_PIN(CKR_FUNCTION_CANCELED, TOK_NEW_SESSION, TOK_PIN_CUT_SHORT, ""),
     ROW(CKR_FUNCTION_NOT_PARALLEL, TOK_GIVE_UP, ""),
     ROW(CKR_FUNCTION_NOT_SUPPORTED, TOK_GIVE_UP, "The module can't do this"),
     ROW(CKR_KEY_HANDLE_INVALID, TOK_FIND_AGAIN, "The key is not where it was: was it deleted?"),
@@ -96,15 +102,21 @@ static const struct tok_ckr rows[] = {
         "The token does not serve these parameters (for PSS: digest and salt length)"),
     ROW(CKR_OBJECT_HANDLE_INVALID, TOK_FIND_AGAIN, "The key is not where it was: was it deleted?"),
     ROW(CKR_OPERATION_ACTIVE, TOK_NEW_SESSION, ""),
-    ROW(CKR_OPERATION_NOT_INITIALIZED, TOK_NEW_SESSION, ""),
-    ROW(CKR_PIN_INCORRECT, TOK_GIVE_UP, PIN_RIGHT),
-    ROW(CKR_PIN_INVALID, TOK_GIVE_UP, PIN_RIGHT),
-    ROW(CKR_PIN_LEN_RANGE, TOK_GIVE_UP, "The PIN is longer or shorter than the token allows"),
-    ROW(CKR_PIN_EXPIRED, TOK_GIVE_UP, "The user PIN has expired: change it with the vendor's tool"),
-    ROW(CKR_PIN_LOCKED, TOK_GIVE_UP, "The user PIN is locked: the security officer must set a new one"),
-    ROW(CKR_SESSION_CLOSED, TOK_NEW_SESSION, ""),
+    /* of CKU_CONTEXT_SPECIFIC: no operation waits for a PIN */
+    ROW_OF_PIN(CKR_OPERATION_NOT_INITIALIZED, TOK_NEW_SESSION, TOK_PIN_UNSEEN, ""),
+    ROW_OF_PIN(CKR_PIN_INCORRECT, TOK_GIVE_UP, TOK_PIN_WRONG, PIN_RIGHT),
+    ROW_OF_PIN(CKR_PIN_INVALID, TOK_GIVE_UP, TOK_PIN_WRONG, PIN_RIGHT),
+    ROW_OF_PIN(CKR_PIN_LEN_RANGE, TOK_GIVE_UP, TOK_PIN_WRONG, "The PIN is longer or shorter than the token allows"),
+    /* no PIN would do, until somebody sets it anew or unlocks it */
+    ROW_OF_PIN(CKR_PIN_EXPIRED, TOK_GIVE_UP, TOK_PIN_BARRED,
+               "The user PIN has expired: change it with the vendor's tool"),
+    ROW_OF_PIN(CKR_PIN_LOCKED, TOK_GIVE_UP, TOK_PIN_BARRED,
+               "The user PIN is locked: the security officer must set a new one"),
+    /* "closed during the execution of the function": perhaps after the PIN had been looked at */
+    ROW_OF_PIN(CKR_SESSION_CLOSED, TOK_NEW_SESSION, TOK_PIN_CUT_SHORT, ""),
     ROW(CKR_SESSION_COUNT, TOK_WAIT, "The token has no session left: other processes may hold them"),
-    ROW(CKR_SESSION_HANDLE_INVALID, TOK_NEW_SESSION, ""),
+    /* "invalid at the time that the function was invoked": there was no token to ask */
+    ROW_OF_PIN(CKR_SESSION_HANDLE_INVALID, TOK_NEW_SESSION, TOK_PIN_UNSEEN, ""),
     ROW(CKR_SESSION_PARALLEL_NOT_SUPPORTED, TOK_GIVE_UP, ""),
     ROW(CKR_SESSION_READ_ONLY, TOK_GIVE_UP, ""),
     ROW(CKR_SESSION_EXISTS, TOK_GIVE_UP, ""),
@@ -114,19 +126,23 @@ static const struct tok_ckr rows[] = {
     ROW(CKR_SIGNATURE_LEN_RANGE, TOK_GIVE_UP, ""),
     ROW(CKR_TEMPLATE_INCOMPLETE, TOK_GIVE_UP, ""),
     ROW(CKR_TEMPLATE_INCONSISTENT, TOK_GIVE_UP, ""),
-    ROW(CKR_TOKEN_NOT_PRESENT, TOK_SLOT_AGAIN, "The token is not in its slot: plug it in, or start its daemon"),
+    /* "not present in its slot at the time that the function was invoked" */
+    ROW_OF_PIN(CKR_TOKEN_NOT_PRESENT, TOK_SLOT_AGAIN, TOK_PIN_UNSEEN,
+               "The token is not in its slot: plug it in, or start its daemon"),
     ROW(CKR_TOKEN_NOT_RECOGNIZED, TOK_SLOT_AGAIN, "The module does not know this kind of token"),
     ROW(CKR_TOKEN_WRITE_PROTECTED, TOK_GIVE_UP, ""),
     ROW(CKR_UNWRAPPING_KEY_HANDLE_INVALID, TOK_GIVE_UP, ""),
     ROW(CKR_UNWRAPPING_KEY_SIZE_RANGE, TOK_GIVE_UP, ""),
     ROW(CKR_UNWRAPPING_KEY_TYPE_INCONSISTENT, TOK_GIVE_UP, ""),
-    ROW(CKR_USER_ALREADY_LOGGED_IN, TOK_GIVE_UP, ""),
+    /* these two are about who is logged in, which the module knows without the token */
+    ROW_OF_PIN(CKR_USER_ALREADY_LOGGED_IN, TOK_GIVE_UP, TOK_PIN_UNSEEN, ""),
     ROW(CKR_USER_NOT_LOGGED_IN, TOK_LOG_IN_AGAIN,
         "The token wants a login: set pin = file:/path in the provider's section of "
         "openssl.cnf"),
     ROW(CKR_USER_PIN_NOT_INITIALIZED, TOK_MOMENT, "The token has no user PIN yet: set one with the vendor's tool"),
     ROW(CKR_USER_TYPE_INVALID, TOK_GIVE_UP, ""),
-    ROW(CKR_USER_ANOTHER_ALREADY_LOGGED_IN, TOK_GIVE_UP, "Another user (the security officer?) is logged in"),
+    ROW_OF_PIN(CKR_USER_ANOTHER_ALREADY_LOGGED_IN, TOK_GIVE_UP, TOK_PIN_UNSEEN,
+               "Another user (the security officer?) is logged in"),
     ROW(CKR_USER_TOO_MANY_TYPES, TOK_GIVE_UP, ""),
     ROW(CKR_WRAPPED_KEY_INVALID, TOK_GIVE_UP, ""),
     ROW(CKR_WRAPPED_KEY_LEN_RANGE, TOK_GIVE_UP, ""),
@@ -141,19 +157,22 @@ static const struct tok_ckr rows[] = {
     ROW(CKR_SAVED_STATE_INVALID, TOK_GIVE_UP, ""),
     ROW(CKR_INFORMATION_SENSITIVE, TOK_GIVE_UP, ""),
     ROW(CKR_STATE_UNSAVEABLE, TOK_GIVE_UP, ""),
-    ROW(CKR_CRYPTOKI_NOT_INITIALIZED, TOK_INITIALIZE, "The module was shut down by somebody else in this process"),
+    /* no call is served */
+    ROW_OF_PIN(CKR_CRYPTOKI_NOT_INITIALIZED, TOK_INITIALIZE, TOK_PIN_UNSEEN,
+               "The module was shut down by somebody else in this process"),
     ROW(CKR_CRYPTOKI_ALREADY_INITIALIZED, TOK_GIVE_UP, ""),
     ROW(CKR_MUTEX_BAD, TOK_GIVE_UP, ""),
     ROW(CKR_MUTEX_NOT_LOCKED, TOK_GIVE_UP, ""),
     ROW(CKR_NEW_PIN_MODE, TOK_GIVE_UP, ""),
     ROW(CKR_NEXT_OTP, TOK_GIVE_UP, ""),
     /* the standard's numbers: p11-kit 0.24's header has these five from 0x1c0 */
-    { 0x1b5, "CKR_EXCEEDED_MAX_ITERATIONS", "", TOK_GIVE_UP, TOK_GIVE_UP },
+    { 0x1b5, "CKR_EXCEEDED_MAX_ITERATIONS", "", TOK_GIVE_UP, TOK_GIVE_UP, TOK_PIN_UNCLEAR },
     { 0x1b6, "CKR_FIPS_SELF_TEST_FAILED", "The module's self-test failed: its own log says more", TOK_GIVE_UP,
-      TOK_GIVE_UP },
-    { 0x1b7, "CKR_LIBRARY_LOAD_FAILED", "The module could not load a library that it needs", TOK_GIVE_UP, TOK_GIVE_UP },
-    { 0x1b8, "CKR_PIN_TOO_WEAK", "", TOK_GIVE_UP, TOK_GIVE_UP },
-    { 0x1b9, "CKR_PUBLIC_KEY_INVALID", "", TOK_GIVE_UP, TOK_GIVE_UP },
+      TOK_GIVE_UP, TOK_PIN_UNCLEAR },
+    { 0x1b7, "CKR_LIBRARY_LOAD_FAILED", "The module could not load a library that it needs", TOK_GIVE_UP, TOK_GIVE_UP,
+      TOK_PIN_UNCLEAR },
+    { 0x1b8, "CKR_PIN_TOO_WEAK", "", TOK_GIVE_UP, TOK_GIVE_UP, TOK_PIN_UNCLEAR },
+    { 0x1b9, "CKR_PUBLIC_KEY_INVALID", "", TOK_GIVE_UP, TOK_GIVE_UP, TOK_PIN_UNCLEAR },
     ROW(CKR_FUNCTION_REJECTED, TOK_GIVE_UP, "The token's operator refused"),
     ROW(CKR_TOKEN_RESOURCE_EXCEEDED, TOK_WAIT, "The token is at its limit"),
     ROW(CKR_OPERATION_CANCEL_FAILED, TOK_NEW_SESSION, ""),
@@ -166,9 +185,12 @@ static const struct tok_ckr rows[] = {
     ROW(CKR_PARAMETER_SET_NOT_SUPPORTED, TOK_GIVE_UP, "The token does not serve this parameter set"),
 };
 
-static const struct tok_ckr vendor_row = { CKR_VENDOR_DEFINED, "CKR_VENDOR_DEFINED",
-                                           "The vendor's manual explains its own codes", TOK_GIVE_UP, TOK_GIVE_UP };
-static const struct tok_ckr unknown_row = { CKR_GENERAL_ERROR, "CKR_unknown", "", TOK_GIVE_UP, TOK_GIVE_UP };
+static const struct tok_ckr vendor_row = {
+    CKR_VENDOR_DEFINED, "CKR_VENDOR_DEFINED", "The vendor's manual explains its own codes",
+    TOK_GIVE_UP,        TOK_GIVE_UP,          TOK_PIN_UNCLEAR
+};
+static const struct tok_ckr unknown_row = { CKR_GENERAL_ERROR, "CKR_unknown", "",
+                                            TOK_GIVE_UP,       TOK_GIVE_UP,   TOK_PIN_UNCLEAR };
 
 const struct tok_ckr *tok_ckr(CK_RV rv)
 {

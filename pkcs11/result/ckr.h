@@ -1,4 +1,5 @@
-/* The CKR table: for each return value its name, what it means to an administrator, and what we do about it.
+/* The CKR table: for each return value its name, what it means to an administrator, what we do about it, and what it
+ * says of a PIN.
  *
  * The third column is the recovery that an operation tries (pkcs11/key/key.c), at most once of a kind. The table is
  * complete for PKCS#11 v3.2, with a row for vendor-defined values. Constant data; for
@@ -21,12 +22,23 @@ enum tok_recovery {
     TOK_MOMENT,       /* passes by itself soon, or never: a few tries */
 };
 
+/* What it says of the PIN, where C_Login answers it. */
+enum tok_of_pin {
+    TOK_PIN_UNCLEAR,   /* it may have been looked at, and be wrong */
+    TOK_PIN_RIGHT,     /* it was accepted */
+    TOK_PIN_WRONG,     /* it was refused */
+    TOK_PIN_BARRED,    /* no PIN is accepted now; nothing of one that was accepted before */
+    TOK_PIN_CUT_SHORT, /* the token or its session went amid the call, perhaps after a look at it: believed once */
+    TOK_PIN_UNSEEN,    /* nobody looked at it */
+};
+
 struct tok_ckr {
     CK_RV rv;
     const char *name;   /* "CKR_PIN_LOCKED" */
     const char *advice; /* "The user PIN is locked; ...", one sentence; "" where the name says it all */
     enum tok_recovery recovery;
     enum tok_recovery then; /* what to do where it comes again after that; TOK_GIVE_UP for nearly all */
+    enum tok_of_pin pin;    /* as an answer of C_Login */
 };
 
 /* tok_ckr never returns NULL: unknown values get the row "CKR_VENDOR_DEFINED" or "CKR_unknown". */

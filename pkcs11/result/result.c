@@ -68,6 +68,9 @@ static const struct {
                           "This is a fault of the module: look for a newer one, and show its vendor what trace = "
                           "stderr:calls says" },
     [TOK_CODE_PIN_TIED] = { "the PIN is not known to be for this token", "" },
+    [TOK_CODE_PIN_UNCLEAR] = { "the token does not say whether the PIN is right",
+                               "If it is right, see what ails the token, and restart the service; else put the right "
+                               "one into its source" },
     [TOK_CODE_JOB_IS_GONE] = { "an asynchronous job can't go on", "" },
 };
 

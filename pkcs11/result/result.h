@@ -44,6 +44,7 @@ enum tok_code {
     TOK_CODE_PIN_OWN,        /* the URI means several tokens, and this one has no PIN of its own */
     TOK_CODE_ANSWER,         /* a module's answer can't be true (pkcs11/module/answer.h): a failure like any other */
     TOK_CODE_PIN_TIED,       /* the configuration's PIN is for another token, or it does not say for which */
+    TOK_CODE_PIN_UNCLEAR,    /* C_Login answered what may mean that this PIN is wrong; it is not tried again */
     TOK_NUM_CODES
 };
 

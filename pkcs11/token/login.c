@@ -3,11 +3,14 @@
 #include <stdatomic.h>
 
 #include "base/flight.h"
+#include "base/shared.h"
 #include "base/text.h"
 #include "base/trace.h"
 #include "pkcs11/result/ckr.h"
 #include "pkcs11/token/tie.h"
 #include "pkcs11/token/tries.h"
+
+#define ABOUT_ANSWERS 3 /* of hashes: pkcs11/config/pin.c has the others */
 
 /* A PIN and where it is from. */
 struct pin {
@@ -61,6 +64,20 @@ static struct tok_pin_source *source_for(struct tok_token *token, const struct t
     return line.source;
 }
 
+/* Programs that have one answer to every question (a file of pass phrases, an option) give it whatever token they are
+ * asked for: what was answered for one token is not sent to another because a key file names that. */
+static struct tok_result answer_check(const struct secret *pin, struct tok_token *token,
+                                      const struct tok_credentials *credentials)
+{
+    struct tok_pin_line line = { .name = "the answer to the prompt",
+                                 .id = shared_hash(ABOUT_ANSWERS, pin->data, pin->len) };
+    struct tok_result result = tok_tie(&line, token);
+
+    return credentials->uri != NULL && tok_uri_may_choose(credentials->uri)
+               ? tok_good()
+               : tok_context(result, "a key file does not choose; if both have this PIN, set token.NAME.pin for each");
+}
+
 static struct tok_result pin_ask(struct pin *pin, struct tok_token *token, const struct tok_credentials *credentials)
 {
     char what[96];
@@ -76,7 +93,7 @@ static struct tok_result pin_ask(struct pin *pin, struct tok_token *token, const
         !credentials->prompt.ask(credentials->prompt.arg, what, &pin->secret)) {
         return tok_fail(TOK_CODE_PIN_NEEDED, "a login is needed, and no PIN was given");
     }
-    return tok_good();
+    return answer_check(&pin->secret, token, credentials);
 }
 
 /* The PIN that the token accepted before, unless it was refused since, here or in another process. */
@@ -92,12 +109,6 @@ static struct tok_result pin_remembered(struct pin *pin, struct tok_token *token
                : tok_fail(TOK_CODE_NO_MEMORY, "remembering a PIN");
 }
 
-static void pin_forget(struct tok_token *token)
-{
-    LOCKED(&token->lock);
-    secret_end(&token->pin);
-}
-
 /* The remembered PIN comes first: its source may be out of reach by now (a chroot, another user). */
 static struct tok_result pin_get(struct pin *pin, struct tok_token *token, const struct tok_credentials *credentials)
 {
@@ -108,8 +119,7 @@ static struct tok_result pin_get(struct pin *pin, struct tok_token *token, const
         if (!tok_pin_was_refused(token, &pin->secret)) {
             return tok_good();
         }
-        secret_end(&pin->secret);
-        pin_forget(token);
+        secret_end(&pin->secret); /* the token's own copy stays: who called it refused may be wrong, or lie */
     }
     if (source == NULL) {
         return pin_ask(pin, token, credentials);
@@ -140,6 +150,12 @@ static struct tok_result pin_allowed(struct tok_token *token, const struct tok_s
 static _Atomic unsigned users;
 static struct tok_token *_Atomic remembering; /* all that ever had a PIN; grows at its head */
 
+static void pin_forget(struct tok_token *token)
+{
+    LOCKED(&token->lock);
+    secret_end(&token->pin);
+}
+
 void tok_pins_hold(void)
 {
     atomic_fetch_add(&users, 1);
@@ -168,12 +184,13 @@ static void pin_remember(struct tok_token *token, struct secret *pin)
 }
 
 /* A right PIN is kept for the next login. */
-static void pin_judge(struct pin *pin, struct tok_token *token, CK_RV rv)
+static void pin_judge(struct pin *pin, struct tok_token *token, enum tok_of_pin answer)
 {
     LOCKED(&token->lock);
-    if (tok_refuses_pin(rv)) {
+    if (answer == TOK_PIN_RIGHT || answer == TOK_PIN_WRONG) {
         secret_end(&token->pin);
-    } else if (rv == CKR_OK && !secret_exists(&token->pin)) {
+    }
+    if (answer == TOK_PIN_RIGHT) {
         pin_remember(token, &pin->secret);
     }
 }
@@ -198,10 +215,40 @@ static struct tok_result login_failed(const char *pin_name, CK_RV rv)
     return tok_context(tok_fail_ckr("C_Login", rv), "PIN from %s", pin_name);
 }
 
+/* What the answer says of the PIN: by the table, or by what is known of this module. */
+static enum tok_of_pin of_pin(struct tok_token *token, CK_RV rv)
+{
+    enum tok_of_pin answer = tok_ckr(rv)->pin;
+
+    if (answer == TOK_PIN_UNCLEAR) {
+        const struct tok_quirk *quirk = tok_module_quirk_inside(token->module);
+
+        for (size_t i = 0; i < COUNT_OF(quirk->pin_unseen); i++) {
+            answer = rv == quirk->pin_unseen[i] ? TOK_PIN_UNSEEN : answer;
+        }
+    }
+    return answer;
+}
+
+/* The failure after which this operation makes no second try, and no later one with this PIN. */
+static struct tok_result unclear(const char *pin_name, CK_RV rv, const char *then)
+{
+    return tok_fail(TOK_CODE_PIN_UNCLEAR, "PIN from %s: C_Login: %s (0x%lx), which may mean that it is wrong; %s",
+                    pin_name, tok_ckr(rv)->name, rv, then);
+}
+
 static void info_is_stale(struct tok_token *token)
 {
     LOCKED(&token->lock);
     token->info_fresh = false;
+}
+
+/* A person types the PIN at the reader's pad, and is not made to do so twice by one operation. */
+static struct tok_result pad_ask(struct tok_lease *lease, CK_USER_TYPE user, const char *name, CK_RV *out_rv)
+{
+    *out_rv = TOK_CALL(lease->functions, C_Login, lease->session, user, NULL, 0);
+    return of_pin(lease->token, *out_rv) == TOK_PIN_UNCLEAR ? unclear(name, *out_rv, "nobody is asked for it twice")
+                                                            : tok_good();
 }
 
 /* Sends a PIN, once among all forks. Where another one was refused, by whichever process, the token's flags are looked
@@ -209,7 +256,8 @@ static void info_is_stale(struct tok_token *token)
 static struct tok_result pin_send(CK_RV *out_rv, struct pin *pin, struct tok_lease *lease, CK_USER_TYPE user,
                                   const struct tok_credentials *credentials, uint64_t deadline_us)
 {
-    SCOPED(tok_try_end) struct tok_try try = { .row = NULL };
+    SCOPED(tok_try_end) struct tok_try try = { .token = NULL };
+    enum tok_of_pin answer;
 
     TOK_TRY(pin_allowed(lease->token, credentials->settings)); /* else nobody need be asked for it */
     TOK_TRY(pin_get(pin, lease->token, credentials));
@@ -221,8 +269,12 @@ static struct tok_result pin_send(CK_RV *out_rv, struct pin *pin, struct tok_lea
     TOK_TRY(pin_allowed(lease->token, credentials->settings));
     tok_try_sent(&try);
     *out_rv = TOK_CALL(lease->functions, C_Login, lease->session, user, pin->secret.data, (CK_ULONG)pin->secret.len);
-    tok_try_answered(&try, *out_rv);
-    pin_judge(pin, lease->token, *out_rv);
+    answer = of_pin(lease->token, *out_rv);
+    pin_judge(pin, lease->token, answer);
+    if (!tok_try_answered(&try, answer) && (answer == TOK_PIN_UNCLEAR || answer == TOK_PIN_CUT_SHORT)) {
+        return unclear(pin->name, *out_rv,
+                       "it is not tried again until its source gives another one, or the service is restarted");
+    }
     return tok_good();
 }
 
@@ -230,17 +282,18 @@ static struct tok_result login_call(struct tok_lease *lease, CK_USER_TYPE user,
                                     const struct tok_credentials *credentials, uint64_t deadline_us)
 {
     SCOPED(pin_end) struct pin pin = { .name = "the token's own PIN pad" };
-    CK_RV rv;
+    CK_RV rv = CKR_OK;
+    struct tok_result result = has_pin_pad(lease->token) ? pad_ask(lease, user, pin.name, &rv)
+                                                         : pin_send(&rv, &pin, lease, user, credentials, deadline_us);
 
-    if (has_pin_pad(lease->token)) {
-        rv = TOK_CALL(lease->functions, C_Login, lease->session, user, NULL, 0);
-    } else {
-        TOK_TRY(pin_send(&rv, &pin, lease, user, credentials, deadline_us));
+    if (!tok_ok(&result) && rv == CKR_OK) { /* nothing was sent */
+        return result;
     }
     if (user != CKU_CONTEXT_SPECIFIC || rv != CKR_OK) {
         info_is_stale(lease->token);
     }
     trace(TRACE_LOGIN, "login: '%s' with %s: %s", lease->token->label, pin.name, tok_ckr(rv)->name);
+    TOK_TRY(result);
     return rv == CKR_OK || rv == CKR_USER_ALREADY_LOGGED_IN ? tok_good() : login_failed(pin.name, rv);
 }
 

@@ -165,13 +165,23 @@ static bool idle_suits(const struct tok_token *token, const struct tok_lease *le
     return !would_switch;
 }
 
+bool tok_pool_has_room(const struct tok_token *token, unsigned max_sessions)
+{
+    const struct tok_pool *pool = &token->pool;
+    unsigned limit = max_sessions;
+
+    if (pool->limit != 0 && (limit == 0 || pool->limit < limit)) {
+        limit = pool->limit;
+    }
+    return !atomic_load_explicit(&token->module->closed, memory_order_relaxed) && (limit == 0 || pool->open < limit);
+}
+
 /* Requires the token's lock. What the one whose turn it is may do. Those used last are lent first, so sessions that may
  * be lost are at the end of the list of idle ones, and lent where no other can be opened. Nobody gets a session while
  * the module is being initialised again. A limit that was learnt holds for a while. */
 static enum tok_turn turn_now(const struct tok_token *token, const struct tok_lease *lease, unsigned max_sessions)
 {
     const struct tok_pool *pool = &token->pool;
-    unsigned limit = max_sessions;
 
     if (atomic_load_explicit(&token->module->closed, memory_order_relaxed) || pool->lent_alone ||
         (lease->alone && pool->num_lent > 0)) {
@@ -180,10 +190,7 @@ static enum tok_turn turn_now(const struct tok_token *token, const struct tok_le
     if (idle_suits(token, lease)) {
         return TOK_TURN_IDLE_SESSION;
     }
-    if (pool->limit != 0 && (limit == 0 || pool->limit < limit)) {
-        limit = pool->limit;
-    }
-    if (limit == 0 || pool->open < limit) {
+    if (tok_pool_has_room(token, max_sessions)) {
         return TOK_TURN_OPEN_ONE;
     }
     return pool->num_idle > 0 ? TOK_TURN_IDLE_SESSION : TOK_TURN_WAIT;

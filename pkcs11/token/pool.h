@@ -25,6 +25,8 @@ bool tok_place_return(struct tok_pool *pool, const struct tok_lease *lease);
  */
 enum tok_turn { TOK_TURN_WAIT, TOK_TURN_IDLE_SESSION, TOK_TURN_OPEN_ONE };
 enum tok_turn tok_pool_turn(struct tok_token *token, const struct tok_lease *lease, unsigned max_sessions);
+/* tok_pool_has_room: may one more session be opened now? */
+bool tok_pool_has_room(const struct tok_token *token, unsigned max_sessions);
 /* tok_pool_take lends the place of an idle session, or of one that is to be opened. False without memory. */
 bool tok_pool_take(struct tok_pool *pool, struct tok_lease *lease, enum tok_turn turn);
 /* tok_pool_too_late is for who has waited in vain. */

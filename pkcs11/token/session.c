@@ -306,3 +306,42 @@ void tok_lease_end(struct tok_lease *lease)
     }
     lease_close(lease, token);
 }
+
+/* Another lease of the same borrower; none, which is no failure, where it can't be had at once. */
+static void lease_beside(struct tok_lease *fresh, const struct tok_lease *lease, unsigned max_sessions)
+{
+    struct tok_token *token = lease->token;
+    CK_SLOT_ID slot;
+
+    *fresh = (struct tok_lease){
+        .functions = lease->functions,
+        .messages = lease->messages,
+        .began_us = lease->began_us,
+        .idle_sessions = lease->idle_sessions,
+        .alone = lease->alone,
+        .epoch = lease->epoch,
+        .inside = lease->inside,
+        .deadline_us = lease->deadline_us,
+    };
+    {
+        LOCKED(&token->lock);
+        if (lease->epoch != token->epoch || !tok_pool_has_room(token, max_sessions) ||
+            !tok_pool_take(&token->pool, fresh, TOK_TURN_OPEN_ONE)) {
+            return;
+        }
+        slot = token->slot;
+    }
+    if (session_open(token, fresh, slot) == CKR_OK) {
+        fresh->token = token;
+    }
+}
+
+void tok_lease_renew(struct tok_lease *lease, unsigned max_sessions)
+{
+    struct tok_lease fresh;
+
+    lease_beside(&fresh, lease, max_sessions);
+    lease->spoilt = true;
+    tok_lease_end(lease);
+    tok_lease_end(&fresh);
+}

@@ -52,6 +52,9 @@ struct tok_lease {
 TOK_RESULT tok_lease_begin(struct tok_lease *lease, struct tok_token *token, unsigned max_sessions,
                            uint64_t deadline_us);
 void tok_lease_end(struct tok_lease *lease);
+/* tok_lease_renew ends it as well, and closes its session whatever state that is in. If the pool has room, another one
+ * is opened before, so that neither the login nor a session for the next lease is lost. */
+void tok_lease_renew(struct tok_lease *lease, unsigned max_sessions);
 /* tok_lease_in_time is for each turn of a loop whose length the token decides: TOK_CODE_DEADLINE once the lease's
  * deadline is over, but not before the first turn. */
 TOK_RESULT tok_lease_in_time(const struct tok_lease *lease, const char *things, size_t done);

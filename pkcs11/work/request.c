@@ -101,6 +101,9 @@ void request_free(struct tok_request *request)
 void request_carry_out(struct tok_request *request)
 {
     request->out_len = request->room;
+    if (request->work != TOK_WORK_SIGN) {
+        memset(request->out, 0, request->room);
+    }
     switch (request->work) {
     case TOK_WORK_SIGN:
         request->result = tok_key_sign_until(request->key, &request->mechanism, request->in, request->in_len,
@@ -108,7 +111,8 @@ void request_carry_out(struct tok_request *request)
         break;
     case TOK_WORK_DECRYPT:
         request->result = tok_key_decrypt_until(request->key, &request->mechanism, request->in, request->in_len,
-                                                request->out, &request->out_len, request->deadline_us);
+                                                request->out, &request->out_len, &request->refusal,
+                                                request->deadline_us);
         break;
     case TOK_WORK_DERIVE:
         request->result = tok_key_derive_until(request->key, &request->mechanism, request->in, request->in_len,
@@ -132,6 +136,14 @@ static struct tok_result late(const struct tok_request *request)
                     label, token, (double)(clock_us() - request->submitted_us) / 1e6, request->inside_name);
 }
 
+/* How long a message was is a secret, and how many zeros a token left out before one, so all of the room is copied. */
+static size_t hidden_len(const struct tok_request *request, size_t room)
+{
+    size_t most = request->room < room ? request->room : room;
+
+    return request->work == TOK_WORK_SIGN ? request->out_len : most;
+}
+
 struct tok_result tok_request_result(struct tok_request *request, uint8_t *out, size_t *in_out_len,
                                      uint64_t *out_unproved)
 {
@@ -152,11 +164,16 @@ struct tok_result tok_request_result(struct tok_request *request, uint8_t *out, 
             return tok_fail(TOK_CODE_BAD_ARGUMENT, "%zu bytes of room are too few for a result of %zu", *in_out_len,
                             request->out_len);
         }
-        memcpy(out, request->out, request->out_len);
+        memcpy(out, request->out, hidden_len(request, *in_out_len));
         *in_out_len = request->out_len;
     }
     if (out_unproved != NULL) {
         *out_unproved = request->unproved;
     }
     return tok_good();
+}
+
+CK_RV tok_request_refusal(const struct tok_request *request)
+{
+    return request->refusal;
 }

@@ -36,6 +36,7 @@ struct tok_request {
     struct tok_result result;
     size_t out_len;
     uint64_t unproved;
+    CK_RV refusal;
 
     /* set with the lock held; who sees it without may read what is the worker's */
     _Atomic bool served;

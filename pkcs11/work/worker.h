@@ -50,6 +50,8 @@ void tok_request_wait(struct tok_request *request);
 /* tok_request_result is that of a request that is done. `*in_out_len` is the room in `out` before, and the length
  * after; both may be NULL where there is nothing to be had. */
 TOK_RESULT tok_request_result(struct tok_request *request, uint8_t *out, size_t *in_out_len, uint64_t *out_unproved);
+/* tok_request_refusal: what the token said of the data, where the result of a decryption is good. */
+CK_RV tok_request_refusal(const struct tok_request *request);
 /* tok_request_leave ends its maker's part in it, whether it is done or not. */
 void tok_request_leave(struct tok_request *request);
 void tok_request_end(struct tok_request **request);

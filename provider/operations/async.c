@@ -17,6 +17,7 @@ struct operation {
     uint8_t *out;
     size_t *in_out_len;
     uint64_t *out_unproved;
+    CK_RV *out_refusal;
 };
 
 /* What a wait context has of us, from the first job that paused with it to its own end: applications (HAProxy) keep the
@@ -42,7 +43,8 @@ static struct tok_result plain_run(const struct operation *op)
         return tok_key_sign(op->key->token, op->mechanism, op->in, op->in_len, op->out, op->in_out_len,
                             op->out_unproved);
     case TOK_WORK_DECRYPT:
-        return tok_key_decrypt(op->key->token, op->mechanism, op->in, op->in_len, op->out, op->in_out_len);
+        return tok_key_decrypt(op->key->token, op->mechanism, op->in, op->in_len, op->out, op->in_out_len,
+                               op->out_refusal);
     case TOK_WORK_DERIVE:
         return tok_key_derive_until(op->key->token, op->mechanism, op->in, op->in_len, op->out, op->in_out_len, 0);
     default:
@@ -224,6 +226,9 @@ static struct tok_result in_job(const struct operation *op, ASYNC_JOB *job)
     }
     waiting = wait_for(request, op, context);
     result = tok_request_result(request, op->out, op->in_out_len, op->out_unproved);
+    if (op->out_refusal != NULL) {
+        *op->out_refusal = tok_request_refusal(request);
+    }
     tok_request_leave(request); /* which waits for the callback to return, whose argument is `waiting` */
     wait_end(waiting, context);
     return result;
@@ -243,17 +248,18 @@ struct tok_result prov_token_sign(struct prov_key *key, const struct prov_job *j
                                   uint64_t *out_unproved)
 {
     const struct operation op = {
-        TOK_WORK_SIGN, key, job, mechanism, in, in_len, out, in_out_len, out_unproved,
+        TOK_WORK_SIGN, key, job, mechanism, in, in_len, out, in_out_len, out_unproved, NULL,
     };
 
     return run(&op);
 }
 
 struct tok_result prov_token_decrypt(struct prov_key *key, const struct prov_job *job, const CK_MECHANISM *mechanism,
-                                     const uint8_t *in, size_t in_len, uint8_t *out, size_t *in_out_len)
+                                     const uint8_t *in, size_t in_len, uint8_t *out, size_t *in_out_len,
+                                     CK_RV *out_refusal)
 {
     const struct operation op = {
-        TOK_WORK_DECRYPT, key, job, mechanism, in, in_len, out, in_out_len, NULL,
+        TOK_WORK_DECRYPT, key, job, mechanism, in, in_len, out, in_out_len, NULL, out_refusal,
     };
 
     return run(&op);
@@ -263,7 +269,7 @@ struct tok_result prov_token_derive(struct prov_key *key, const struct prov_job 
                                     const uint8_t *in, size_t in_len, uint8_t *out, size_t *in_out_len)
 {
     const struct operation op = {
-        TOK_WORK_DERIVE, key, job, mechanism, in, in_len, out, in_out_len, NULL,
+        TOK_WORK_DERIVE, key, job, mechanism, in, in_len, out, in_out_len, NULL, NULL,
     };
 
     return run(&op);

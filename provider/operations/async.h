@@ -27,7 +27,7 @@ struct prov_job {
 TOK_RESULT prov_token_sign(struct prov_key *key, const struct prov_job *job, const CK_MECHANISM *mechanism,
                            const uint8_t *in, size_t in_len, uint8_t *out, size_t *in_out_len, uint64_t *out_unproved);
 TOK_RESULT prov_token_decrypt(struct prov_key *key, const struct prov_job *job, const CK_MECHANISM *mechanism,
-                              const uint8_t *in, size_t in_len, uint8_t *out, size_t *in_out_len);
+                              const uint8_t *in, size_t in_len, uint8_t *out, size_t *in_out_len, CK_RV *out_refusal);
 TOK_RESULT prov_token_derive(struct prov_key *key, const struct prov_job *job, const CK_MECHANISM *mechanism,
                              const uint8_t *in, size_t in_len, uint8_t *out, size_t *in_out_len);
 void prov_token_ask_mechanisms(struct prov_key *key, const struct prov_job *job);

@@ -60,51 +60,53 @@ static void decryption_abandoned(void *vd)
     ctx->key = NULL;
 }
 
-static struct tok_result token_decrypt(struct decryption *d, const CK_MECHANISM *mechanism, size_t *out_len)
+/* Of a refusal *out_rv is the reason. */
+static struct tok_result token_decrypt(struct decryption *d, const CK_MECHANISM *mechanism, size_t *out_len,
+                                       CK_RV *out_rv)
 {
-    struct prov_key *key = d->ctx->key;
     const struct prov_job job = { decryption_abandoned, d };
 
-    *out_len = sizeof(d->em);
-    return prov_token_decrypt(key, &job, mechanism, d->in, d->k, d->em, out_len);
+    *out_len = sizeof(d->em); /* more than any message has, so that no token has too small a buffer to complain of */
+    return prov_token_decrypt(d->ctx->key, &job, mechanism, d->in, d->k, d->em, out_len, out_rv);
 }
 
 /* Raw RSA; a token may leave out leading zeros. */
 static struct tok_result token_raw(struct decryption *d)
 {
     size_t len;
+    CK_RV rv;
 
-    TOK_TRY(token_decrypt(d, &prov_rsa_raw, &len));
+    TOK_TRY(token_decrypt(d, &prov_rsa_raw, &len, &rv));
+    if (rv != CKR_OK) {
+        return tok_key_refused(d->ctx->key->token, rv);
+    }
     if (len > d->k) {
         return tok_fail(TOK_CODE_UNSUPPORTED, "the token's answer is longer than its key");
     }
-    memmove(d->em + d->k - len, d->em, len);
-    memset(d->em, 0, d->k - len);
+    unpad_align(d->em, len, d->k);
     return tok_good();
 }
 
-/* A failure of this call that no recovery could help. */
-static bool final_from(const struct tok_result *result, const char *function)
+/* A message of which the token itself removes the padding. If it refuses to, that is a length that no message has,
+ * without a branch: what it said, and that it did, stays here. */
+static struct tok_result token_unpads(struct decryption *d, const CK_MECHANISM *mechanism, size_t *out_len)
 {
-    return result->code == TOK_CODE_CKR && strcmp(result->function, function) == 0 &&
-           tok_ckr(result->rv)->recovery == TOK_GIVE_UP;
+    size_t len;
+    CK_RV rv;
+
+    TOK_TRY(token_decrypt(d, mechanism, &len, &rv));
+    *out_len = (len | ((size_t)0 - (rv != CKR_OK))) & UNPAD_NO_MESSAGE;
+    return tok_good();
 }
 
 /* Raw RSA is what a token, or its key, may not do. There are many ways to say so; some tokens do in C_Decrypt. */
 static bool not_raw(const struct tok_result *result)
 {
-    return final_from(result, "C_DecryptInit") || tok_is(result, CKR_MECHANISM_INVALID) ||
-           tok_is(result, CKR_MECHANISM_PARAM_INVALID) || tok_is(result, CKR_FUNCTION_NOT_SUPPORTED) ||
-           tok_is(result, CKR_KEY_FUNCTION_NOT_PERMITTED) || tok_is(result, CKR_KEY_TYPE_INCONSISTENT);
-}
-
-/* A failure that may be about the data, where a token removes the padding: to say so would tell whether it was right.
- * SoftHSM 2.6 says CKR_GENERAL_ERROR; a card's refusal may come as CKR_DEVICE_ERROR. */
-static bool about_data(const struct tok_result *result)
-{
-    return final_from(result, "C_Decrypt") ||
-           (tok_is_spoken(result) && strcmp(result->function, "C_Decrypt") == 0 &&
-            (result->rv == CKR_GENERAL_ERROR || result->rv == CKR_FUNCTION_FAILED || result->rv == CKR_DEVICE_ERROR));
+    return (tok_is_spoken(result) && strcmp(result->function, "C_DecryptInit") == 0 &&
+            tok_ckr(result->rv)->recovery == TOK_GIVE_UP) ||
+           tok_is(result, CKR_MECHANISM_INVALID) || tok_is(result, CKR_MECHANISM_PARAM_INVALID) ||
+           tok_is(result, CKR_FUNCTION_NOT_SUPPORTED) || tok_is(result, CKR_KEY_FUNCTION_NOT_PERMITTED) ||
+           tok_is(result, CKR_KEY_TYPE_INCONSISTENT);
 }
 
 /* --- PKCS#1 v1.5 -------------------------------------------------------------------------------------------------- */
@@ -125,18 +127,12 @@ static bool synthetic_make(struct decryption *d)
 static int pkcs1_by_token(struct decryption *d)
 {
     size_t len;
-    struct tok_result result = token_decrypt(d, &prov_rsa_pkcs1, &len);
+    struct tok_result result = token_unpads(d, &prov_rsa_pkcs1, &len);
 
-    if (tok_ok(&result) && len <= d->k - UNPAD_PKCS1) {
-        memcpy(d->out, d->em, len);
-        d->out_len = len;
-        return 1;
-    }
-    if (!tok_ok(&result) && !about_data(&result)) {
+    if (!tok_ok(&result)) {
         return prov_fail(d->ctx->prov, &result);
     }
-    memcpy(d->out, d->synthetic.block + d->k - d->synthetic.len, d->synthetic.len);
-    d->out_len = d->synthetic.len;
+    d->out_len = unpad_message(d->out, d->em, len, d->k, &d->synthetic);
     return 1;
 }
 
@@ -194,13 +190,13 @@ static int unpad_as_tls(struct decryption *d)
         return 1;
     }
     if (not_raw(&result)) {
-        result = token_decrypt(d, &prov_rsa_pkcs1, &len);
-        if (tok_ok(&result) || about_data(&result)) {
-            unpad_tls_message(d->out, d->em, tok_ok(&result) ? len : 0, random, client, negotiated);
-            return 1;
-        }
+        result = token_unpads(d, &prov_rsa_pkcs1, &len);
     }
-    return prov_fail(prov, &result);
+    if (!tok_ok(&result)) {
+        return prov_fail(prov, &result);
+    }
+    unpad_tls_message(d->out, d->em, len, random, client, negotiated);
+    return 1;
 }
 
 /* --- OAEP --------------------------------------------------------------------------------------------------------- */
@@ -233,17 +229,17 @@ static int oaep_by_token(struct decryption *d, const struct oaep *oaep, const st
     size_t len;
 
     if (prov_rsa_oaep_make(&mechanism, oaep->digest, oaep->mgf1, oaep->label, (size_t)oaep->label_len)) {
-        result = token_decrypt(d, &mechanism.mechanism, &len);
-        if (tok_ok(&result) && len <= d->k) {
-            memcpy(d->out, d->em, len);
-            d->out_len = len;
-            return 1;
-        }
-        if (tok_ok(&result) || about_data(&result)) {
-            return bad_padding(d);
-        }
+        result = token_unpads(d, &mechanism.mechanism, &len);
     }
-    return prov_fail(d->ctx->prov, &result);
+    if (!tok_ok(&result)) {
+        return prov_fail(d->ctx->prov, &result);
+    }
+    if (len > d->k) {
+        return bad_padding(d);
+    }
+    memcpy(d->out, d->em, len);
+    d->out_len = len;
+    return 1;
 }
 
 /* Constant in time, and what it has to say of the padding is said below. */

@@ -11,6 +11,7 @@
 #include "provider/keys/alg-ec.h"
 #include "provider/keys/key.h"
 #include "provider/operations/async.h"
+#include "provider/operations/unpad.h"
 
 static OSSL_FUNC_keyexch_newctx_fn exchange_newctx;
 static OSSL_FUNC_keyexch_freectx_fn exchange_freectx;
@@ -30,6 +31,7 @@ struct exchange_ctx {
     struct prov_key *key;
     EVP_PKEY_CTX *delegate; /* of a software key: all the work */
     struct bytes point;     /* of a key on a token: the other side's; empty: none yet */
+    bool low_order;         /* and it leads to zeros */
     char kdf[32];           /* "": none */
     char digest[64];
     size_t kdf_len;
@@ -91,6 +93,7 @@ static void *exchange_dupctx(void *vctx)
     memcpy(ctx->kdf, from->kdf, sizeof(ctx->kdf));
     memcpy(ctx->digest, from->digest, sizeof(ctx->digest));
     ctx->kdf_len = from->kdf_len;
+    ctx->low_order = from->low_order;
     ctx->delegate = from->delegate == NULL ? NULL : EVP_PKEY_CTX_dup(from->delegate);
     if ((from->delegate != NULL && ctx->delegate == NULL) ||
         !bytes_set(&ctx->point, from->point.data, from->point.len) ||
@@ -242,6 +245,43 @@ static int exchange_init(void *vctx, void *vkey, const OSSL_PARAM params[])
     return exchange_set_params(ctx, params);
 }
 
+/* Whether points are their x coordinate. */
+static bool x_only(const struct exchange_ctx *ctx)
+{
+    return ctx->key != NULL && ctx->key->variant->family->x_only;
+}
+
+static void pkey_end(EVP_PKEY **key)
+{
+    EVP_PKEY_free(*key);
+}
+
+static void pkey_ctx_end(EVP_PKEY_CTX **ctx)
+{
+    EVP_PKEY_CTX_free(*ctx);
+}
+
+/* Points that lead to a secret of zeros, whatever the key is, are refused (RFC 7748 §6); libcrypto does, and is asked
+ * with a key for nothing else. A token is not: it may give the zeros, or whatever code it has for trouble, and then who
+ * sends such a point would have it recovered from, and replicas set aside. */
+static bool is_of_low_order(const struct prov_ctx *prov, EVP_PKEY *peer)
+{
+    SCOPED(pkey_ctx_end) EVP_PKEY_CTX *make = software_ctx(prov, peer);
+    SCOPED(pkey_ctx_end) EVP_PKEY_CTX *derive = NULL;
+    SCOPED(pkey_end) EVP_PKEY *any = NULL;
+    uint8_t secret[MOST_SECRET_BYTES];
+    size_t len = sizeof(secret);
+    bool zeros;
+
+    prov_err_mark(prov);
+    zeros = make != NULL && EVP_PKEY_keygen_init(make) > 0 && EVP_PKEY_keygen(make, &any) > 0 &&
+            (derive = software_ctx(prov, any)) != NULL && EVP_PKEY_derive_init(derive) > 0 &&
+            EVP_PKEY_derive_set_peer_ex(derive, peer, 0) > 0 && EVP_PKEY_derive(derive, secret, &len) <= 0;
+    prov_err_forget(prov);
+    secret_wipe(secret, sizeof(secret));
+    return zeros;
+}
+
 /* That the point is on the curve has been checked by libcrypto's EVP_PKEY_derive_set_peer, which came here. */
 static int exchange_set_peer(void *vctx, void *vpeer)
 {
@@ -258,6 +298,7 @@ static int exchange_set_peer(void *vctx, void *vpeer)
     if (EVP_PKEY_parameters_eq(ctx->key->software, peer->software) != 1) {
         return prov_raise(ctx->prov, PROV_R_KEY_TYPE, "the other side's key is on another curve");
     }
+    ctx->low_order = x_only(ctx) && is_of_low_order(ctx->prov, peer->software);
     return EVP_PKEY_get_octet_string_param(peer->software, OSSL_PKEY_PARAM_ENCODED_PUBLIC_KEY, NULL, 0, &len) &&
            bytes_new(&ctx->point, len) &&
            EVP_PKEY_get_octet_string_param(peer->software, OSSL_PKEY_PARAM_ENCODED_PUBLIC_KEY, ctx->point.data, len,
@@ -297,21 +338,17 @@ static int kdf_run(struct exchange_ctx *ctx, size_t secret_len, unsigned char *o
     return good;
 }
 
-/* Whether points are their x coordinate. */
-static bool x_only(const struct exchange_ctx *ctx)
-{
-    return ctx->key != NULL && ctx->key->variant->family->x_only;
-}
-
 /* The shared secret is the x coordinate in as many bytes as the field has (SEC 1 §3.3.1): some tokens leave out leading
- * zeros. Where points are that coordinate, one of zeros alone is refused (RFC 7748 §6), which not every token does. */
+ * zeros, and how many there are is a secret. */
 static int secret_derive(struct exchange_ctx *ctx, size_t field_len)
 {
-    static const uint8_t nothing[MOST_SECRET_BYTES];
     const struct prov_job job = { exchange_reset, ctx };
     size_t len = field_len;
     struct tok_result result;
 
+    if (ctx->low_order) {
+        return prov_raise(ctx->prov, PROV_R_PARAMETER, "the other side's key is one of low order");
+    }
     result = prov_token_derive(ctx->key, &job, &prov_ec_derive, ctx->point.data, ctx->point.len, ctx->secret, &len);
     if (!tok_ok(&result)) {
         return prov_fail(ctx->prov, &result);
@@ -319,11 +356,7 @@ static int secret_derive(struct exchange_ctx *ctx, size_t field_len)
     if (len > field_len) {
         return prov_raise(ctx->prov, PROV_R_WRONG_RESULT, "the token's secret has an impossible length (%zu)", len);
     }
-    memmove(ctx->secret + field_len - len, ctx->secret, len);
-    memset(ctx->secret, 0, field_len - len);
-    if (x_only(ctx) && CRYPTO_memcmp(ctx->secret, nothing, field_len) == 0) {
-        return prov_raise(ctx->prov, PROV_R_WRONG_RESULT, "the other side's key is one of low order");
-    }
+    unpad_align(ctx->secret, len, field_len);
     return 1;
 }
 

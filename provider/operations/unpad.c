@@ -72,6 +72,35 @@ size_t unpad_pkcs1(uint8_t *out, const uint8_t *em, size_t k, const struct unpad
     return len;
 }
 
+size_t unpad_message(uint8_t *out, const uint8_t *em, size_t len, size_t k, const struct unpad_synthetic *synthetic)
+{
+    mask good = is_at_most(len, k - UNPAD_PKCS1);
+
+    memset(out, 0, k);
+    memcpy(out, synthetic->block + k - synthetic->len, synthetic->len);
+    for (size_t i = 0; i < k; i++) {
+        out[i] = (uint8_t)choose(good, em[i], out[i]);
+    }
+    return choose(good, len, synthetic->len);
+}
+
+/* By powers of two, each of which is done or not, in the same steps. */
+void unpad_align(uint8_t *block, size_t len, size_t k)
+{
+    size_t gap = k - len;
+
+    for (size_t i = 0; i < k; i++) {
+        block[i] = (uint8_t)choose(is_at_most(i + 1, len), block[i], 0);
+    }
+    for (size_t step = 1; step < k; step *= 2) {
+        mask moves = ~is_zero(gap & step);
+
+        for (size_t i = k; i-- > 0;) {
+            block[i] = (uint8_t)choose(moves, i >= step ? block[i - step] : 0, block[i]);
+        }
+    }
+}
+
 static mask version_is(const uint8_t *message, unsigned version)
 {
     return is_equal(message[0], version >> 8 & 0xff) & is_equal(message[1], version & 0xff);

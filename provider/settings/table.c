@@ -350,7 +350,8 @@ const struct setting settings[] = {
       .allowed = "yes or no",
       .otherwise = "no",
       .set = set_trust_files,
-      .help = "Whether a URI in a key file may name a module or a PIN." },
+      .help = "Whether a URI in a key file may name a module or a PIN, and choose the token that the setting pin is "
+              "for." },
     { .name = "fips",
       .aliases = { "pkcs11-module-assume-fips" },
       .allowed = "yes or no",

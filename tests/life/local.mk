@@ -11,6 +11,11 @@ tests_life_contexts_SOURCES = tests/life/contexts.c tests/lib/tap.h $(life_commo
 tests_life_contexts_CFLAGS = $(life_cflags)
 tests_life_contexts_LDADD = $(life_ldadd)
 
+check_PROGRAMS += tests/life/wiped
+tests_life_wiped_SOURCES = tests/life/wiped.c tests/lib/tap.h
+tests_life_wiped_CFLAGS = $(life_cflags)
+tests_life_wiped_LDADD = $(life_ldadd)
+
 life_tests = tests/life/contexts.sh \
     tests/life/daemons.sh \
     tests/life/returns.sh \

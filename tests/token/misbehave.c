@@ -373,7 +373,7 @@ static void hang(const struct fault *fault)
 {
     unsigned ms = fault->hang_ms;
 
-    if (ms != FOREVER) {
+    if (ms != FOREVER && ms > 0) { /* a pause of nothing would yield the processor */
         pause_us(ms * 1000ul);
     }
     while (ms == FOREVER && fault->hang_ms == FOREVER) {

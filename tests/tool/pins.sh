@@ -147,4 +147,9 @@ says "and says why it shows no private keys" 'no private keys: .*2 tokens match 
 conf "default signet" "pkcs11-module = $counter" "tokens = prod" "$(cat advice)" "token.prod.pin = file:$work/pin"
 ok "followed, the key signs" signing prod.key
 costs "by one login" 1
+
+# --- when the last context has gone -----------------------------------------------------------------------------------
+token_make last "$PIN" && token_key last "$PIN" EC:prime256v1 www 01 || exit 99
+conf "default signet"
+run_tap "" env OPENSSL_CONF=/dev/null "$build/tests/life/wiped" "pkcs11:token=last;object=www;type=private" "$work/pin" "$work/openssl.cnf"
 tap_done

@@ -21,6 +21,21 @@
 __attribute__((unused)) static char mock_path[64];
 static void *mock_library;
 
+/* mock_calls_back has each mock that is loaded from here on run this function of the test's: SIGNET_MOCK_CONSTRUCTOR,
+ * while it is loaded, SIGNET_MOCK_LIST, which edits what C_GetFunctionList gives, SIGNET_MOCK_INTERFACE, in place of
+ * C_GetInterface. NULL: none. */
+__attribute__((unused)) static void mock_calls_back(const char *variable, void (*function)(void))
+{
+    char address[32];
+
+    snprintf(address, sizeof(address), "%llx", (unsigned long long)(uintptr_t)function);
+    if (function == NULL) {
+        unsetenv(variable);
+    } else {
+        setenv(variable, address, 1);
+    }
+}
+
 /* mock_load is a mock without tokens that nobody has seen yet, and its module, loaded but not initialised. */
 __attribute__((unused)) static struct mock *mock_load(struct tok_module **out_module)
 {

@@ -483,9 +483,10 @@ static CK_RV operation_init(enum mock_function which, int operation, CK_SESSION_
     return leave(CKR_OK);
 }
 
-/* A failed run ends the operation, unless the token is one of those that leave it active. */
-static CK_RV operation_run(enum mock_function which, int operation, CK_SESSION_HANDLE handle, CK_BYTE *out,
-                           CK_ULONG *out_len)
+/* A failed run ends the operation, unless the token is one of those that leave it active. `refusal` is what it has to
+ * say of the data. */
+static CK_RV operation_run(enum mock_function which, int operation, CK_SESSION_HANDLE handle, CK_RV refusal,
+                           CK_BYTE *out, CK_ULONG *out_len)
 {
     struct mock_session *session;
     const CK_ATTRIBUTE *label;
@@ -509,6 +510,10 @@ static CK_RV operation_run(enum mock_function which, int operation, CK_SESSION_H
     if (!session->authenticated) {
         return leave(CKR_USER_NOT_LOGGED_IN);
     }
+    if (refusal != CKR_OK) {
+        session->operation = mock.keeps_failed_operation ? session->operation : MOCK_NO_OPERATION;
+        return leave(refusal);
+    }
     label = attr_of(&mock.objects[session->object], CKA_LABEL);
     if (*out_len < label->ulValueLen) {
         return leave(CKR_BUFFER_TOO_SMALL);
@@ -529,7 +534,7 @@ static CK_RV mock_Sign(CK_SESSION_HANDLE session, CK_BYTE *in, CK_ULONG in_len, 
 {
     (void)in;
     (void)in_len;
-    return operation_run(MOCK_Sign, MOCK_SIGNING, session, out, out_len);
+    return operation_run(MOCK_Sign, MOCK_SIGNING, session, CKR_OK, out, out_len);
 }
 
 static CK_RV mock_DecryptInit(CK_SESSION_HANDLE session, CK_MECHANISM *mechanism, CK_OBJECT_HANDLE key)
@@ -540,9 +545,8 @@ static CK_RV mock_DecryptInit(CK_SESSION_HANDLE session, CK_MECHANISM *mechanism
 
 static CK_RV mock_Decrypt(CK_SESSION_HANDLE session, CK_BYTE *in, CK_ULONG in_len, CK_BYTE *out, CK_ULONG *out_len)
 {
-    (void)in;
-    (void)in_len;
-    return operation_run(MOCK_Decrypt, MOCK_DECRYPTING, session, out, out_len);
+    return operation_run(MOCK_Decrypt, MOCK_DECRYPTING, session, in_len > 0 && *in == '!' ? mock.bad_data : CKR_OK, out,
+                         out_len);
 }
 
 static CK_RV mock_DeriveKey(CK_SESSION_HANDLE handle, CK_MECHANISM *mechanism, CK_OBJECT_HANDLE key,
@@ -580,7 +584,7 @@ static CK_RV mock_DestroyObject(CK_SESSION_HANDLE session, CK_OBJECT_HANDLE obje
     return leave(CKR_OK);
 }
 
-/* What Signet has no business to call stays NULL, so that a call ends the test. */
+/* What Signet has no business to call stays NULL. */
 static CK_FUNCTION_LIST functions = { .version = { 2, 40 },
                                       .C_GetFunctionList = C_GetFunctionList,
 #define MOCK_MEMBER(name) .C_##name = mock_##name,
@@ -588,9 +592,22 @@ static CK_FUNCTION_LIST functions = { .version = { 2, 40 },
 #undef MOCK_MEMBER
 };
 
+typedef void plain_function(void);
+typedef CK_FUNCTION_LIST *list_editor(CK_FUNCTION_LIST *list);
+typedef CK_RV interface_giver(CK_BYTE *name, CK_VERSION *version, void **out_interface, CK_FLAGS flags);
+
+/* A function of the test's own, by its address in the environment, since the mock is not loaded yet; NULL: none. */
+static plain_function *test_function(const char *variable)
+{
+    const char *address = getenv(variable);
+
+    return address != NULL ? (plain_function *)(uintptr_t)strtoull(address, NULL, 16) : NULL;
+}
+
 /* The first that is loaded while the file SIGNET_MOCK_GATE is there renames it, and hangs until it is gone. */
 EXPORTED CK_RV C_GetFunctionList(CK_FUNCTION_LIST **list)
 {
+    list_editor *edit = (list_editor *)test_function("SIGNET_MOCK_LIST");
     const char *gate = getenv("SIGNET_MOCK_GATE");
     char inside[256];
 
@@ -601,15 +618,26 @@ EXPORTED CK_RV C_GetFunctionList(CK_FUNCTION_LIST **list)
         }
     }
     *list = hostile_list(&functions, NULL); /* so that a test can have any answer be another (mock_odd) */
+    *list = edit != NULL ? edit(*list) : *list;
     return CKR_OK;
 }
 
-/* What runs while it is loaded: the test's own function, by its address. */
+EXPORTED CK_RV C_GetInterface(CK_BYTE *name, CK_VERSION *version, void **out_interface, CK_FLAGS flags);
+
+/* The test's own, where it has one. */
+EXPORTED CK_RV C_GetInterface(CK_BYTE *name, CK_VERSION *version, void **out_interface, CK_FLAGS flags)
+{
+    interface_giver *get = (interface_giver *)test_function("SIGNET_MOCK_INTERFACE");
+
+    return get != NULL ? get(name, version, out_interface, flags) : CKR_FUNCTION_NOT_SUPPORTED;
+}
+
+/* What runs while it is loaded. */
 __attribute__((constructor)) static void construct(void)
 {
-    const char *address = getenv("SIGNET_MOCK_CONSTRUCTOR");
+    plain_function *constructor = test_function("SIGNET_MOCK_CONSTRUCTOR");
 
-    if (address != NULL) {
-        ((void (*)(void))(uintptr_t)strtoull(address, NULL, 16))();
+    if (constructor != NULL) {
+        constructor();
     }
 }

@@ -124,10 +124,12 @@ struct mock {
     CK_RV points_refused;                                                           /* ... and answers to others */
     const CK_ATTRIBUTE *secret;                                                     /* NULL: none */
 
+    CK_RV bad_data; /* what C_Decrypt says of data that begin with '!'; CKR_OK: they are as good as others */
+
     /* how it gives attributes */
     bool all_or_nothing;         /* one unknown attribute spoils the list */
     bool tells_no_lengths;       /* of what does not fit */
-    bool keeps_failed_operation; /* a failed C_Sign leaves it active */
+    bool keeps_failed_operation; /* a failed C_Sign or C_Decrypt leaves it active */
 };
 
 #endif

@@ -286,20 +286,31 @@ TEST(a_pin_in_a_uri_is_for_the_one_token_that_it_means)
 static char asked_for[128];
 static unsigned asked;
 
+static const char *typed;
+
 static bool person(void *arg, const char *what, struct secret *out_pin)
 {
     (void)arg;
     asked++;
     snprintf(asked_for, sizeof(asked_for), "%s", what);
-    return secret_set(out_pin, "1234", 4);
+    return secret_set(out_pin, typed, strlen(typed));
+}
+
+/* What was answered stays known in this process: each test has a PIN of its own. */
+static void two_tokens_of_a_person(const char *pin)
+{
+    two_tokens();
+    typed = pin;
+    asked = 0;
+    strcpy(mock->tokens[0].pin, pin);
+    strcpy(mock->tokens[1].pin, pin);
 }
 
 TEST(a_person_who_is_asked_is_told_which_token_it_is_and_decides)
 {
     const struct tok_pin_prompt prompt = { person, NULL };
 
-    two_tokens();
-    asked = 0;
+    two_tokens_of_a_person("1111");
     OK(find_by("pkcs11:token=other;object=www;type=private", TOK_URI_FROM_FILE, &prompt));
     assert_int_equal(asked, 1);
     assert_non_null(strstr(asked_for, "'other'"));
@@ -308,12 +319,26 @@ TEST(a_person_who_is_asked_is_told_which_token_it_is_and_decides)
     assert_true(mock->tokens[1].logged_in);
 }
 
+/* As a program does that has one answer to every question. */
+TEST(an_answer_that_was_given_for_one_token_does_not_go_to_another_that_a_key_file_names)
+{
+    const struct tok_pin_prompt prompt = { person, NULL };
+
+    two_tokens_of_a_person("2222");
+    general_pin(NULL);
+    OK(find_by("pkcs11:token=prod;object=www;type=private", TOK_URI_FROM_FILE, &prompt));
+    FAILS(find_by("pkcs11:token=other;object=www;type=private", TOK_URI_FROM_FILE, &prompt), TOK_CODE_PIN_TIED);
+    SAYS("the answer to the prompt is for token 'prod' (serial 11)");
+    assert_int_equal(logins(), 1);
+    OK(find_by("pkcs11:token=other;object=www;type=private", TOK_URI_FROM_APPLICATION, &prompt));
+    assert_int_equal(logins(), 2);
+}
+
 TEST(nobody_is_asked_for_a_pin_for_several)
 {
     const struct tok_pin_prompt prompt = { person, NULL };
 
-    two_tokens();
-    asked = 0;
+    two_tokens_of_a_person("3333");
     FAILS(find_by("pkcs11:object=www;type=private", TOK_URI_FROM_APPLICATION, &prompt), TOK_CODE_PIN_OWN);
     assert_int_equal(asked + logins(), 0);
 }
@@ -381,6 +406,7 @@ int main(void)
         cmocka_unit_test(where_the_module_is_said_the_pin_is_sent_to_no_other),
         cmocka_unit_test(a_pin_in_a_uri_is_for_the_one_token_that_it_means),
         cmocka_unit_test(a_person_who_is_asked_is_told_which_token_it_is_and_decides),
+        cmocka_unit_test(an_answer_that_was_given_for_one_token_does_not_go_to_another_that_a_key_file_names),
         cmocka_unit_test(nobody_is_asked_for_a_pin_for_several),
         cmocka_unit_test(a_child_that_logs_in_by_itself_chooses_nothing),
         cmocka_unit_test(a_key_that_always_authenticates_has_it_decided_before_its_operation),

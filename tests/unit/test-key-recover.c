@@ -3,6 +3,10 @@
 
 #include <stdatomic.h>
 
+#include "../token/ckr.h"
+#include "pkcs11/result/ckr.h"
+#include "child.h"
+
 TEST(one_failure_of_any_kind_from_either_call_is_survived)
 {
     static const CK_RV troubles[] = { CKR_DEVICE_ERROR,     CKR_GENERAL_ERROR,          CKR_FUNCTION_FAILED,
@@ -137,6 +141,128 @@ TEST(a_pin_that_is_refused_amid_losses_ends_them)
     mock->calls[MOCK_Login] = 0;
     FAILS_CKR(sign(), CKR_PIN_INCORRECT);
     assert_int_equal(mock->calls[MOCK_Login], 3);
+}
+
+static const CK_RV all_codes[] = {
+#define CODE(name, value) value,
+    CRYPTOKI_CKR(CODE)
+#undef CODE
+        CKR_VENDOR_DEFINED,
+    CKR_VENDOR_DEFINED + 1,
+    0x7777,
+};
+
+/* The mock is private to each process: what the child added to the calls. */
+static int logins_of_child(void *arg)
+{
+    unsigned before = mock->calls[MOCK_Login];
+    struct tok_result result = sign();
+
+    (void)arg;
+    (void)result;
+    return (int)(mock->calls[MOCK_Login] - before);
+}
+
+/* Says that nobody looked, or, once, that the call was cut short: then there is another try. */
+static bool may_be_sent_again(CK_RV rv)
+{
+    return rv == CKR_OK || tok_ckr(rv)->pin == TOK_PIN_UNSEEN || tok_ckr(rv)->pin == TOK_PIN_CUT_SHORT;
+}
+
+TEST(whatever_a_token_answers_to_a_pin_that_was_never_right_it_gets_it_once)
+{
+    for (size_t i = 0; i < COUNT_OF(all_codes); i++) {
+        CK_RV rv = all_codes[i];
+        unsigned most = rv == CKR_SESSION_CLOSED || rv == CKR_DEVICE_REMOVED || rv == CKR_FUNCTION_CANCELED ? 2 : 1;
+
+        furnish_from_file(point);
+        settings.deadline_us = SECOND / 5;
+        mock_fails(mock, MOCK_Login, rv, 0, 1000);
+        failure = sign();
+        if (tok_ckr(rv)->pin != TOK_PIN_UNSEEN && rv != CKR_OK && mock->calls[MOCK_Login] != most) {
+            fail_msg("%s: %u times in one operation", tok_ckr(rv)->name, mock->calls[MOCK_Login]);
+        }
+        if (may_be_sent_again(rv) && most == 1) {
+            continue;
+        }
+        assert_false(tok_ok(&failure));
+        SAYS(tok_ckr(rv)->name);
+        failure = sign();
+        assert_false(tok_ok(&failure));
+        assert_int_equal(mock->calls[MOCK_Login], most);
+        assert_int_equal(child_does(logins_of_child, NULL), 0);
+        assert_int_equal(mock->tokens[0].wrong_pins, 0);
+    }
+}
+
+TEST(a_child_s_only_try_is_the_family_s)
+{
+    static const CK_RV answers[] = { CKR_GENERAL_ERROR, CKR_FUNCTION_FAILED, CKR_DEVICE_ERROR,  CKR_ARGUMENTS_BAD,
+                                     CKR_DEVICE_MEMORY, CKR_PIN_LOCKED,      CKR_VENDOR_DEFINED };
+
+    for (size_t i = 0; i < COUNT_OF(answers); i++) {
+        furnish_from_file(point);
+        settings.deadline_us = SECOND / 5;
+        mock_fails(mock, MOCK_Login, answers[i], 0, 1000);
+        assert_int_equal(child_does(logins_of_child, NULL), 1);
+        assert_int_equal(child_does(logins_of_child, NULL), 0);
+        failure = sign();
+        assert_false(tok_ok(&failure));
+        assert_int_equal(mock->calls[MOCK_Login], 0);
+    }
+}
+
+/* It may have been changed on the token, which says so in its own words: but for an unclear answer or two nobody gives
+ * a key up, and none of these is for ever. */
+TEST(a_pin_that_was_right_is_sent_a_few_times_in_one_operation_and_serves_when_the_trouble_is_over)
+{
+    for (size_t i = 0; i < COUNT_OF(all_codes); i++) {
+        CK_RV rv = all_codes[i];
+
+        if (rv == CKR_OK || rv == CKR_USER_ALREADY_LOGGED_IN || tok_ckr(rv)->pin == TOK_PIN_WRONG) {
+            continue;
+        }
+        furnish();
+        OK(sign());
+        settings.deadline_us = SECOND / 5;
+        log_out();
+        mock_fails(mock, MOCK_Login, rv, 0, 1000);
+        mock->calls[MOCK_Login] = 0;
+        failure = sign();
+        assert_false(tok_ok(&failure));
+        if (mock->calls[MOCK_Login] < 1 || mock->calls[MOCK_Login] > 5) {
+            fail_msg("%s: %u times in one operation", tok_ckr(rv)->name, mock->calls[MOCK_Login]);
+        }
+        mock->failures[MOCK_Login].times = 0;
+        settings.deadline_us = 5 * SECOND;
+        for (int n = 0; n < 100 && (failure = sign(), failure.code == TOK_CODE_UNAVAILABLE); n++) {
+            clock_sleep_us(50000);
+        }
+        if (!tok_ok(&failure)) {
+            fail_msg("%s: %s", tok_ckr(rv)->name, failure.message);
+        }
+    }
+}
+
+TEST(the_login_of_an_operation_is_not_repeated_for_ever)
+{
+    static const CK_RV answers[] = { CKR_GENERAL_ERROR, CKR_DEVICE_ERROR, CKR_DEVICE_MEMORY, CKR_SESSION_COUNT };
+    static const CK_BBOOL yes = CK_TRUE;
+    struct mock_object *object;
+
+    for (size_t i = 0; i < COUNT_OF(answers); i++) {
+        furnish_from_file(point);
+        object = mock_ec_key(mock, CKO_PRIVATE_KEY, "www", 1, point);
+        object->always_authenticate = true;
+        mock_attr(object, CKA_ALWAYS_AUTHENTICATE, &yes, 1);
+        OK(sign());
+        settings.deadline_us = SECOND / 2;
+        mock->calls[MOCK_Login] = 0;
+        mock_fails(mock, MOCK_Login, answers[i], 0, 1000);
+        failure = sign();
+        assert_false(tok_ok(&failure));
+        assert_true(mock->calls[MOCK_Login] >= 1 && mock->calls[MOCK_Login] <= 4);
+    }
 }
 
 TEST(losses_without_end_are_told_at_the_deadline)
@@ -341,6 +467,10 @@ int main(void)
         cmocka_unit_test(whatever_gets_lost_again_and_again_in_one_operation_is_survived),
         cmocka_unit_test(a_token_that_goes_again_and_again_in_one_operation_is_waited_for),
         cmocka_unit_test(a_pin_that_is_refused_amid_losses_ends_them),
+        cmocka_unit_test(whatever_a_token_answers_to_a_pin_that_was_never_right_it_gets_it_once),
+        cmocka_unit_test(a_child_s_only_try_is_the_family_s),
+        cmocka_unit_test(a_pin_that_was_right_is_sent_a_few_times_in_one_operation_and_serves_when_the_trouble_is_over),
+        cmocka_unit_test(the_login_of_an_operation_is_not_repeated_for_ever),
         cmocka_unit_test(losses_without_end_are_told_at_the_deadline),
         cmocka_unit_test(what_the_token_says_is_lost_and_is_not_lost_is_given_up),
         cmocka_unit_test(a_logout_by_somebody_else_is_survived),

@@ -194,7 +194,7 @@ TEST(names_are_known_once_the_key_was_found)
     assert_string_equal(label, "ww"); /* cut to the room */
 }
 
-/* --- always-authenticate, decryption ---------------------------------------------------------------------------- */
+/* --- always-authenticate ------------------------------------------------------------------------------------------ */
 
 static enum mock_function order[16];
 static size_t num_order;
@@ -267,7 +267,7 @@ static pid_t somebody_keeps_the_turn(int *out_fd)
     assert_true(pipe(ready) == 0 && pipe(end) == 0);
     child = fork();
     if (child == 0) {
-        struct tok_try try = { .row = NULL };
+        struct tok_try try = { .token = NULL };
         struct secret pin = { 0 };
         struct tok_result result = secret_set(&pin, "1234", 4)
                                        ? tok_try_begin(&try, module->tokens, &pin, "a test", clock_us() + SECOND)
@@ -339,23 +339,6 @@ TEST(a_child_finds_the_token_by_its_identity_and_not_by_its_slot)
     assert_int_equal(child_does(signs_amid_other_slots, NULL), 0);
 }
 
-TEST(a_failed_decryption_is_not_tried_again_where_that_would_tell_something)
-{
-    uint8_t out[64];
-    size_t len = sizeof(out);
-
-    furnish();
-    OK(tok_key_decrypt(key, &mechanism, (const uint8_t *)"c", 1, out, &len));
-    assert_int_equal(len, 3);
-    mock->calls[MOCK_Decrypt] = 0;
-    mock_fails(mock, MOCK_Decrypt, CKR_GENERAL_ERROR, 0, 1);
-    len = sizeof(out);
-    FAILS_CKR(tok_key_decrypt(key, &mechanism, (const uint8_t *)"c", 1, out, &len), CKR_GENERAL_ERROR);
-    assert_int_equal(mock->calls[MOCK_Decrypt], 1);
-    mock_fails(mock, MOCK_DecryptInit, CKR_GENERAL_ERROR, 0, 1); /* which has not seen the data yet */
-    OK(tok_key_decrypt(key, &mechanism, (const uint8_t *)"c", 1, out, &len));
-}
-
 TEST(the_last_reference_frees_the_key)
 {
     struct tok_key *none = NULL;
@@ -393,7 +376,6 @@ int main(void)
         cmocka_unit_test(
             neither_a_refused_pin_nor_the_last_try_nor_a_locked_pin_is_sent_for_a_key_that_always_authenticates),
         cmocka_unit_test(the_login_of_a_key_that_always_authenticates_has_no_more_time_than_its_operation),
-        cmocka_unit_test(a_failed_decryption_is_not_tried_again_where_that_would_tell_something),
         cmocka_unit_test(the_last_reference_frees_the_key),
     };
 

@@ -299,12 +299,94 @@ TEST(a_login_that_somebody_else_made_is_good)
     assert_false(tok_login_needed(token, &settings));
 }
 
-TEST(a_failure_that_is_not_about_the_pin_does_not_condemn_it)
+TEST(a_failure_that_proves_that_nobody_looked_does_not_condemn_the_pin)
+{
+    furnish("1234");
+    mock_fails(mock, MOCK_Login, CKR_TOKEN_NOT_PRESENT, 0, 1);
+    FAILS_CKR(login(), CKR_TOKEN_NOT_PRESENT);
+    OK(login());
+}
+
+TEST(any_other_failure_may_mean_that_it_is_wrong_and_the_error_says_so)
 {
     furnish("1234");
     mock_fails(mock, MOCK_Login, CKR_DEVICE_ERROR, 0, 1);
-    FAILS_CKR(login(), CKR_DEVICE_ERROR);
+    FAILS(login(), TOK_CODE_PIN_UNCLEAR);
+    SAYS("a literal PIN in the settings: C_Login: CKR_DEVICE_ERROR (0x30)");
+    SAYS("not tried again");
+    FAILS(login(), TOK_CODE_PIN_UNCLEAR);
+    SAYS("a literal PIN in the settings");
+    assert_int_equal(mock->calls[MOCK_Login], 1);
+    tok_pin_source_free(settings.pin);
+    OK(tok_pin_source_new(&settings.pin, "9999", TOK_PIN_FROM_SETTINGS));
+    pin_is_for_token();
+    FAILS_CKR(login(), CKR_PIN_INCORRECT); /* another one is tried */
+}
+
+static void lose_login(void)
+{
+    mock->tokens[0].logged_in = false;
+    tok_login_lost(token);
+}
+
+TEST(a_pin_that_was_accepted_serves_again_when_it_is_unlocked)
+{
+    static const CK_RV barred[] = { CKR_PIN_LOCKED, CKR_PIN_EXPIRED, CKR_DEVICE_ERROR, CKR_VENDOR_DEFINED };
+
+    for (size_t i = 0; i < COUNT_OF(barred); i++) {
+        furnish("1234");
+        OK(login());
+        lose_login();
+        mock_fails(mock, MOCK_Login, barred[i], 0, 2);
+        FAILS_CKR(login(), barred[i]);
+        FAILS_CKR(login(), barred[i]);
+        OK(login());
+        assert_int_equal(mock->calls[MOCK_Login], 4);
+    }
+}
+
+TEST(what_is_known_of_softhsm_is_that_it_reads_the_token_before_it_looks)
+{
+    static const CK_RV unseen[] = { CKR_GENERAL_ERROR, CKR_USER_PIN_NOT_INITIALIZED };
+
+    for (size_t i = 0; i < COUNT_OF(unseen); i++) {
+        furnish("1234");
+        strcpy(mock->manufacturer, "SoftHSM");
+        mock_fails(mock, MOCK_Login, unseen[i], 0, 20);
+        for (int n = 0; n < 20; n++) {
+            FAILS_CKR(login(), unseen[i]);
+        }
+        OK(login());
+        furnish("1234"); /* a module that nobody knows */
+        mock_fails(mock, MOCK_Login, unseen[i], 0, 1);
+        FAILS(login(), TOK_CODE_PIN_UNCLEAR);
+        FAILS(login(), TOK_CODE_PIN_UNCLEAR);
+        assert_int_equal(mock->calls[MOCK_Login], 1);
+    }
+}
+
+TEST(at_a_pin_pad_nobody_is_asked_twice_for_one_operation)
+{
+    furnish(NULL);
+    mock->tokens[0].info.flags |= CKF_PROTECTED_AUTHENTICATION_PATH;
+    OK(tok_tokens_look(module, clock_us() + 10 * SECOND));
+    mock_fails(mock, MOCK_Login, CKR_DEVICE_MEMORY, 0, 1);
+    FAILS(login(), TOK_CODE_PIN_UNCLEAR);
+    SAYS("PIN pad");
     OK(login());
+}
+
+TEST(the_login_of_an_operation_obeys_the_same_table)
+{
+    SCOPED(tok_lease_end) struct tok_lease lease = { .token = NULL };
+
+    furnish("1234");
+    mock->tokens[0].logged_in = true; /* by the application: we have sent no PIN yet */
+    OK(tok_lease_begin(&lease, token, 0, clock_us() + SECOND));
+    mock_fails(mock, MOCK_Login, CKR_FUNCTION_FAILED, 0, 100);
+    FAILS(tok_login_for_operation(&lease, &credentials, clock_us() + SECOND), TOK_CODE_PIN_UNCLEAR);
+    FAILS(tok_login_for_operation(&lease, &credentials, clock_us() + SECOND), TOK_CODE_PIN_UNCLEAR);
+    assert_int_equal(mock->calls[MOCK_Login], 1);
 }
 
 TEST(who_waits_for_a_login_leaves_at_the_deadline)
@@ -467,7 +549,12 @@ int main(void)
         cmocka_unit_test(the_pin_of_the_uri_comes_before_that_of_the_settings),
         cmocka_unit_test(the_pin_of_the_tokens_own_entry_comes_before_the_general_one),
         cmocka_unit_test(a_login_that_somebody_else_made_is_good),
-        cmocka_unit_test(a_failure_that_is_not_about_the_pin_does_not_condemn_it),
+        cmocka_unit_test(a_failure_that_proves_that_nobody_looked_does_not_condemn_the_pin),
+        cmocka_unit_test(any_other_failure_may_mean_that_it_is_wrong_and_the_error_says_so),
+        cmocka_unit_test(a_pin_that_was_accepted_serves_again_when_it_is_unlocked),
+        cmocka_unit_test(what_is_known_of_softhsm_is_that_it_reads_the_token_before_it_looks),
+        cmocka_unit_test(at_a_pin_pad_nobody_is_asked_twice_for_one_operation),
+        cmocka_unit_test(the_login_of_an_operation_obeys_the_same_table),
         cmocka_unit_test(who_waits_for_a_login_leaves_at_the_deadline),
         cmocka_unit_test(a_login_in_a_session_of_a_time_that_is_gone_keeps_nobody_waiting),
         cmocka_unit_test(a_remembered_pin_is_wiped_when_the_last_context_goes_and_the_token_stays_logged_in),

@@ -74,8 +74,8 @@ TEST(a_slot_is_asked_once)
     struct tok_token *token = furnish(2);
 
     assert_null(tok_mech_offered(token));
-    tok_mech_ask(token);
-    tok_mech_ask(token);
+    tok_mech_ask(token, clock_us() + 10 * SECOND);
+    tok_mech_ask(token, clock_us() + 10 * SECOND);
     assert_int_equal(mock->calls[MOCK_GetMechanismList], 1);
     assert_true(tok_mech_among(tok_mech_offered(token), CKM_ECDSA + 1));
     assert_false(tok_mech_among(tok_mech_offered(token), CKM_ECDSA + 2));
@@ -85,7 +85,7 @@ TEST(a_list_of_any_length_is_read)
 {
     struct tok_token *token = furnish(600);
 
-    tok_mech_ask(token);
+    tok_mech_ask(token, clock_us() + 10 * SECOND);
     assert_int_equal(mock->calls[MOCK_GetMechanismList], 2);
     assert_int_equal(tok_mech_count(tok_mech_offered(token)), 600);
     assert_true(tok_mech_among(tok_mech_offered(token), CKM_ECDSA + 599));
@@ -96,8 +96,8 @@ TEST(a_slot_that_offers_nothing_is_not_known)
 {
     struct tok_token *token = furnish(0);
 
-    tok_mech_ask(token);
-    tok_mech_ask(token);
+    tok_mech_ask(token, clock_us() + 10 * SECOND);
+    tok_mech_ask(token, clock_us() + 10 * SECOND);
     assert_null(tok_mech_offered(token));
     assert_int_equal(mock->calls[MOCK_GetMechanismList], 1);
 }
@@ -107,9 +107,9 @@ TEST(a_slot_that_failed_to_tell_is_asked_again)
     struct tok_token *token = furnish(2);
 
     mock_fails(mock, MOCK_GetMechanismList, CKR_DEVICE_ERROR, 0, 1);
-    tok_mech_ask(token);
+    tok_mech_ask(token, clock_us() + 10 * SECOND);
     assert_null(tok_mech_offered(token));
-    tok_mech_ask(token);
+    tok_mech_ask(token, clock_us() + 10 * SECOND);
     assert_int_equal(tok_mech_count(tok_mech_offered(token)), 2);
 }
 

@@ -1,5 +1,8 @@
 #include "mock-use.h"
 
+#include <stddef.h>
+#include <sys/mman.h>
+
 #include "child.h"
 #include "pkcs11/token/again.h"
 
@@ -28,6 +31,244 @@ TEST(a_library_that_is_no_module_is_told_apart)
     FAILS(tok_module_open(&none, "libm.so.6", "x", NULL), TOK_CODE_MODULE_LOAD);
     SAYS("C_GetFunctionList");
     assert_null(none);
+}
+
+/* --- lists of functions --------------------------------------------------------------------------------------------
+ */
+
+static CK_FUNCTION_LIST list;
+static size_t missing; /* which member, by its offset */
+static CK_VERSION version;
+static CK_FUNCTION_LIST *short_list; /* one that ends before C_WaitForSlotEvent, and so does its memory */
+
+static CK_FUNCTION_LIST *edit(CK_FUNCTION_LIST *whole)
+{
+    list = *whole;
+    list.version = version;
+    if (missing != 0) {
+        memset((char *)&list + missing, 0, sizeof(void (*)(void)));
+    }
+    if (short_list != NULL) {
+        memcpy(short_list, &list, offsetof(CK_FUNCTION_LIST, C_WaitForSlotEvent));
+        return short_list;
+    }
+    return &list;
+}
+
+/* Loads a copy of the mock, whose list of functions is edited, as often as a test likes. */
+static struct tok_result load(struct tok_module **out_module)
+{
+    char command[256];
+    char path[] = "/tmp/signet-list-XXXXXX";
+    struct tok_result result;
+    int fd = mkstemp(path);
+
+    *out_module = NULL;
+    assert_true(fd >= 0 && close(fd) == 0);
+    snprintf(command, sizeof(command), "cp '%s' %s", MOCK_FILE, path);
+    assert_int_equal(system(command), 0);
+    mock_calls_back("SIGNET_MOCK_LIST", (void (*)(void))edit);
+    result = tok_module_open(out_module, path, "listed", NULL);
+    assert_true(tok_ok(&result));
+    result = tok_module_ask_functions(*out_module);
+    mock_calls_back("SIGNET_MOCK_LIST", NULL);
+    assert_int_equal(unlink(path), 0);
+    return result;
+}
+
+static void furnish_list(size_t without, unsigned char major, unsigned char minor)
+{
+    missing = without;
+    version = (CK_VERSION){ major, minor };
+}
+
+#define OFFSET(function) offsetof(CK_FUNCTION_LIST, function)
+
+TEST(a_module_without_what_every_use_needs_is_refused_by_name)
+{
+    static const struct {
+        size_t offset;
+        const char *says;
+    } rows[] = {
+        { OFFSET(C_Initialize), "has no C_Initialize" },
+        { OFFSET(C_GetSlotList), "has no C_GetSlotList" },
+        { OFFSET(C_GetTokenInfo), "has no C_GetTokenInfo" },
+        { OFFSET(C_OpenSession), "has no C_OpenSession" },
+        { OFFSET(C_CloseSession), "has no C_CloseSession" },
+        { OFFSET(C_FindObjectsInit), "has no C_FindObjectsInit" },
+        { OFFSET(C_FindObjects), "has no C_FindObjects" },
+        { OFFSET(C_FindObjectsFinal), "has no C_FindObjectsFinal" },
+        { OFFSET(C_GetAttributeValue), "has no C_GetAttributeValue" },
+    };
+
+    for (size_t i = 0; i < COUNT_OF(rows); i++) {
+        SCOPED(tok_module_close) struct tok_module *poor = NULL;
+
+        furnish_list(rows[i].offset, 2, 40);
+        FAILS(load(&poor), TOK_CODE_MODULE_LOAD);
+        SAYS(rows[i].says);
+    }
+}
+
+/* Whether a call of a module that has not the function says so. */
+#define NOT_SUPPORTED(function, ...)                                                                                   \
+    do {                                                                                                               \
+        SCOPED(tok_module_close) struct tok_module *poor = NULL;                                                       \
+                                                                                                                       \
+        furnish_list(OFFSET(function), 2, 40);                                                                         \
+        OK(load(&poor));                                                                                               \
+        assert_int_equal(TOK_CALL(poor->functions, function, __VA_ARGS__), CKR_FUNCTION_NOT_SUPPORTED);                \
+    } while (0)
+
+TEST(what_a_module_has_not_beyond_that_is_not_supported)
+{
+    CK_MECHANISM mechanism = { CKM_ECDSA, NULL, 0 };
+    CK_OBJECT_HANDLE object = 1;
+    CK_SLOT_INFO slot;
+    CK_ULONG count = 0;
+    CK_BYTE byte = 0;
+    CK_INFO info;
+
+    NOT_SUPPORTED(C_GetInfo, &info);
+    NOT_SUPPORTED(C_GetSlotInfo, 0, &slot);
+    NOT_SUPPORTED(C_GetMechanismList, 0, NULL, &count);
+    NOT_SUPPORTED(C_GetSessionInfo, 1, NULL);
+    NOT_SUPPORTED(C_Login, 1, CKU_USER, NULL, 0);
+    NOT_SUPPORTED(C_SignInit, 1, &mechanism, 1);
+    NOT_SUPPORTED(C_Sign, 1, &byte, 1, &byte, &count);
+    NOT_SUPPORTED(C_DecryptInit, 1, &mechanism, 1);
+    NOT_SUPPORTED(C_Decrypt, 1, &byte, 1, &byte, &count);
+    NOT_SUPPORTED(C_DeriveKey, 1, &mechanism, 1, NULL, 0, &object);
+    NOT_SUPPORTED(C_DestroyObject, 1, 1);
+    NOT_SUPPORTED(C_Finalize, NULL);
+}
+
+TEST(functions_of_a_version_that_nobody_knows_are_not_called)
+{
+    static const struct {
+        CK_VERSION version;
+        bool known;
+    } rows[] = { { { 2, 0 }, true },  { { 2, 1 }, true },  { { 2, 40 }, true },
+                 { { 3, 0 }, true },  { { 3, 2 }, true },  { { 9, 9 }, false },
+                 { { 0, 0 }, false }, { { 1, 0 }, false }, { { 255, 255 }, false } };
+
+    for (size_t i = 0; i < COUNT_OF(rows); i++) {
+        SCOPED(tok_module_close) struct tok_module *versed = NULL;
+
+        furnish_list(0, rows[i].version.major, rows[i].version.minor);
+        failure = load(&versed);
+        assert_int_equal(tok_ok(&failure), rows[i].known);
+        assert_true(rows[i].known || strstr(failure.message, "neither 2.x nor 3.x") != NULL);
+    }
+}
+
+TEST(a_list_of_2_0_is_not_read_beyond_its_end)
+{
+    SCOPED(tok_module_close) struct tok_module *old = NULL;
+    size_t page = (size_t)sysconf(_SC_PAGESIZE);
+    char *pages = mmap(NULL, 2 * page, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+
+    assert_true(pages != MAP_FAILED && mprotect(pages + page, page, PROT_NONE) == 0);
+    short_list = (CK_FUNCTION_LIST *)(void *)(pages + page - OFFSET(C_WaitForSlotEvent));
+    furnish_list(0, 2, 0);
+    OK(load(&old));
+    short_list = NULL;
+    assert_int_equal(munmap(pages, 2 * page), 0);
+}
+
+TEST(a_list_that_changes_later_changes_nothing)
+{
+    SCOPED(tok_module_close) struct tok_module *fickle = NULL;
+    CK_ULONG count = 0;
+
+    furnish_list(0, 2, 40);
+    OK(load(&fickle));
+    memset(&list, 0, sizeof(list));
+    assert_int_equal(TOK_CALL(fickle->functions, C_GetSlotList, CK_TRUE, NULL, &count), CKR_CRYPTOKI_NOT_INITIALIZED);
+}
+
+static struct tok_functions_3 threes;
+static struct tok_interface interface;
+static struct tok_interface *given;
+
+static CK_RV get_interface(CK_BYTE *name, CK_VERSION *which, struct tok_interface **out_interface, CK_FLAGS flags)
+{
+    (void)name;
+    (void)which;
+    (void)flags;
+    *out_interface = given;
+    return CKR_OK;
+}
+
+static CK_RV message_init(CK_SESSION_HANDLE session, CK_MECHANISM *mechanism, CK_OBJECT_HANDLE key)
+{
+    (void)session;
+    (void)mechanism;
+    (void)key;
+    return CKR_DEVICE_REMOVED;
+}
+
+static CK_RV message_sign(CK_SESSION_HANDLE session, void *params, CK_ULONG params_len, CK_BYTE *data,
+                          CK_ULONG data_len, CK_BYTE *sig, CK_ULONG *sig_len)
+{
+    (void)session, (void)params, (void)params_len, (void)data, (void)data_len, (void)sig, (void)sig_len;
+    return CKR_OK;
+}
+
+static CK_RV message_final(CK_SESSION_HANDLE session)
+{
+    (void)session;
+    return CKR_OK;
+}
+
+/* Whether the module is loaded and signs messages with what the test has put into `given`. */
+static bool signs_messages(void)
+{
+    SCOPED(tok_module_close) struct tok_module *three = NULL;
+
+    furnish_list(0, 2, 40);
+    mock_calls_back("SIGNET_MOCK_INTERFACE", (void (*)(void))get_interface);
+    OK(load(&three));
+    mock_calls_back("SIGNET_MOCK_INTERFACE", NULL);
+    if (three->messages == NULL) {
+        return false;
+    }
+    memset(&threes, 0, sizeof(threes)); /* it changes its mind */
+    return TOK_CALL(three->messages, C_MessageSignInit, 1, NULL, 1) == CKR_DEVICE_REMOVED;
+}
+
+static void furnish_interface(unsigned char major, CK_FLAGS flags)
+{
+    threes = (struct tok_functions_3){ .base.version = { major, 0 } };
+    threes.C_MessageSignInit = message_init;
+    threes.C_SignMessage = message_sign;
+    threes.C_MessageSignFinal = message_final;
+    interface = (struct tok_interface){ "PKCS 11", &threes, flags };
+    given = &interface;
+}
+
+TEST(an_interface_that_is_not_whole_is_none)
+{
+    furnish_interface(3, 0);
+    assert_true(signs_messages());
+    furnish_interface(3, ~0UL); /* flags are no reason */
+    assert_true(signs_messages());
+    given = NULL; /* though it said CKR_OK */
+    assert_false(signs_messages());
+    furnish_interface(3, 0);
+    interface.functions = NULL;
+    assert_false(signs_messages());
+    furnish_interface(9, 0);
+    assert_false(signs_messages());
+    furnish_interface(3, 0);
+    threes.C_MessageSignInit = NULL;
+    assert_false(signs_messages());
+    furnish_interface(3, 0);
+    threes.C_SignMessage = NULL;
+    assert_false(signs_messages());
+    furnish_interface(3, 0);
+    threes.C_MessageSignFinal = NULL;
+    assert_false(signs_messages());
 }
 
 TEST(loading_does_not_initialise)
@@ -207,6 +448,12 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_file_that_is_missing_is_named),
         cmocka_unit_test(a_library_that_is_no_module_is_told_apart),
+        cmocka_unit_test(a_module_without_what_every_use_needs_is_refused_by_name),
+        cmocka_unit_test(what_a_module_has_not_beyond_that_is_not_supported),
+        cmocka_unit_test(functions_of_a_version_that_nobody_knows_are_not_called),
+        cmocka_unit_test(a_list_of_2_0_is_not_read_beyond_its_end),
+        cmocka_unit_test(a_list_that_changes_later_changes_nothing),
+        cmocka_unit_test(an_interface_that_is_not_whole_is_none),
         cmocka_unit_test(loading_does_not_initialise),
         cmocka_unit_test(starting_again_is_free),
         cmocka_unit_test(the_module_is_told_to_lock_and_gets_its_string),

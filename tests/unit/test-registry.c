@@ -199,15 +199,13 @@ static char path[96];
 static void furnish(const char *name, void (*constructor)(void))
 {
     char command[512];
-    char address[32];
 
     strcpy(folder, "/tmp/signet-registry-XXXXXX");
     assert_non_null(mkdtemp(folder));
     snprintf(path, sizeof(path), "%s/%s.so", folder, name);
     snprintf(command, sizeof(command), "cp '%s' %s", MOCK_FILE, path);
     assert_int_equal(system(command), 0);
-    snprintf(address, sizeof(address), "%llx", (unsigned long long)(uintptr_t)constructor);
-    setenv("SIGNET_MOCK_CONSTRUCTOR", address, 1);
+    mock_calls_back("SIGNET_MOCK_CONSTRUCTOR", constructor);
 }
 
 static void clear(void)

@@ -415,16 +415,73 @@ TEST(where_all_stay_away_the_deadline_ends_it_and_later_ones_fail_at_once)
     }
 }
 
-TEST(a_failed_decryption_is_not_tried_elsewhere_where_that_would_tell_something)
+/* The calls of all tokens that are about the key, each as the token's letter and what it was. */
+static char decryption_log[512];
+
+static void log_decryption(size_t i, enum mock_function which)
 {
-    static const CK_MECHANISM raw = { CKM_RSA_X_509, NULL, 0 };
+    size_t len = strlen(decryption_log);
+
+    snprintf(decryption_log + len, sizeof(decryption_log) - len, "%s%u ", labels[i], which);
+}
+
+static void log_a(enum mock_function which)
+{
+    log_decryption(0, which);
+}
+
+static void log_b(enum mock_function which)
+{
+    log_decryption(1, which);
+}
+
+static void log_c(enum mock_function which)
+{
+    log_decryption(2, which);
+}
+
+/* A decryption, two signatures and another decryption. */
+static CK_RV decrypt_and_go_on(const char *in)
+{
+    static const CK_MECHANISM unpadding = { CKM_RSA_PKCS, NULL, 0 };
     uint8_t out[8];
     size_t len = sizeof(out);
+    CK_RV said;
+    CK_RV ignored;
+
+    decryption_log[0] = '\0';
+    OK(tok_key_decrypt(key, &unpadding, (const uint8_t *)in, strlen(in), out, &len, &said));
+    OK(sign());
+    OK(sign());
+    len = sizeof(out);
+    OK(tok_key_decrypt(key, &unpadding, (const uint8_t *)"good", 4, out, &len, &ignored));
+    return said;
+}
+
+TEST(data_that_one_token_refuses_are_not_shown_to_another_and_set_none_aside)
+{
+    static const CK_RV refusals[] = { CKR_ENCRYPTED_DATA_INVALID, CKR_GENERAL_ERROR,       CKR_DEVICE_ERROR,
+                                      CKR_FUNCTION_FAILED,        CKR_HOST_MEMORY,         CKR_DEVICE_MEMORY,
+                                      CKR_BUFFER_TOO_SMALL,       CKR_OPERATION_ACTIVE,    CKR_FUNCTION_CANCELED,
+                                      CKR_KEY_HANDLE_INVALID,     CKR_TOKEN_NOT_RECOGNIZED };
+    char good_log[sizeof(decryption_log)];
 
     furnish("abc");
-    mock_fails(mocks[0], MOCK_Decrypt, CKR_GENERAL_ERROR, 0, 1);
-    FAILS_CKR(tok_key_decrypt(key, &raw, (const uint8_t *)"x", 1, out, &len), CKR_GENERAL_ERROR);
-    assert_int_equal(mocks[1]->calls[MOCK_Decrypt] + mocks[2]->calls[MOCK_Decrypt], 0);
+    OK(sign());
+    mocks[0]->on_call = log_a;
+    mocks[1]->on_call = log_b;
+    mocks[2]->on_call = log_c;
+    (void)decrypt_and_go_on("good");
+    assert_int_equal(decrypt_and_go_on("good"), CKR_OK);
+    strcpy(good_log, decryption_log);
+    assert_true(strlen(good_log) < sizeof(good_log) - 1);
+    for (size_t i = 0; i < COUNT_OF(refusals); i++) {
+        mocks[0]->bad_data = refusals[i];
+        mocks[0]->keeps_failed_operation = i % 2 == 1;
+        assert_int_equal(decrypt_and_go_on("!"), refusals[i]);
+        assert_string_equal(decryption_log, good_log);
+    }
+    mocks[0]->on_call = mocks[1]->on_call = mocks[2]->on_call = NULL;
 }
 
 /* --- which tokens have it ----------------------------------------------------------------------------------------- */
@@ -499,12 +556,12 @@ TEST(a_token_in_trouble_while_the_key_is_loaded_delays_nothing_and_serves_later)
         mock_ec_key(mocks[i], CKO_PRIVATE_KEY, "www", 1, point);
     }
     mock_fails(mocks[1], MOCK_OpenSession, CKR_TOKEN_NOT_PRESENT, 0, 1000000);
-    mock_fails(mocks[0], MOCK_Login, CKR_DEVICE_MEMORY, 0, 1000000);
+    mock_fails(mocks[0], MOCK_OpenSession, CKR_DEVICE_MEMORY, 0, 1000000);
     began = clock_us();
     OK(find("pkcs11:object=www"));
     assert_int_equal(who_signs(), 'c');
     assert_true(clock_us() - began < settings.deadline_us / 2);
-    mocks[0]->failures[MOCK_Login].times = 0;
+    mocks[0]->failures[MOCK_OpenSession].times = 0;
     mocks[1]->failures[MOCK_OpenSession].times = 0;
     pause_ends(&modules[0]->tokens->aside);
     assert_int_equal(who_signs(), 'a');
@@ -515,7 +572,7 @@ TEST(where_all_are_in_trouble_while_the_key_is_loaded_they_are_waited_for)
     furnish_tokens("abc");
     for (size_t i = 0; i < NUM; i++) {
         mock_ec_key(mocks[i], CKO_PRIVATE_KEY, "www", 1, point);
-        mock_fails(mocks[i], MOCK_Login, CKR_DEVICE_MEMORY, 0, 3);
+        mock_fails(mocks[i], MOCK_OpenSession, CKR_DEVICE_MEMORY, 0, 3);
     }
     OK(find("pkcs11:object=www"));
     OK(sign());
@@ -725,7 +782,7 @@ int main(void)
         cmocka_unit_test(where_all_refuse_each_is_asked_once_and_that_is_told),
         cmocka_unit_test(where_all_are_away_the_first_that_is_back_serves),
         cmocka_unit_test(where_all_stay_away_the_deadline_ends_it_and_later_ones_fail_at_once),
-        cmocka_unit_test(a_failed_decryption_is_not_tried_elsewhere_where_that_would_tell_something),
+        cmocka_unit_test(data_that_one_token_refuses_are_not_shown_to_another_and_set_none_aside),
         cmocka_unit_test(a_key_file_that_names_no_token_is_served_by_those_that_hold_the_key),
         cmocka_unit_test(different_keys_of_one_name_are_no_replicas),
         cmocka_unit_test(replicas_may_have_other_ids_and_a_uri_with_a_token_means_that_one),

@@ -145,6 +145,54 @@ static void decrypt_raw(EVP_PKEY *key, const uint8_t ciphertext[K], uint8_t em[K
     assert_int_equal(len, K);
 }
 
+TEST(a_message_that_a_token_has_unpadded_comes_out_or_another_in_its_place)
+{
+    struct unpad_synthetic synthetic;
+    uint8_t em[K];
+
+    synthetic_of(&synthetic, 17);
+    memset(em, 0x11, K);
+    for (size_t len = 0; len <= K + 1; len++) {
+        bool good = len <= MOST;
+
+        assert_int_equal(unpad_message(out, em, len, K, &synthetic), good ? len : 17);
+        assert_memory_equal(out, good ? em : synthetic.block, good ? len : 17);
+    }
+    assert_int_equal(unpad_message(out, em, UNPAD_NO_MESSAGE, K, &synthetic), 17);
+    assert_memory_equal(out, synthetic.block, 17);
+    memset(synthetic.block, 0x77, K); /* the longest one */
+    synthetic.len = MOST;
+    assert_int_equal(unpad_message(out, em, UNPAD_NO_MESSAGE, K, &synthetic), MOST);
+    assert_memory_equal(out, synthetic.block, MOST);
+}
+
+TEST(a_token_that_gives_no_premaster_secret_makes_a_random_one)
+{
+    static const uint8_t message[UNPAD_TLS_LEN] = { 3, 3, 1 };
+
+    unpad_tls_message(out, message, UNPAD_NO_MESSAGE, random_premaster, 0x0303, 0);
+    assert_memory_equal(out, random_premaster, UNPAD_TLS_LEN);
+    unpad_tls_message(out, message, UNPAD_TLS_LEN, random_premaster, 0x0303, 0);
+    assert_memory_equal(out, message, UNPAD_TLS_LEN);
+}
+
+TEST(zeros_that_a_token_left_out_are_put_back)
+{
+    for (size_t k = UNPAD_PKCS1; k <= K; k++) {
+        for (size_t len = 1; len <= k; len++) {
+            uint8_t em[K];
+            uint8_t expected[K] = { 0 };
+
+            memset(em, 0xcc, sizeof(em)); /* what stands behind it is no part of it */
+            for (size_t i = 0; i < len; i++) {
+                em[i] = expected[k - len + i] = (uint8_t)(i + 1);
+            }
+            unpad_align(em, len, k);
+            assert_memory_equal(em, expected, k);
+        }
+    }
+}
+
 TEST(what_libcrypto_encrypts_comes_out)
 {
     SCOPED(pkey_end) EVP_PKEY *key = EVP_RSA_gen(K * 8);
@@ -359,6 +407,9 @@ int main(void)
         cmocka_unit_test(bad_padding_of_any_kind_gives_the_synthetic_message),
         cmocka_unit_test(synthetic_messages_of_every_length_come_out),
         cmocka_unit_test(the_shortest_block_holds_the_empty_message),
+        cmocka_unit_test(a_message_that_a_token_has_unpadded_comes_out_or_another_in_its_place),
+        cmocka_unit_test(a_token_that_gives_no_premaster_secret_makes_a_random_one),
+        cmocka_unit_test(zeros_that_a_token_left_out_are_put_back),
         cmocka_unit_test(what_libcrypto_encrypts_comes_out),
         cmocka_unit_test(libcrypto_agrees_on_what_is_good),
         cmocka_unit_test(the_same_ciphertext_gives_the_same_message),
