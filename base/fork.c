@@ -1,8 +1,6 @@
 #include "base/fork.h"
 
-#include <pthread.h>
 #include <stdatomic.h>
-#include <stdint.h>
 #include <stdlib.h>
 #include <sys/mman.h>
 #include <unistd.h>
@@ -21,11 +19,86 @@ static uint64_t state_of(pid_t process, unsigned generation)
     return (uint64_t)(uint32_t)process << 32 | generation;
 }
 
-static void in_child(void)
+static void generation_grows(void)
 {
     atomic_store(&state, state_of(getpid(), (unsigned)atomic_load(&state) + 1));
     if (unforked != NULL) {
         atomic_store(unforked, 1);
+    }
+}
+
+/* --- around a fork ------------------------------------------------------------------------------------------------ */
+
+struct handler {
+    struct lock *lock; /* NULL: the functions, of which any may be NULL */
+    void (*prepare)(void);
+    void (*parent)(void);
+    void (*child)(void);
+};
+
+static pthread_mutex_t table =
+    PTHREAD_MUTEX_INITIALIZER; /* guards what follows; held from the gate to the fork's end */
+static struct handler handlers[FORK_NUM_RANKS];
+
+static _Thread_local struct handler passed; /* the gate, by the thread that forks */
+
+static void prepare(const struct handler *handler)
+{
+    if (handler->lock != NULL) {
+        lock_take(handler->lock);
+    } else if (handler->prepare != NULL) {
+        handler->prepare();
+    }
+}
+
+static void parent(const struct handler *handler)
+{
+    if (handler->lock != NULL) {
+        lock_give(handler->lock);
+    } else if (handler->parent != NULL) {
+        handler->parent();
+    }
+}
+
+static void child(const struct handler *handler)
+{
+    if (handler->lock != NULL) {
+        lock_init(handler->lock);
+    }
+    if (handler->child != NULL) {
+        handler->child();
+    }
+}
+
+/* At the gate one waits, without the table: others may want to register meanwhile. A gate that comes only then is none
+ * for this fork. */
+static void before_fork(void)
+{
+    pthread_mutex_lock(&table);
+    passed = handlers[FORK_GATE];
+    pthread_mutex_unlock(&table);
+    prepare(&passed);
+    pthread_mutex_lock(&table);
+    for (unsigned rank = FORK_GATE + 1; rank < FORK_NUM_RANKS; rank++) {
+        prepare(&handlers[rank]);
+    }
+}
+
+static void in_parent(void)
+{
+    for (unsigned rank = FORK_NUM_RANKS - 1; rank > FORK_GATE; rank--) {
+        parent(&handlers[rank]);
+    }
+    pthread_mutex_unlock(&table);
+    parent(&passed);
+}
+
+static void in_child(void)
+{
+    generation_grows(); /* first, so that every handler already sees it */
+    pthread_mutex_init(&table, NULL);
+    for (unsigned rank = FORK_NUM_RANKS; rank > 0; rank--) {
+        child(&handlers[rank - 1]);
     }
 }
 
@@ -49,7 +122,7 @@ static void watch_begin(void)
 {
     unforked_begin();
     atomic_store(&state, state_of(getpid(), 1));
-    pthread_atfork(NULL, NULL, in_child);
+    pthread_atfork(before_fork, in_parent, in_child);
 }
 
 static void watch_fork(void)
@@ -83,10 +156,23 @@ unsigned fork_generation(void)
     return (unsigned)known;
 }
 
-void fork_handlers(void (*prepare)(void), void (*parent)(void), void (*child)(void))
+static void handler_set(enum fork_rank rank, struct handler handler)
 {
-    watch_fork(); /* first, so that every child handler already sees the new generation */
-    pthread_atfork(prepare, parent, child);
+    watch_fork();
+    pthread_mutex_lock(&table);
+    handlers[rank] = handler;
+    pthread_mutex_unlock(&table);
+}
+
+void fork_handlers(enum fork_rank rank, void (*on_prepare)(void), void (*on_parent)(void), void (*on_child)(void))
+{
+    handler_set(rank, (struct handler){ NULL, on_prepare, on_parent, on_child });
+}
+
+void fork_lock(enum fork_rank rank, struct lock *lock, void (*on_child)(void))
+{
+    lock_init(lock);
+    handler_set(rank, (struct handler){ .lock = lock, .child = on_child });
 }
 
 static void (*_Atomic at_exit)(void);

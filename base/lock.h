@@ -1,7 +1,7 @@
 /* A mutex with a condition variable, and deadlines on the monotonic clock.
  *
  * Waiting is always bounded: there is no wait without a deadline. Whoever owns a lock says beside it which members it
- * guards. Locks are taken in the order written in pkcs11/token/token.h, and none is held across a call into a module.
+ * guards. Locks are taken in the order of the ranks in base/fork.h, and none is held across a call into a module.
  */
 #ifndef SIGNET_BASE_LOCK_H
 #define SIGNET_BASE_LOCK_H

@@ -30,20 +30,9 @@ static bool map_lock(struct map *map)
     return map->locked;
 }
 
-static void arena_prepare(void)
-{
-    lock_take(&arena_lock);
-}
-
-static void arena_parent(void)
-{
-    lock_give(&arena_lock);
-}
-
 /* Locks on memory are not inherited. */
 static void arena_child(void)
 {
-    lock_init(&arena_lock);
     for (struct map *map = maps; map != NULL; map = map->next) {
         (void)map_lock(map);
     }
@@ -51,8 +40,7 @@ static void arena_child(void)
 
 static void arena_begin(void)
 {
-    lock_init(&arena_lock);
-    fork_handlers(arena_prepare, arena_parent, arena_child);
+    fork_lock(FORK_ARENA, &arena_lock, arena_child);
 }
 
 static void arena_init(void)

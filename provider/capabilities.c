@@ -84,7 +84,7 @@ static const struct {
 };
 
 /* A capability that we don't know is 1, too: 0 would make SSL_CTX_new fail. */
-int prov_get_capabilities(void *provctx, const char *name, OSSL_CALLBACK *callback, void *arg)
+int prov_capabilities_get(void *provctx, const char *name, OSSL_CALLBACK *callback, void *arg)
 {
     (void)provctx;
     for (size_t i = 0; i < COUNT_OF(capabilities); i++) {

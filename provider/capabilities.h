@@ -8,6 +8,6 @@
 
 #include <openssl/core_dispatch.h>
 
-OSSL_FUNC_provider_get_capabilities_fn prov_get_capabilities;
+OSSL_FUNC_provider_get_capabilities_fn prov_capabilities_get;
 
 #endif

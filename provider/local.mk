@@ -7,7 +7,7 @@ libprovider_la_SOURCES = \
     provider/settings/config.h provider/settings/config.c \
     provider/settings/table.h provider/settings/table.c \
     provider/settings/conffile.h provider/settings/conffile.c \
-    provider/core/context.h provider/core/context.c \
+    provider/core/context.h provider/core/context.c provider/core/ends.h \
     provider/core/err.h provider/core/err.c \
     provider/core/rejection.h provider/core/rejection.c \
     provider/core/software.h provider/core/software.c \

@@ -182,7 +182,7 @@ static int prov_get_params(void *vprov, OSSL_PARAM params[])
 static const OSSL_ITEM *prov_get_reason_strings(void *vprov)
 {
     (void)vprov;
-    return prov_reason_strings();
+    return prov_err_reasons();
 }
 
 static const OSSL_DISPATCH prov_functions[] = {
@@ -190,7 +190,7 @@ static const OSSL_DISPATCH prov_functions[] = {
     { OSSL_FUNC_PROVIDER_GETTABLE_PARAMS, (void (*)(void))prov_gettable_params },
     { OSSL_FUNC_PROVIDER_GET_PARAMS, (void (*)(void))prov_get_params },
     { OSSL_FUNC_PROVIDER_QUERY_OPERATION, (void (*)(void))prov_query_operation },
-    { OSSL_FUNC_PROVIDER_GET_CAPABILITIES, (void (*)(void))prov_get_capabilities },
+    { OSSL_FUNC_PROVIDER_GET_CAPABILITIES, (void (*)(void))prov_capabilities_get },
     { OSSL_FUNC_PROVIDER_GET_REASON_STRINGS, (void (*)(void))prov_get_reason_strings },
     { 0, NULL },
 };

@@ -16,7 +16,7 @@ int list_main(int argc, char **argv);
 int key_file_main(int argc, char **argv);
 
 /* What every subcommand lets one say: where the settings are. (--module and --pin, which come before any setting, go to
- * config_override.) */
+ * prov_config_override.) */
 struct common_options {
     const char *file;     /* --config: a configuration file; NULL: the one that OpenSSL would read */
     const char *provider; /* --provider: the name of the section's entry ("signet") */
@@ -40,8 +40,8 @@ const char *common_provider(const struct common_options *options);
 /* common_option takes one of them; false if `option` is none. */
 bool common_option(struct common_options *options, int option, const char *argument);
 /* common_config reads the settings; what the options say comes first. What seems wrong in the file is complained about.
- * End with config_end. */
-TOK_RESULT common_config(struct config *out_config, const struct common_options *options);
+ * End with prov_config_end. */
+TOK_RESULT common_config(struct prov_config *out_config, const struct common_options *options);
 
 /* complain prints "signet: " and the text on standard error, after what standard output has. */
 __attribute__((format(printf, 1, 2))) void tell(const char *format, ...);

@@ -18,7 +18,7 @@ static void module_add(const char *path)
         text = TEXT_OVER(list);
     }
     text_printf(&text, "%s%s", text.len > 0 ? "," : "", path);
-    config_override("pkcs11-module", "--module", list);
+    prov_config_override("pkcs11-module", "--module", list);
 }
 
 bool common_option(struct common_options *options, int option, const char *argument)
@@ -34,7 +34,7 @@ bool common_option(struct common_options *options, int option, const char *argum
         module_add(argument);
         return true;
     case 'p':
-        config_override("pin", "--pin", argument);
+        prov_config_override("pin", "--pin", argument);
         return true;
     default:
         return false;
@@ -63,7 +63,7 @@ static const char *lookup_get(void *arg, const char *key)
 {
     const struct lookup *lookup = arg;
 
-    return lookup->section == NULL ? NULL : config_value(lookup->conf, lookup->section, key);
+    return lookup->section == NULL ? NULL : prov_conffile_value(lookup->conf, lookup->section, key);
 }
 
 /* libcrypto's first error is the cause; for a line that makes no sense its data ends in the line's number. */
@@ -88,9 +88,9 @@ static struct tok_result lookup_open(struct lookup *lookup, const struct common_
 
     ERR_clear_error();
     lookup->path = options->file != NULL ? OPENSSL_strdup(options->file) : CONF_get1_default_config_file();
-    lookup->conf = lookup->path == NULL ? NULL : config_file(lookup->path);
+    lookup->conf = lookup->path == NULL ? NULL : prov_conffile_read(lookup->path);
     if (lookup->conf != NULL) {
-        lookup->section = config_section(lookup->conf, provider);
+        lookup->section = prov_conffile_section(lookup->conf, provider);
     } else if (options->file != NULL || (lookup->path != NULL && access(lookup->path, F_OK) == 0)) {
         return unreadable(lookup->path);
     } else if (named) {
@@ -110,22 +110,22 @@ static struct tok_result lookup_open(struct lookup *lookup, const struct common_
     return tok_good();
 }
 
-struct tok_result common_config(struct config *out_config, const struct common_options *options)
+struct tok_result common_config(struct prov_config *out_config, const struct common_options *options)
 {
     SCOPED(lookup_end) struct lookup lookup = { .conf = NULL };
     SCOPED(scoped_free) char *hint = NULL;
-    struct config_source source = { lookup_get, &lookup, NULL };
+    struct prov_config_source source = { lookup_get, &lookup, NULL };
 
     TOK_TRY(lookup_open(&lookup, options));
     source.file = lookup.path;
     if (lookup.section != NULL) {
-        TOK_TRY(config_inspect_section(&hint, lookup.conf, lookup.path, lookup.section));
+        TOK_TRY(prov_conffile_inspect_section(&hint, lookup.conf, lookup.path, lookup.section));
     }
     if (hint != NULL) {
         tell("%s", hint);
     }
     ERR_clear_error();
-    return config_read(out_config, &source);
+    return prov_config_read(out_config, &source);
 }
 
 /* What comes from a token or a file must not reach the terminal as control characters. */

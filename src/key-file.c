@@ -156,7 +156,7 @@ static int key_write(EVP_PKEY *key, const char *path, bool force, const char *pr
 static struct tok_result check(const char *text, const struct common_options *options)
 {
     SCOPED(tok_uri_end) struct tok_uri *uri = NULL;
-    SCOPED(config_end) struct config config = { .rsa_decrypt = 0 };
+    SCOPED(prov_config_end) struct prov_config config = { .rsa_decrypt = 0 };
 
     TOK_TRY(tok_uri_parse(&uri, text, TOK_URI_FROM_APPLICATION));
     return common_config(&config, options);

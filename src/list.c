@@ -129,8 +129,16 @@ static void print_subject(const struct bytes *der)
     if (certificate == NULL) {
         fputs("(unreadable)", stdout);
     } else {
-        X509_NAME_print_ex_fp(stdout, X509_get_subject_name(certificate), 0,
-                              XN_FLAG_ONELINE & ~(unsigned long)ASN1_STRFLGS_ESC_MSB);
+        BIO *out = BIO_new(BIO_s_mem());
+        char *line = NULL;
+        long len = 0;
+
+        if (out != NULL && X509_NAME_print_ex(out, X509_get_subject_name(certificate), 0,
+                                              XN_FLAG_ONELINE & ~(unsigned long)ASN1_STRFLGS_ESC_MSB) >= 0) {
+            len = BIO_get_mem_data(out, &line);
+        }
+        print_bytes((unsigned char *)line, len > 0 ? (size_t)len : 0);
+        BIO_free(out);
     }
     X509_free(certificate);
 }
@@ -266,7 +274,8 @@ static void list_module(struct listing *listing, struct tok_module *module, cons
     struct tok_result result = tok_module_start(module, clock_us() + listing->settings->deadline_us);
     CK_INFO info;
 
-    printf("module %s", module->path);
+    fputs("module ", stdout);
+    print_bytes((const unsigned char *)module->path, strlen(module->path));
     if (tok_ok(&result)) {
         result = tok_module_info(module, &info, clock_us() + listing->settings->deadline_us);
     }
@@ -324,7 +333,7 @@ static void list_named(struct listing *listing, const struct tok_named_token *na
 int list_main(int argc, char **argv)
 {
     static const struct option known[] = { COMMON_OPTIONS, { NULL, 0, NULL, 0 } };
-    SCOPED(config_end) struct config config = { .rsa_decrypt = 0 };
+    SCOPED(prov_config_end) struct prov_config config = { .rsa_decrypt = 0 };
     SCOPED(tok_uri_end) struct tok_uri *uri = NULL;
     struct common_options options = { NULL, NULL };
     struct listing listing = { .settings = &config.settings };

@@ -52,7 +52,7 @@ static int settings_main(int argc, char **argv)
 {
     (void)argc;
     (void)argv;
-    config_print_man(stdout);
+    prov_config_print_man(stdout);
     return 0;
 }
 

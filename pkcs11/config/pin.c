@@ -15,26 +15,9 @@
 /* Held for an instant only, never while a source is read, so that a fork can hold it, too. A child gets a new one. */
 static struct lock sources_lock;
 
-static void sources_prepare(void)
-{
-    lock_take(&sources_lock);
-}
-
-static void sources_parent(void)
-{
-    lock_give(&sources_lock);
-}
-
-static void sources_child(void)
-{
-    lock_init(&sources_lock);
-}
-
 static void sources_begin(void)
 {
-    (void)secret_locked(); /* arms the arena first: its lock is taken under ours, so a fork must take ours first, too */
-    lock_init(&sources_lock);
-    fork_handlers(sources_prepare, sources_parent, sources_child);
+    fork_lock(FORK_PINS, &sources_lock, NULL);
 }
 
 static void sources_init(void)
@@ -42,11 +25,6 @@ static void sources_init(void)
     static pthread_once_t once = PTHREAD_ONCE_INIT;
 
     pthread_once(&once, sources_begin);
-}
-
-void tok_pin_arm(void)
-{
-    sources_init();
 }
 
 /* --- kinds -------------------------------------------------------------------------------------------------------- */

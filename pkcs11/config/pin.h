@@ -34,9 +34,6 @@ TOK_RESULT tok_pin_source_value(struct tok_pin_source **out_source, struct secre
 struct tok_pin_source *tok_pin_source_ref(struct tok_pin_source *source);
 void tok_pin_source_free(struct tok_pin_source *source);
 
-/* tok_pin_arm registers the fork handlers of this room, if that was not done yet. */
-void tok_pin_arm(void);
-
 /* tok_pin_fetch gives the PIN, as a new secret. Fetched once and remembered (the process may lose the right to read it
  * later); fd: is read to its end, once, and closed (0 to 2 stay open); exec: runs an absolute program without a shell
  * and without our descriptors, kills its process group after 5 s, and takes its standard output. A pipe (file:, fd:) is

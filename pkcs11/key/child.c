@@ -58,16 +58,6 @@ struct reach {
 static struct lock lock;
 static struct reach *all; /* guarded by lock */
 
-static void fork_prepare(void)
-{
-    lock_take(&lock);
-}
-
-static void fork_parent(void)
-{
-    lock_give(&lock);
-}
-
 static struct tok_result reach_once(struct tok_lease *lease, const struct reach *reach, struct tok_attempts *attempts)
 {
     const struct tok_credentials credentials = { .settings = reach->settings };
@@ -117,11 +107,10 @@ static bool is_reached(const struct reach *upto)
 
 /* The last handler to run, so that everything else is in order again. A thread that forked from inside a module can't
  * go in again. What the module leaves on OpenSSL's queue is none of the application's business. */
-static void fork_child(void)
+static void reach_all(void)
 {
     int saved = errno;
 
-    lock_init(&lock);
     for (struct reach *reach = all; reach != NULL && !tok_inside_module(); reach = reach->next) {
         const struct tok_quiet *quiet = &reach->settings->quiet;
         struct tok_result result;
@@ -150,9 +139,8 @@ static void fork_child(void)
 
 static void begin(void)
 {
-    tok_pin_arm(); /* its handlers come before ours; those of the gate are there, since there is a token */
-    lock_init(&lock);
-    fork_handlers(fork_prepare, fork_parent, fork_child);
+    fork_lock(FORK_REACH, &lock, NULL);
+    fork_handlers(FORK_LAST, NULL, NULL, reach_all);
 }
 
 static void init(void)

@@ -130,8 +130,10 @@ static CK_RV sign_init(struct tok_lease *lease, const CK_MECHANISM *mechanism, C
 
 static struct tok_result sign_run(struct tok_lease *lease, struct operation *op, CK_ULONG *in_out_len)
 {
-    return TOK_DO(lease->functions, C_Sign, lease->session, (CK_BYTE *)op->in, (CK_ULONG)op->in_len, op->out,
-                  in_out_len);
+    CK_RV rv = TOK_CALL(lease->functions, C_Sign, lease->session, (CK_BYTE *)op->in, (CK_ULONG)op->in_len, op->out,
+                        in_out_len);
+
+    return rv == CKR_OK ? tok_good() : tok_fail_ckr("C_Sign", rv);
 }
 
 static CK_RV decrypt_init(struct tok_lease *lease, const CK_MECHANISM *mechanism, CK_OBJECT_HANDLE handle)

@@ -37,7 +37,7 @@ static void key_locks_new(void)
 static void key_locks_begin(void)
 {
     key_locks_new();
-    fork_handlers(key_locks_prepare, key_locks_parent, key_locks_new);
+    fork_handlers(FORK_KEYS, key_locks_prepare, key_locks_parent, key_locks_new);
 }
 
 static struct lock *key_lock(const struct tok_key *key)

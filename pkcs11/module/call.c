@@ -23,10 +23,6 @@ static _Thread_local unsigned depth; /* calls of this thread that are inside */
 
 static _Thread_local _Atomic(const char *) inside;
 
-static void (*fork_prepare)(void);
-static void (*fork_parent)(void);
-static void (*fork_child)(void);
-
 static void gate_leave(void)
 {
     if ((atomic_fetch_sub(&gate, 1) & GATE_CLOSED) != 0) {
@@ -58,12 +54,10 @@ static void gate_close(void)
         while ((atomic_load(&gate) & ~GATE_CLOSED) != 0 && lock_wait(&gate_lock, deadline)) {
         }
     }
-    fork_prepare();
 }
 
 static void gate_open(void)
 {
-    fork_parent();
     atomic_fetch_and(&gate, ~GATE_CLOSED);
     {
         LOCKED(&gate_lock);
@@ -77,17 +71,13 @@ static void gate_anew(void)
     lock_init(&forking);
     lock_init(&gate_lock);
     atomic_store(&gate, depth > 0 ? 1 : 0); /* a thread counts once, however deep it is */
-    fork_child();
 }
 
-void tok_gate_init(void (*prepare)(void), void (*parent)(void), void (*child)(void))
+void tok_gate_init(void)
 {
     lock_init(&forking);
     lock_init(&gate_lock);
-    fork_prepare = prepare;
-    fork_parent = parent;
-    fork_child = child;
-    fork_handlers(gate_close, gate_open, gate_anew);
+    fork_handlers(FORK_GATE, gate_close, gate_open, gate_anew);
 }
 
 void tok_gate_set_wait(uint64_t wait_us)

@@ -46,9 +46,8 @@ const char *tok_inside_name(tok_inside *inside);
 /* tok_inside_module tells whether this thread is inside a C_ function right now. */
 bool tok_inside_module(void);
 
-/* tok_gate_init arms the gate for fork; the functions run between the gate and the fork, and again after it, with
- * nobody inside a module. Called once, by pkcs11/module/registry.c. */
-void tok_gate_init(void (*prepare)(void), void (*parent)(void), void (*child)(void));
+/* tok_gate_init arms the gate for fork. Called once, by pkcs11/module/registry.c. */
+void tok_gate_init(void);
 
 /* tok_gate_wait_us is how long a fork waits for calls that are inside a module (setting fork-wait). */
 void tok_gate_set_wait(uint64_t wait_us);

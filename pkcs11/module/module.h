@@ -6,7 +6,7 @@
  * wait up to their deadline. After a fork the child initialises again at its first use. C_Finalize is called only to
  * initialise again a module that we initialised ourselves in this process, while nobody is inside (tok_module_again).
  *
- * Lock order: registry → module → token → key. None is held across a C_ call. */
+ * The order of locks is in base/fork.h. None is held across a C_ call. */
 #ifndef SIGNET_PKCS11_MODULE_MODULE_H
 #define SIGNET_PKCS11_MODULE_MODULE_H
 

@@ -5,7 +5,6 @@
 #include <string.h>
 
 #include "base/fork.h"
-#include "base/secret.h"
 #include "base/text.h"
 #include "base/trace.h"
 
@@ -70,8 +69,8 @@ static void registry_child(void)
 static void registry_arm_fork(void)
 {
     lock_init(&registry_lock);
-    (void)secret_locked(); /* arms the arena first: its lock is taken under a token's, so a fork must take it later */
-    tok_gate_init(registry_prepare, registry_parent, registry_child);
+    tok_gate_init();
+    fork_handlers(FORK_REGISTRY, registry_prepare, registry_parent, registry_child);
 }
 
 static void registry_init(void)

@@ -88,6 +88,7 @@ static struct tok_result pin_ask(struct pin *pin, struct tok_token *token, const
     tok_token_info(token, &info); /* equal labels are not one token */
     tok_serial_text(serial, &info);
     text_printf(&text, "token '%s', serial %s (user PIN)", token->label, serial);
+    (void)text_clean(what);
     pin->name = "the prompt";
     if (credentials->own_pin_only || credentials->prompt.ask == NULL ||
         !credentials->prompt.ask(credentials->prompt.arg, what, &pin->secret)) {

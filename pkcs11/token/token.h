@@ -6,7 +6,7 @@
  * whoever holds a handle of an older one finds it again. Tokens are made when first seen and live as long as their
  * module, so pointers to them stay good.
  *
- * Lock order: registry → module → token → key. None is held across a C_ call. */
+ * The order of locks is in base/fork.h. None is held across a C_ call. */
 #ifndef SIGNET_PKCS11_TOKEN_TOKEN_H
 #define SIGNET_PKCS11_TOKEN_TOKEN_H
 

@@ -17,19 +17,8 @@ struct tok_bell {
 static struct lock bells_lock;
 static struct tok_bell *bells;
 
-static void bells_prepare(void)
-{
-    lock_take(&bells_lock);
-}
-
-static void bells_parent(void)
-{
-    lock_give(&bells_lock);
-}
-
 static void bells_child(void)
 {
-    lock_init(&bells_lock);
     for (struct tok_bell *bell = bells; bell != NULL; bell = bell->next) {
         (void)close(bell->fd);
         bell->fd = -1;
@@ -39,8 +28,7 @@ static void bells_child(void)
 
 static void bells_begin(void)
 {
-    lock_init(&bells_lock);
-    fork_handlers(bells_prepare, bells_parent, bells_child);
+    fork_lock(FORK_BELLS, &bells_lock, bells_child);
 }
 
 struct tok_bell *tok_bell_new(void)

@@ -154,19 +154,8 @@ bool tok_workers_leave(const struct tok_settings *settings)
 
 /* --- forks, and the beginning ------------------------------------------------------------------------------------- */
 
-static void crew_prepare(void)
-{
-    lock_take(&crew.lock);
-}
-
-static void crew_parent(void)
-{
-    lock_give(&crew.lock);
-}
-
 static void crew_anew(void)
 {
-    lock_init(&crew.lock);
     lock_signal_init(&crew.watch);
     for (struct tok_request *request = crew.requests; request != NULL; request = request->next) {
         request->gone = request->state != REQUEST_NEW;
@@ -181,10 +170,9 @@ static void crew_anew(void)
 
 static void crew_begin(void)
 {
-    lock_init(&crew.lock);
     lock_signal_init(&crew.watch);
     crew.many_cpus = sysconf(_SC_NPROCESSORS_ONLN) > 1;
-    fork_handlers(crew_prepare, crew_parent, crew_anew);
+    fork_lock(FORK_CREW, &crew.lock, crew_anew);
     process_at_exit(crew_stop);
 }
 

@@ -45,11 +45,11 @@ static void quiet_end(void *prov)
 
 static struct tok_result configure(struct prov_ctx *prov, struct core *core)
 {
-    const struct config_source source = { core_text, core, NULL };
-    struct config config;
+    const struct prov_config_source source = { core_text, core, NULL };
+    struct prov_config config;
 
     tok_settings_init(&prov->settings);
-    TOK_TRY(config_read(&config, &source));
+    TOK_TRY(prov_config_read(&config, &source));
     tok_settings_end(&prov->settings);
     prov->settings = config.settings; /* moved, so that the config is not ended */
     prov->settings.quiet = (struct tok_quiet){ quiet_begin, quiet_end, prov };
@@ -90,7 +90,7 @@ static void inspect(struct prov_ctx *prov)
         return;
     }
     prov_err_mark(prov);
-    result = config_inspect(&hint, prov->name);
+    result = prov_conffile_inspect(&hint, prov->name);
     prov_err_forget(prov);
     if (hint != NULL && !atomic_compare_exchange_strong(&prov->hint, &none, hint)) {
         free(hint);
@@ -106,7 +106,7 @@ int prov_ctx_ready(struct prov_ctx *prov)
     if (prov->trouble != NULL) {
         return prov_fail(prov, prov->trouble);
     }
-    if (!prov->software && !software_prove(prov)) {
+    if (!prov->software && !prov_software_prove(prov)) {
         return prov_raise(prov, PROV_R_SOFTWARE, "the query '%s' does not keep our own algorithms away", prov->query);
     }
     if (!prov->software) {
@@ -115,6 +115,25 @@ int prov_ctx_ready(struct prov_ctx *prov)
                           "providers of openssl.cnf, with [default_sect] activate = 1");
     }
     return 1;
+}
+
+static void fetch(struct tok_pin_source *source)
+{
+    SCOPED(secret_end) struct secret pin = { 0 };
+
+    if (source != NULL) {
+        struct tok_result ignored = tok_pin_fetch(source, &pin);
+
+        (void)ignored;
+    }
+}
+
+void prov_ctx_fetch_pins(struct prov_ctx *prov)
+{
+    fetch(prov->settings.pin);
+    for (size_t i = 0; i < prov->settings.num_tokens; i++) {
+        fetch(prov->settings.tokens[i].pin);
+    }
 }
 
 /* --- start and end ------------------------------------------------------------------------------------------------ */
@@ -154,7 +173,7 @@ int prov_ctx_begin(struct prov_ctx *prov, const OSSL_CORE_HANDLE *handle, const 
     if (!tok_ok(&result)) {
         return prov_fail(prov, &result);
     }
-    prov->query = software_first_query();
+    prov->query = prov_software_first_query();
     prov->child = OSSL_LIB_CTX_new_child(handle, in);
     result = configure(prov, &core);
     return (prov->child != NULL && trouble_keep(prov, &result)) ||

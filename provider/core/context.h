@@ -25,7 +25,7 @@ struct prov_ctx {
     struct tok_settings settings;
     bool async;                           /* ASYNC jobs pause (provider/operations/async.h) */
     bool fips;                            /* our algorithms have the property fips=yes */
-    unsigned rsa_decrypt;                 /* bits of enum config_decrypt: what RSA decryption is served */
+    unsigned rsa_decrypt;                 /* bits of enum prov_config_decrypt: what RSA decryption is served */
     _Atomic(struct tok_result *) trouble; /* a bad setting: reported whenever a key is loaded; NULL: none. Owned */
     _Atomic bool inspected;               /* the configuration file was looked into, at the first key */
     _Atomic(char *) hint;                 /* what seems wrong there, for later errors; owned; NULL: nothing */
@@ -40,5 +40,9 @@ void prov_ctx_end(struct prov_ctx *prov);
 /* prov_ctx_ready tells whether keys can be used: 1, or 0 with the reason raised (a bad setting, no provider for
  * software work). Everything that makes a key on a token, or works with one, asks first. */
 int prov_ctx_ready(struct prov_ctx *prov);
+
+/* prov_ctx_fetch_pins reads the configured PINs into memory, in this process, while it still may: a server's worker
+ * can't read root's file later. A source that fails is no error until a login needs it. */
+void prov_ctx_fetch_pins(struct prov_ctx *prov);
 
 #endif

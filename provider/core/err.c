@@ -49,7 +49,7 @@ static void reasons_make(void)
     }
 }
 
-const OSSL_ITEM *prov_reason_strings(void)
+const OSSL_ITEM *prov_err_reasons(void)
 {
     static pthread_once_t once = PTHREAD_ONCE_INIT;
 

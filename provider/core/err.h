@@ -39,8 +39,8 @@ enum prov_reason {
 
 /* prov_err_init takes the functions out of the core's dispatch table. */
 void prov_err_init(struct prov_err_core *core, const OSSL_DISPATCH *in);
-/* prov_reason_strings is the table for OSSL_FUNC_PROVIDER_GET_REASON_STRINGS; static. */
-const OSSL_ITEM *prov_reason_strings(void);
+/* prov_err_reasons is the table for OSSL_FUNC_PROVIDER_GET_REASON_STRINGS; static. */
+const OSSL_ITEM *prov_err_reasons(void);
 
 /* Where in the source an entry comes from. */
 struct prov_place {

@@ -1,17 +1,18 @@
 #include "provider/core/software.h"
 
+#include <limits.h>
 #include <openssl/core_names.h>
 #include <openssl/evp.h>
 #include <openssl/provider.h>
 #include <openssl/rand.h>
 #include <openssl/x509.h>
-#include <limits.h>
 #include <string.h>
 
+#include "provider/core/ends.h"
+
 /* Away from us. And, where the application's own default properties don't lead to a validated provider, towards
- * `default`: a third provider that captures key types (docs/design.md) must not get our software work either. */
-/* Only a name with a dot may be invented: OpenSSL takes no other that it does not know (property_parse.c, parse_name).
- */
+ * `default`: a third provider that captures key types (docs/design.md) must not get our software work either. The
+ * property's name has a dot, since OpenSSL takes no other that it does not know (property_parse.c, parse_name). */
 #define QUERY_NOT_OURS "signet.algorithm!=yes"
 #define QUERY_DEFAULT "signet.algorithm!=yes,?provider=default"
 
@@ -19,7 +20,7 @@
 
 static _Thread_local unsigned depth;
 
-int software_enter(const struct prov_ctx *prov)
+int prov_software_enter(const struct prov_ctx *prov)
 {
     if (depth >= DEEPEST) {
         return prov_raise(prov, PROV_R_SOFTWARE,
@@ -29,26 +30,9 @@ int software_enter(const struct prov_ctx *prov)
     return 1;
 }
 
-void software_leave(void)
+void prov_software_leave(const int *entered)
 {
-    depth--;
-}
-
-void software_scope_end(const int *entered)
-{
-    if (*entered) {
-        software_leave();
-    }
-}
-
-static void pkey_ctx_end(EVP_PKEY_CTX **ctx)
-{
-    EVP_PKEY_CTX_free(*ctx);
-}
-
-static void keymgmt_end(EVP_KEYMGMT **keymgmt)
-{
-    EVP_KEYMGMT_free(*keymgmt);
+    depth -= *entered ? 1 : 0;
 }
 
 /* The provider that serves `type` in the child when we are left out; NULL if there is none. Borrowed. */
@@ -59,12 +43,12 @@ static const char *others_provider(const struct prov_ctx *prov, const char *type
     return keymgmt == NULL ? NULL : OSSL_PROVIDER_get0_name(EVP_KEYMGMT_get0_provider(keymgmt));
 }
 
-const char *software_first_query(void)
+const char *prov_software_first_query(void)
 {
     return QUERY_NOT_OURS;
 }
 
-bool software_prove(struct prov_ctx *prov)
+bool prov_software_prove(struct prov_ctx *prov)
 {
     const char *rsa;
     const char *ec;
@@ -84,54 +68,54 @@ bool software_prove(struct prov_ctx *prov)
     return true;
 }
 
-EVP_PKEY_CTX *software_ctx(const struct prov_ctx *prov, EVP_PKEY *key)
+EVP_PKEY_CTX *prov_software_ctx(const struct prov_ctx *prov, EVP_PKEY *key)
 {
-    SOFTWARE_SCOPE(prov);
+    PROV_SOFTWARE_SCOPE(prov);
 
-    return SOFTWARE_ENTERED ? EVP_PKEY_CTX_new_from_pkey(prov->child, key, prov->query) : NULL;
+    return PROV_SOFTWARE_ENTERED ? EVP_PKEY_CTX_new_from_pkey(prov->child, key, prov->query) : NULL;
 }
 
-EVP_PKEY_CTX *software_ctx_by_name(const struct prov_ctx *prov, const char *type)
+EVP_PKEY_CTX *prov_software_ctx_by_name(const struct prov_ctx *prov, const char *type)
 {
-    SOFTWARE_SCOPE(prov);
+    PROV_SOFTWARE_SCOPE(prov);
 
-    return SOFTWARE_ENTERED ? EVP_PKEY_CTX_new_from_name(prov->child, type, prov->query) : NULL;
+    return PROV_SOFTWARE_ENTERED ? EVP_PKEY_CTX_new_from_name(prov->child, type, prov->query) : NULL;
 }
 
-EVP_MD *software_digest(const struct prov_ctx *prov, const char *name)
+EVP_MD *prov_software_digest(const struct prov_ctx *prov, const char *name)
 {
-    SOFTWARE_SCOPE(prov);
+    PROV_SOFTWARE_SCOPE(prov);
 
-    return SOFTWARE_ENTERED ? EVP_MD_fetch(prov->child, name, prov->query) : NULL;
+    return PROV_SOFTWARE_ENTERED ? EVP_MD_fetch(prov->child, name, prov->query) : NULL;
 }
 
-bool software_random(const struct prov_ctx *prov, unsigned char *out, size_t len)
+bool prov_software_random(const struct prov_ctx *prov, unsigned char *out, size_t len)
 {
-    SOFTWARE_SCOPE(prov);
+    PROV_SOFTWARE_SCOPE(prov);
 
-    return SOFTWARE_ENTERED && RAND_bytes_ex(prov->child, out, len, 0) > 0;
+    return PROV_SOFTWARE_ENTERED && RAND_bytes_ex(prov->child, out, len, 0) > 0;
 }
 
-EVP_PKEY *software_key(const struct prov_ctx *prov, const char *type, int selection, const OSSL_PARAM params[])
+EVP_PKEY *prov_software_key(const struct prov_ctx *prov, const char *type, int selection, const OSSL_PARAM params[])
 {
-    SCOPED(pkey_ctx_end) EVP_PKEY_CTX *ctx = software_ctx_by_name(prov, type);
-    SOFTWARE_SCOPE(prov);
+    SCOPED(pkey_ctx_end) EVP_PKEY_CTX *ctx = prov_software_ctx_by_name(prov, type);
+    PROV_SOFTWARE_SCOPE(prov);
     EVP_PKEY *key = NULL;
 
-    if (!SOFTWARE_ENTERED || ctx == NULL || EVP_PKEY_fromdata_init(ctx) <= 0 ||
+    if (!PROV_SOFTWARE_ENTERED || ctx == NULL || EVP_PKEY_fromdata_init(ctx) <= 0 ||
         EVP_PKEY_fromdata(ctx, &key, selection, (OSSL_PARAM *)params) <= 0) {
         return NULL;
     }
     return key;
 }
 
-EVP_PKEY *software_key_from_spki(const struct prov_ctx *prov, const unsigned char *der, size_t len)
+EVP_PKEY *prov_software_key_from_spki(const struct prov_ctx *prov, const unsigned char *der, size_t len)
 {
     const unsigned char *at = der;
-    SOFTWARE_SCOPE(prov);
+    PROV_SOFTWARE_SCOPE(prov);
     EVP_PKEY *key;
 
-    if (!SOFTWARE_ENTERED || len > LONG_MAX) {
+    if (!PROV_SOFTWARE_ENTERED || len > LONG_MAX) {
         return NULL;
     }
     key = d2i_PUBKEY_ex(NULL, &at, (long)len, prov->child, prov->query);
@@ -147,19 +131,20 @@ static void certificate_end(X509 **certificate)
     X509_free(*certificate);
 }
 
-EVP_PKEY *software_key_from_certificate(const struct prov_ctx *prov, const unsigned char *der, size_t len)
+EVP_PKEY *prov_software_key_from_certificate(const struct prov_ctx *prov, const unsigned char *der, size_t len)
 {
     SCOPED(certificate_end) X509 *certificate = X509_new_ex(prov->child, prov->query);
     const unsigned char *at = der;
-    SOFTWARE_SCOPE(prov);
+    PROV_SOFTWARE_SCOPE(prov);
 
-    if (!SOFTWARE_ENTERED || certificate == NULL || len > LONG_MAX || d2i_X509(&certificate, &at, (long)len) == NULL) {
+    if (!PROV_SOFTWARE_ENTERED || certificate == NULL || len > LONG_MAX ||
+        d2i_X509(&certificate, &at, (long)len) == NULL) {
         return NULL;
     }
     return X509_get_pubkey(certificate);
 }
 
-bool software_public_bytes(struct bytes *out, EVP_PKEY *key)
+bool prov_software_public_bytes(struct bytes *out, EVP_PKEY *key)
 {
     size_t len = 0;
 
@@ -167,7 +152,7 @@ bool software_public_bytes(struct bytes *out, EVP_PKEY *key)
            bytes_new(out, len) && EVP_PKEY_get_octet_string_param(key, OSSL_PKEY_PARAM_PUB_KEY, out->data, len, &len);
 }
 
-int software_spki(unsigned char **out_der, EVP_PKEY *key)
+int prov_software_spki(unsigned char **out_der, EVP_PKEY *key)
 {
     *out_der = NULL;
     return i2d_PUBKEY(key, out_der);

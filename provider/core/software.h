@@ -13,37 +13,39 @@
 #include "base/scoped.h"
 #include "provider/core/context.h"
 
-/* software_prove checks the query: whether RSA and EC of others can be fetched with it (then prov->software is set),
- * and that none of them is ours. False if one is. Not during our own start: a fetch in a child that has no provider yet
- * would wake OpenSSL's fallback there, and hide that the application has none; so the first key does it. */
-bool software_prove(struct prov_ctx *prov);
+/* prov_software_prove checks the query: whether RSA and EC of others can be fetched with it (then prov->software is
+ * set), and that none of them is ours. False if one is. Not during our own start: a fetch in a child that has no
+ * provider yet would wake OpenSSL's fallback there, and hide that the application has none; so the first key does it.
+ */
+bool prov_software_prove(struct prov_ctx *prov);
 
-/* software_first_query is the query until software_prove knows better; static. */
-const char *software_first_query(void);
+/* prov_software_first_query is the query until prov_software_prove knows better; static. */
+const char *prov_software_first_query(void);
 
-/* software_enter counts a delegation in this thread; 0 with an error raised if they are nested too deep. */
-int software_enter(const struct prov_ctx *prov);
-void software_leave(void);
-/* SOFTWARE_SCOPE does both, for the rest of a block; SOFTWARE_ENTERED is false if it could not. */
-void software_scope_end(const int *entered);
-#define SOFTWARE_SCOPE(prov) SCOPED(software_scope_end) int entered_ = software_enter(prov)
-#define SOFTWARE_ENTERED (entered_ != 0)
+/* PROV_SOFTWARE_SCOPE counts a delegation in this thread, to the end of the block; PROV_SOFTWARE_ENTERED is false, with
+ * an error raised, where delegations are nested too deep. */
+int prov_software_enter(const struct prov_ctx *prov);
+void prov_software_leave(const int *entered);
+#define PROV_SOFTWARE_SCOPE(prov) SCOPED(prov_software_leave) int entered_ = prov_software_enter(prov)
+#define PROV_SOFTWARE_ENTERED (entered_ != 0)
 
 /* New contexts in the child, NULL on failure. */
-EVP_PKEY_CTX *software_ctx(const struct prov_ctx *prov, EVP_PKEY *key);
-EVP_PKEY_CTX *software_ctx_by_name(const struct prov_ctx *prov, const char *type);
-EVP_MD *software_digest(const struct prov_ctx *prov, const char *name);
-bool software_random(const struct prov_ctx *prov, unsigned char *out, size_t len);
+EVP_PKEY_CTX *prov_software_ctx(const struct prov_ctx *prov, EVP_PKEY *key);
+EVP_PKEY_CTX *prov_software_ctx_by_name(const struct prov_ctx *prov, const char *type);
+EVP_MD *prov_software_digest(const struct prov_ctx *prov, const char *name);
+bool prov_software_random(const struct prov_ctx *prov, unsigned char *out, size_t len);
 
-/* software_key makes a key out of parameters (EVP_PKEY_fromdata); NULL on failure. */
-EVP_PKEY *software_key(const struct prov_ctx *prov, const char *type, int selection, const OSSL_PARAM params[]);
-/* software_key_from_spki decodes a SubjectPublicKeyInfo, software_key_from_certificate takes the key of a certificate.
+/* prov_software_key makes a key out of parameters (EVP_PKEY_fromdata); NULL on failure. */
+EVP_PKEY *prov_software_key(const struct prov_ctx *prov, const char *type, int selection, const OSSL_PARAM params[]);
+/* prov_software_key_from_spki decodes a SubjectPublicKeyInfo, prov_software_key_from_certificate takes the key of a
+ * certificate.
  */
-EVP_PKEY *software_key_from_spki(const struct prov_ctx *prov, const unsigned char *der, size_t len);
-EVP_PKEY *software_key_from_certificate(const struct prov_ctx *prov, const unsigned char *der, size_t len);
-/* software_public_bytes copies the public half of a key that is one string of bytes (a point); false if it is none. */
-bool software_public_bytes(struct bytes *out, EVP_PKEY *key);
-/* software_spki encodes the public half; returns the length, *out_der is OPENSSL_malloc'd; negative on failure. */
-int software_spki(unsigned char **out_der, EVP_PKEY *key);
+EVP_PKEY *prov_software_key_from_spki(const struct prov_ctx *prov, const unsigned char *der, size_t len);
+EVP_PKEY *prov_software_key_from_certificate(const struct prov_ctx *prov, const unsigned char *der, size_t len);
+/* prov_software_public_bytes copies the public half of a key that is one string of bytes (a point); false if it is
+ * none. */
+bool prov_software_public_bytes(struct bytes *out, EVP_PKEY *key);
+/* prov_software_spki encodes the public half; returns the length, *out_der is OPENSSL_malloc'd; negative on failure. */
+int prov_software_spki(unsigned char **out_der, EVP_PKEY *key);
 
 #endif

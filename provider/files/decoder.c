@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "base/secret.h"
+#include "provider/core/ends.h"
 #include "provider/core/software.h"
 #include "provider/files/keyfile.h"
 #include "provider/files/prompt.h"
@@ -24,11 +25,6 @@ struct decoder {
     struct prov_ctx *prov;
     const struct prov_variant *variant; /* whose keys the application may be after; NULL: the decoder of PEM */
 };
-
-static void bio_end(BIO **bio)
-{
-    BIO_free(*bio);
-}
 
 /* --- reading ----------------------------------------------------------------------------------------------------- */
 
@@ -79,16 +75,16 @@ static void der_end(struct bytes *der)
     bytes_end(der);
 }
 
-/* A key file of either form. KEYFILE_BAD has raised the reason. */
-static enum keyfile_kind file_read(struct keyfile *out, const struct prov_ctx *prov, const struct bytes *der)
+/* A key file of either form. PROV_KEYFILE_BAD has raised the reason. */
+static enum prov_keyfile_kind file_read(struct prov_keyfile *out, const struct prov_ctx *prov, const struct bytes *der)
 {
     const char *why = NULL;
-    enum keyfile_kind kind = keyfile_read(out, &why, der->data, der->len);
+    enum prov_keyfile_kind kind = prov_keyfile_read(out, &why, der->data, der->len);
 
-    if (kind == KEYFILE_NOT_OURS) {
-        kind = keyfile_read_peers(out, &why, der->data, der->len);
+    if (kind == PROV_KEYFILE_NOT_OURS) {
+        kind = prov_keyfile_read_peers(out, &why, der->data, der->len);
     }
-    if (kind == KEYFILE_BAD) {
+    if (kind == PROV_KEYFILE_BAD) {
         (void)prov_raise(prov, PROV_R_KEY_FILE, "the key file can't be used: %s", why);
     }
     return kind;
@@ -104,12 +100,13 @@ static enum tok_uri_origin uri_origin(const struct prov_ctx *prov)
 /* The public half that the file holds, as a key of libcrypto; NULL with an error raised. Settings are not looked at
  * unless there is nobody to make it: what is wrong with them is told by the first signature, since what libcrypto makes
  * of a decoder's failure may hide the reason. */
-static EVP_PKEY *our_public_half(struct prov_ctx *prov, const struct keyfile *file, const struct prov_variant *variant)
+static EVP_PKEY *our_public_half(struct prov_ctx *prov, const struct prov_keyfile *file,
+                                 const struct prov_variant *variant)
 {
     EVP_PKEY *half;
 
     prov_err_mark(prov);
-    half = software_key_from_spki(prov, file->spki.data, file->spki.len);
+    half = prov_software_key_from_spki(prov, file->spki.data, file->spki.len);
     prov_err_forget(prov);
     if (half != NULL && prov_variant_of(half) == variant) {
         return half;
@@ -122,8 +119,9 @@ static EVP_PKEY *our_public_half(struct prov_ctx *prov, const struct keyfile *fi
 }
 
 /* Which object it is, with which public half; no token is asked. */
-static struct tok_result our_identity(struct tok_key **out_key, const struct prov_ctx *prov, const struct keyfile *file,
-                                      const struct prov_variant *variant, EVP_PKEY *public_half)
+static struct tok_result our_identity(struct tok_key **out_key, const struct prov_ctx *prov,
+                                      const struct prov_keyfile *file, const struct prov_variant *variant,
+                                      EVP_PKEY *public_half)
 {
     struct tok_public half = { .type = variant->key_type };
     struct tok_uri *uri;
@@ -142,7 +140,7 @@ static struct tok_result our_early(struct prov_ctx *prov, struct tok_key *token,
 {
     struct tok_result result = tok_good();
 
-    prov_fetch_pins(prov);
+    prov_ctx_fetch_pins(prov);
     if (prov->settings.load_early) {
         prov_err_mark(prov);
         result = tok_key_locate(token, prompt);
@@ -151,8 +149,8 @@ static struct tok_result our_early(struct prov_ctx *prov, struct tok_key *token,
     return result;
 }
 
-static struct prov_key *our_key(struct prov_ctx *prov, const struct keyfile *file, const struct prov_variant *variant,
-                                const struct tok_pin_prompt *prompt)
+static struct prov_key *our_key(struct prov_ctx *prov, const struct prov_keyfile *file,
+                                const struct prov_variant *variant, const struct tok_pin_prompt *prompt)
 {
     EVP_PKEY *half = our_public_half(prov, file, variant);
     struct tok_key *token = NULL;
@@ -194,7 +192,7 @@ static struct tok_result peers_find(struct tok_key **out_key, const struct prov_
     return tok_good();
 }
 
-static struct prov_key *peers_key(struct prov_ctx *prov, const struct keyfile *file,
+static struct prov_key *peers_key(struct prov_ctx *prov, const struct prov_keyfile *file,
                                   const struct tok_pin_prompt *prompt)
 {
     struct tok_key *token = NULL;
@@ -239,8 +237,8 @@ static int decoder_does_selection(void *vprov, int selection)
 /* Our form says whose key it is, so that the decoder of another type leaves it alone. What the peers' form names shows
  * on the token: the decoder that is asked first finds it, once, and offers it whatever its type, which OpenSSL takes
  * from the object (crypto/encode_decode/decoder_pkey.c, decoder_construct_pkey). */
-static int decode_file(const struct decoder *decoder, const struct keyfile *file, const struct tok_pin_prompt *prompt,
-                       OSSL_CALLBACK *object, void *object_arg)
+static int decode_file(const struct decoder *decoder, const struct prov_keyfile *file,
+                       const struct tok_pin_prompt *prompt, OSSL_CALLBACK *object, void *object_arg)
 {
     const struct prov_variant *variant = prov_variant_named(file->algorithm);
     bool ours = file->spki.len > 0;
@@ -262,14 +260,16 @@ static int decode_der(void *vdecoder, OSSL_CORE_BIO *input, int selection, OSSL_
 {
     struct decoder *decoder = vdecoder;
     struct prov_prompt asker = { ask, ask_arg };
-    const struct tok_pin_prompt prompt = prov_pin_prompt(&asker);
+    const struct tok_pin_prompt prompt = prov_prompt_pin(&asker);
     SCOPED(bio_end) BIO *bio = BIO_new_from_core_bio(decoder->prov->child, input);
     SCOPED(der_end) struct bytes der = { 0 };
-    SCOPED(keyfile_end) struct keyfile file = { .uri = NULL };
-    enum keyfile_kind kind = read_sequence(&der, bio) ? file_read(&file, decoder->prov, &der) : KEYFILE_NOT_OURS;
+    SCOPED(prov_keyfile_end) struct prov_keyfile file = { .uri = NULL };
+    enum prov_keyfile_kind kind = read_sequence(&der, bio) ? file_read(&file, decoder->prov, &der)
+                                                           : PROV_KEYFILE_NOT_OURS;
 
     (void)selection;
-    return kind == KEYFILE_GOOD ? decode_file(decoder, &file, &prompt, object, object_arg) : kind == KEYFILE_NOT_OURS;
+    return kind == PROV_KEYFILE_GOOD ? decode_file(decoder, &file, &prompt, object, object_arg)
+                                     : kind == PROV_KEYFILE_NOT_OURS;
 }
 
 /* --- from PEM to DER --------------------------------------------------------------------------------------------- */
@@ -303,21 +303,21 @@ static int offer_der(const struct prov_ctx *prov, const unsigned char *der, size
 
 /* Each form has its label. What stands under another one, or is not ours under that of all private keys, is handed on
  * by the others' decoder of PEM. */
-static enum keyfile_kind labelled_kind(const struct prov_ctx *prov, const char *label, const struct bytes *der)
+static enum prov_keyfile_kind labelled_kind(const struct prov_ctx *prov, const char *label, const struct bytes *der)
 {
-    SCOPED(keyfile_end) struct keyfile file = { .uri = NULL };
-    bool peers = strcmp(label, KEYFILE_PEERS_LABEL) == 0;
-    enum keyfile_kind kind = KEYFILE_NOT_OURS;
+    SCOPED(prov_keyfile_end) struct prov_keyfile file = { .uri = NULL };
+    bool peers = strcmp(label, PROV_KEYFILE_PEERS_LABEL) == 0;
+    enum prov_keyfile_kind kind = PROV_KEYFILE_NOT_OURS;
 
-    if (peers || strcmp(label, KEYFILE_LABEL) == 0) {
+    if (peers || strcmp(label, PROV_KEYFILE_LABEL) == 0) {
         kind = file_read(&file, prov, der);
     }
-    if (kind == KEYFILE_GOOD && peers != (file.spki.len == 0)) {
-        kind = KEYFILE_NOT_OURS;
+    if (kind == PROV_KEYFILE_GOOD && peers != (file.spki.len == 0)) {
+        kind = PROV_KEYFILE_NOT_OURS;
     }
-    if (peers && kind == KEYFILE_NOT_OURS) {
-        (void)prov_raise(prov, PROV_R_KEY_FILE, "what is labelled " KEYFILE_PEERS_LABEL " holds no PKCS#11 URI");
-        kind = KEYFILE_BAD;
+    if (peers && kind == PROV_KEYFILE_NOT_OURS) {
+        (void)prov_raise(prov, PROV_R_KEY_FILE, "what is labelled " PROV_KEYFILE_PEERS_LABEL " holds no PKCS#11 URI");
+        kind = PROV_KEYFILE_BAD;
     }
     return kind;
 }
@@ -331,7 +331,7 @@ static int decode_pem(void *vdecoder, OSSL_CORE_BIO *input, int selection, OSSL_
     char *header = NULL;
     unsigned char *data = NULL;
     long len = 0;
-    enum keyfile_kind kind = KEYFILE_NOT_OURS;
+    enum prov_keyfile_kind kind = PROV_KEYFILE_NOT_OURS;
     int done;
 
     (void)selection;
@@ -345,7 +345,8 @@ static int decode_pem(void *vdecoder, OSSL_CORE_BIO *input, int selection, OSSL_
     if (len > 0) {
         kind = labelled_kind(prov, label, &(struct bytes){ .data = data, .len = (size_t)len });
     }
-    done = kind == KEYFILE_GOOD ? offer_der(prov, data, (size_t)len, object, object_arg) : kind == KEYFILE_NOT_OURS;
+    done = kind == PROV_KEYFILE_GOOD ? offer_der(prov, data, (size_t)len, object, object_arg)
+                                     : kind == PROV_KEYFILE_NOT_OURS;
     OPENSSL_free(label);
     OPENSSL_free(header);
     OPENSSL_clear_free(data, (size_t)len);

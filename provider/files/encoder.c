@@ -8,6 +8,7 @@
 #include <openssl/pem.h>
 #include <string.h>
 
+#include "provider/core/ends.h"
 #include "provider/core/software.h"
 #include "provider/files/keyfile.h"
 #include "provider/keys/key.h"
@@ -84,11 +85,6 @@ static int encoder_does_selection(void *vprov, int selection)
     return (selection & OSSL_KEYMGMT_SELECT_PRIVATE_KEY) != 0;
 }
 
-static void bio_end(BIO **bio)
-{
-    BIO_free(*bio);
-}
-
 static void encoder_ctx_end(OSSL_ENCODER_CTX **ctx)
 {
     OSSL_ENCODER_CTX_free(*ctx);
@@ -110,12 +106,12 @@ static int delegate(const struct job *job, int selection, const char *form, cons
     const char *query = job->encoder->prov->query;
     const char *cipher = job->encoder->cipher;
     SCOPED(encoder_ctx_end) OSSL_ENCODER_CTX *ctx = NULL;
+    PROV_SOFTWARE_SCOPE(job->encoder->prov);
 
-    if (job->key->software == NULL || !software_enter(job->encoder->prov)) {
+    if (job->key->software == NULL || !PROV_SOFTWARE_ENTERED) {
         return 0;
     }
     ctx = OSSL_ENCODER_CTX_new_for_pkey(job->key->software, selection, form, structure, query);
-    software_leave();
     if (ctx == NULL || (cipher != NULL && !OSSL_ENCODER_CTX_set_cipher(ctx, cipher, query))) {
         return 0;
     }
@@ -130,18 +126,16 @@ static int delegate(const struct job *job, int selection, const char *form, cons
 static bool key_file(struct bytes *out_der, const struct job *job)
 {
     const struct prov_ctx *prov = job->encoder->prov;
-    unsigned char *spki = NULL;
+    SCOPED(openssl_end) unsigned char *spki = NULL;
     int len;
-    bool good;
 
     if (job->encoder->cipher != NULL) {
         return prov_raise(prov, PROV_R_PARAMETER, "a key file is not encrypted, as it holds no secret: leave out '%s'",
                           job->encoder->cipher);
     }
-    len = software_spki(&spki, job->key->software);
-    good = len > 0 && keyfile_write(out_der, tok_key_uri(job->key->token), spki, (size_t)len);
-    OPENSSL_free(spki);
-    return good || prov_raise(prov, PROV_R_KEY_FILE, "the key's public half can't be written");
+    len = prov_software_spki(&spki, job->key->software);
+    return (len > 0 && prov_keyfile_write(out_der, tok_key_uri(job->key->token), spki, (size_t)len)) ||
+           prov_raise(prov, PROV_R_KEY_FILE, "the key's public half can't be written");
 }
 
 static int write_der(const struct job *job)
@@ -166,7 +160,7 @@ static int write_pem(const struct job *job)
                       "This file holds no secret. It names a key on a PKCS#11 token, and is of use only where the\n"
                       "OpenSSL provider Signet is active:\n%s\n",
                       tok_key_uri(job->key->token)) > 0 &&
-           PEM_write_bio(job->out, KEYFILE_LABEL, "", file.data, (long)file.len) > 0;
+           PEM_write_bio(job->out, PROV_KEYFILE_LABEL, "", file.data, (long)file.len) > 0;
 }
 
 /* Where the key is, and its public half; what is not known before the key's first use is left out. */

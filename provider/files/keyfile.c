@@ -6,6 +6,7 @@
 #include <openssl/x509.h>
 #include <string.h>
 
+#include "provider/core/ends.h"
 #include "signet.h"
 
 #define MAGIC_STEM "signet key " /* a version follows */
@@ -103,12 +104,7 @@ static void peers_key_end(PEERS_KEY **key)
     ASN1_item_free((ASN1_VALUE *)*key, ASN1_ITEM_rptr(PEERS_KEY));
 }
 
-static void openssl_end(unsigned char **memory)
-{
-    OPENSSL_free(*memory);
-}
-
-void keyfile_end(struct keyfile *file)
+void prov_keyfile_end(struct prov_keyfile *file)
 {
     free(file->uri);
     file->uri = NULL;
@@ -159,7 +155,7 @@ static bool string_is(const ASN1_STRING *string, const char *text)
 
 /* The following take a part of the file, and return NULL, or what is wrong with it. */
 
-static const char *take_uri(struct keyfile *file, const ASN1_STRING *string)
+static const char *take_uri(struct prov_keyfile *file, const ASN1_STRING *string)
 {
     size_t len = (size_t)ASN1_STRING_length(string);
 
@@ -173,7 +169,7 @@ static const char *take_uri(struct keyfile *file, const ASN1_STRING *string)
     return file->uri == NULL ? "there is no memory for its URI" : NULL;
 }
 
-static const char *take_half(struct keyfile *file, const PUBLIC_HALF *half)
+static const char *take_half(struct prov_keyfile *file, const PUBLIC_HALF *half)
 {
     SCOPED(openssl_end) unsigned char *der = NULL;
     size_t len = object_write(&der, half, ASN1_ITEM_rptr(PUBLIC_HALF));
@@ -186,7 +182,7 @@ static const char *take_half(struct keyfile *file, const PUBLIC_HALF *half)
     return NULL;
 }
 
-static const char *take_octets(struct keyfile *file, const OUR_KEY *key)
+static const char *take_octets(struct prov_keyfile *file, const OUR_KEY *key)
 {
     SCOPED(octets_end)
     OUR_OCTETS *octets = object_read(ASN1_ITEM_rptr(OUR_OCTETS), ASN1_STRING_get0_data(key->octets),
@@ -214,7 +210,7 @@ static bool is_of_this_version(const OUR_KEY *key)
            (magic.left == strlen(SIGNET_KEY_FILE_MAGIC) && memcmp(magic.at, SIGNET_KEY_FILE_MAGIC, magic.left) == 0);
 }
 
-static const char *take_ours(struct keyfile *file, const unsigned char *der, size_t len)
+static const char *take_ours(struct prov_keyfile *file, const unsigned char *der, size_t len)
 {
     SCOPED(our_key_end) OUR_KEY *key = object_read(ASN1_ITEM_rptr(OUR_KEY), der, len);
 
@@ -227,7 +223,7 @@ static const char *take_ours(struct keyfile *file, const unsigned char *der, siz
     return ASN1_INTEGER_get(key->version) != 0 ? "its PKCS#8 version is not 0" : take_octets(file, key);
 }
 
-static const char *take_peers(struct keyfile *file, const unsigned char *der, size_t len)
+static const char *take_peers(struct prov_keyfile *file, const unsigned char *der, size_t len)
 {
     SCOPED(peers_key_end) PEERS_KEY *key = object_read(ASN1_ITEM_rptr(PEERS_KEY), der, len);
 
@@ -238,12 +234,12 @@ static const char *take_peers(struct keyfile *file, const unsigned char *der, si
                                                : take_uri(file, key->uri);
 }
 
-typedef const char *(*take_function)(struct keyfile *file, const unsigned char *der, size_t len);
+typedef const char *(*take_function)(struct prov_keyfile *file, const unsigned char *der, size_t len);
 
-static enum keyfile_kind read_by(take_function take, struct keyfile *out_file, const char **out_why,
-                                 const unsigned char *der, size_t len)
+static enum prov_keyfile_kind read_by(take_function take, struct prov_keyfile *out_file, const char **out_why,
+                                      const unsigned char *der, size_t len)
 {
-    SCOPED(keyfile_end) struct keyfile file = { 0 };
+    SCOPED(prov_keyfile_end) struct prov_keyfile file = { 0 };
     const char *wrong;
 
     ERR_set_mark();
@@ -251,15 +247,16 @@ static enum keyfile_kind read_by(take_function take, struct keyfile *out_file, c
     ERR_pop_to_mark();
     if (wrong != NULL) {
         *out_why = wrong;
-        return KEYFILE_BAD;
+        return PROV_KEYFILE_BAD;
     }
     *out_file = STEAL(file);
-    return KEYFILE_GOOD;
+    return PROV_KEYFILE_GOOD;
 }
 
-enum keyfile_kind keyfile_read(struct keyfile *out_file, const char **out_why, const unsigned char *der, size_t len)
+enum prov_keyfile_kind prov_keyfile_read(struct prov_keyfile *out_file, const char **out_why, const unsigned char *der,
+                                         size_t len)
 {
-    return looks_like_ours(der, len) ? read_by(take_ours, out_file, out_why, der, len) : KEYFILE_NOT_OURS;
+    return looks_like_ours(der, len) ? read_by(take_ours, out_file, out_why, der, len) : PROV_KEYFILE_NOT_OURS;
 }
 
 /* The peers' later versions have the same beginning, presumably. */
@@ -272,10 +269,10 @@ static bool looks_like_peers(const unsigned char *der, size_t len)
            cursor.left >= stem && memcmp(cursor.at, PEERS_MAGIC, stem) == 0;
 }
 
-enum keyfile_kind keyfile_read_peers(struct keyfile *out_file, const char **out_why, const unsigned char *der,
-                                     size_t len)
+enum prov_keyfile_kind prov_keyfile_read_peers(struct prov_keyfile *out_file, const char **out_why,
+                                               const unsigned char *der, size_t len)
 {
-    return looks_like_peers(der, len) ? read_by(take_peers, out_file, out_why, der, len) : KEYFILE_NOT_OURS;
+    return looks_like_peers(der, len) ? read_by(take_peers, out_file, out_why, der, len) : PROV_KEYFILE_NOT_OURS;
 }
 
 /* --- writing ----------------------------------------------------------------------------------------------------- */
@@ -294,7 +291,7 @@ static size_t octets_write(unsigned char **out_der, const char *uri, PUBLIC_HALF
     return object_write(out_der, octets, ASN1_ITEM_rptr(OUR_OCTETS));
 }
 
-bool keyfile_write(struct bytes *out_der, const char *uri, const unsigned char *spki, size_t spki_len)
+bool prov_keyfile_write(struct bytes *out_der, const char *uri, const unsigned char *spki, size_t spki_len)
 {
     SCOPED(half_end) PUBLIC_HALF *half = object_read(ASN1_ITEM_rptr(PUBLIC_HALF), spki, spki_len);
     SCOPED(our_key_end) OUR_KEY *key = (OUR_KEY *)ASN1_item_new(ASN1_ITEM_rptr(OUR_KEY));

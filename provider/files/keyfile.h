@@ -13,29 +13,30 @@
 
 #include "base/bytes.h"
 
-#define KEYFILE_LABEL "PRIVATE KEY"
-#define KEYFILE_PEERS_LABEL "PKCS#11 PROVIDER URI"
+#define PROV_KEYFILE_LABEL "PRIVATE KEY"
+#define PROV_KEYFILE_PEERS_LABEL "PKCS#11 PROVIDER URI"
 
 /* What a file names; owned. The peers' form has a URI alone. */
-struct keyfile {
+struct prov_keyfile {
     char *uri;
     char algorithm[64]; /* the key's, as numbers: "1.2.840.10045.2.1" */
     struct bytes spki;
 };
 
-void keyfile_end(struct keyfile *file);
+void prov_keyfile_end(struct prov_keyfile *file);
 
-enum keyfile_kind {
-    KEYFILE_NOT_OURS, /* somebody else's, or no key file at all */
-    KEYFILE_GOOD,
-    KEYFILE_BAD, /* ours, and *out_why says what is wrong with it (static) */
+enum prov_keyfile_kind {
+    PROV_KEYFILE_NOT_OURS, /* somebody else's, or no key file at all */
+    PROV_KEYFILE_GOOD,
+    PROV_KEYFILE_BAD, /* ours, and *out_why says what is wrong with it (static) */
 };
 
 /* Both read the one object that is the whole of der[0..len). Nothing is left on OpenSSL's queue. */
-enum keyfile_kind keyfile_read(struct keyfile *out_file, const char **out_why, const unsigned char *der, size_t len);
-enum keyfile_kind keyfile_read_peers(struct keyfile *out_file, const char **out_why, const unsigned char *der,
-                                     size_t len);
-/* keyfile_write makes our form; false without memory, or if the URI or the public half makes no sense. */
-bool keyfile_write(struct bytes *out_der, const char *uri, const unsigned char *spki, size_t spki_len);
+enum prov_keyfile_kind prov_keyfile_read(struct prov_keyfile *out_file, const char **out_why, const unsigned char *der,
+                                         size_t len);
+enum prov_keyfile_kind prov_keyfile_read_peers(struct prov_keyfile *out_file, const char **out_why,
+                                               const unsigned char *der, size_t len);
+/* prov_keyfile_write makes our form; false without memory, or if the URI or the public half makes no sense. */
+bool prov_keyfile_write(struct bytes *out_der, const char *uri, const unsigned char *spki, size_t spki_len);
 
 #endif

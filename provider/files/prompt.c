@@ -27,26 +27,7 @@ static bool ask(void *varg, const char *what, struct secret *out_pin)
     return true;
 }
 
-struct tok_pin_prompt prov_pin_prompt(struct prov_prompt *prompt)
+struct tok_pin_prompt prov_prompt_pin(struct prov_prompt *prompt)
 {
     return (struct tok_pin_prompt){ .ask = prompt->ask == NULL ? NULL : ask, .arg = prompt };
-}
-
-static void fetch(struct tok_pin_source *source)
-{
-    SCOPED(secret_end) struct secret pin = { 0 };
-
-    if (source != NULL) {
-        struct tok_result ignored = tok_pin_fetch(source, &pin);
-
-        (void)ignored;
-    }
-}
-
-void prov_fetch_pins(struct prov_ctx *prov)
-{
-    fetch(prov->settings.pin);
-    for (size_t i = 0; i < prov->settings.num_tokens; i++) {
-        fetch(prov->settings.tokens[i].pin);
-    }
 }

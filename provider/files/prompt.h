@@ -16,11 +16,7 @@ struct prov_prompt {
     void *arg;
 };
 
-/* prov_pin_prompt wraps it for the token's floor; `prompt` must outlive the result. */
-struct tok_pin_prompt prov_pin_prompt(struct prov_prompt *prompt);
-
-/* prov_fetch_pins reads the configured PINs into memory, in this process, while it still may: a server's worker can't
- * read root's file later. A source that fails is no error until a login needs it. */
-void prov_fetch_pins(struct prov_ctx *prov);
+/* prov_prompt_pin wraps it for the token's floor; `prompt` must outlive the result. */
+struct tok_pin_prompt prov_prompt_pin(struct prov_prompt *prompt);
 
 #endif

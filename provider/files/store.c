@@ -188,7 +188,7 @@ static void pass_over_unserved(struct tok_items *items)
 static int look(struct store *store, OSSL_PASSPHRASE_CALLBACK *ask, void *ask_arg)
 {
     struct prov_prompt asker = { ask, ask_arg };
-    struct tok_pin_prompt prompt = prov_pin_prompt(&asker);
+    struct tok_pin_prompt prompt = prov_prompt_pin(&asker);
     struct tok_result result;
 
     store->looked = true;

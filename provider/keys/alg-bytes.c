@@ -20,12 +20,12 @@ EVP_PKEY *prov_bytes_public_key(const struct prov_ctx *prov, const struct prov_v
         OSSL_PARAM_construct_end(),
     };
 
-    return software_key(prov, variant->type, EVP_PKEY_PUBLIC_KEY, params);
+    return prov_software_key(prov, variant->type, EVP_PKEY_PUBLIC_KEY, params);
 }
 
 bool prov_bytes_describe(struct tok_public *out_half, EVP_PKEY *key)
 {
-    return software_public_bytes(&out_half->point, key);
+    return prov_software_public_bytes(&out_half->point, key);
 }
 
 struct tok_result prov_bytes_prepare(struct prov_mechanism *out, const struct prov_scheme *scheme,

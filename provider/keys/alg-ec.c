@@ -6,6 +6,7 @@
 #include <openssl/x509.h>
 #include <string.h>
 
+#include "provider/core/ends.h"
 #include "provider/core/software.h"
 #include "provider/keys/alg-ec.h"
 #include "provider/keys/variant.h"
@@ -106,11 +107,6 @@ static void spki_end(X509_PUBKEY **spki)
     X509_PUBKEY_free(*spki);
 }
 
-static void openssl_end(unsigned char **memory)
-{
-    OPENSSL_free(*memory);
-}
-
 /* AlgorithmIdentifier with the token's own parameters (a curve by OID, or whatever libcrypto reads there). Both
  * arguments of X509_PUBKEY_set0_param move in. */
 static bool spki_fill(X509_PUBKEY *spki, const struct tok_public *half)
@@ -146,13 +142,13 @@ static EVP_PKEY *ec_public_key(const struct prov_ctx *prov, const struct prov_va
         return NULL;
     }
     len = i2d_X509_PUBKEY(spki, &der);
-    return len <= 0 ? NULL : software_key_from_spki(prov, der, (size_t)len);
+    return len <= 0 ? NULL : prov_software_key_from_spki(prov, der, (size_t)len);
 }
 
 static bool ec_describe(struct tok_public *out_half, EVP_PKEY *key)
 {
     out_half->type = CKK_EC;
-    return software_public_bytes(&out_half->point, key);
+    return prov_software_public_bytes(&out_half->point, key);
 }
 
 #define NUMBER(name) OSSL_PARAM_BN(name, NULL, 0)

@@ -7,6 +7,7 @@
 #include <openssl/x509.h>
 #include <string.h>
 
+#include "provider/core/ends.h"
 #include "provider/core/software.h"
 #include "provider/keys/alg-rsa.h"
 #include "provider/keys/pad.h"
@@ -158,12 +159,8 @@ static struct tok_result block_pkcs1(struct prov_mechanism *out, size_t block_le
         memcpy(info, in, out->in_len);
         in = info;
     }
-    return pad_pkcs1(out->made, block_len, in, out->in_len) ? input_is(out, out->made, block_len) : padding_failed();
-}
-
-static void md_end(EVP_MD **digest)
-{
-    EVP_MD_free(*digest);
+    return prov_pad_pkcs1(out->made, block_len, in, out->in_len) ? input_is(out, out->made, block_len)
+                                                                 : padding_failed();
 }
 
 static struct tok_result block_pss(struct prov_mechanism *out, size_t block_len, const struct prov_scheme *scheme,
@@ -171,8 +168,8 @@ static struct tok_result block_pss(struct prov_mechanism *out, size_t block_len,
 {
     uint8_t salt[sizeof(out->made)];
     SCOPED(md_end)
-    EVP_MD *mgf1 = scheme->mgf1 == NULL ? NULL : software_digest(scheme->prov, EVP_MD_get0_name(scheme->mgf1));
-    const struct pad_pss with = {
+    EVP_MD *mgf1 = scheme->mgf1 == NULL ? NULL : prov_software_digest(scheme->prov, EVP_MD_get0_name(scheme->mgf1));
+    const struct prov_pad_pss with = {
         .digest = scheme->digest,
         .mgf1 = mgf1 != NULL ? mgf1 : scheme->digest,
         .salt = salt,
@@ -181,8 +178,8 @@ static struct tok_result block_pss(struct prov_mechanism *out, size_t block_len,
     };
 
     if (scheme->salt_len > sizeof(salt) || block_len > sizeof(out->made) ||
-        !software_random(scheme->prov, salt, scheme->salt_len) ||
-        !pad_pss(out->made, block_len, &with, data->digest, data->digest_len)) {
+        !prov_software_random(scheme->prov, salt, scheme->salt_len) ||
+        !prov_pad_pss(out->made, block_len, &with, data->digest, data->digest_len)) {
         return padding_failed();
     }
     return input_is(out, out->made, block_len);
@@ -247,14 +244,13 @@ static void builder_end(OSSL_PARAM_BLD **builder)
     OSSL_PARAM_BLD_free(*builder);
 }
 
-static void params_end(OSSL_PARAM **params)
-{
-    OSSL_PARAM_free(*params);
-}
+#define LEAST_MODULUS_BITS 512 /* libcrypto makes none that are shorter */
 
-static void number_end(BIGNUM **number)
+/* What a module gave half of, or left unfilled, is no key, whatever libcrypto takes. */
+static bool are_numbers_of_a_key(const BIGNUM *n, const BIGNUM *e)
 {
-    BN_free(*number);
+    return n != NULL && e != NULL && BN_num_bits(n) >= LEAST_MODULUS_BITS && BN_is_odd(n) && BN_is_odd(e) &&
+           !BN_is_one(e);
 }
 
 static EVP_PKEY *rsa_public_key(const struct prov_ctx *prov, const struct prov_variant *variant,
@@ -265,18 +261,13 @@ static EVP_PKEY *rsa_public_key(const struct prov_ctx *prov, const struct prov_v
     SCOPED(number_end) BIGNUM *n = BN_bin2bn(half->modulus.data, (int)half->modulus.len, NULL);
     SCOPED(number_end) BIGNUM *e = BN_bin2bn(half->exponent.data, (int)half->exponent.len, NULL);
 
-    if (half->modulus.len == 0 || half->exponent.len == 0 || builder == NULL || n == NULL || e == NULL ||
+    if (half->modulus.len == 0 || half->exponent.len == 0 || builder == NULL || !are_numbers_of_a_key(n, e) ||
         !OSSL_PARAM_BLD_push_BN(builder, OSSL_PKEY_PARAM_RSA_N, n) ||
         !OSSL_PARAM_BLD_push_BN(builder, OSSL_PKEY_PARAM_RSA_E, e)) {
         return NULL;
     }
     params = OSSL_PARAM_BLD_to_param(builder);
-    return params == NULL ? NULL : software_key(prov, variant->type, EVP_PKEY_PUBLIC_KEY, params);
-}
-
-static void key_end(EVP_PKEY **key)
-{
-    EVP_PKEY_free(*key);
+    return params == NULL ? NULL : prov_software_key(prov, variant->type, EVP_PKEY_PUBLIC_KEY, params);
 }
 
 static bool same_modulus(EVP_PKEY *a, EVP_PKEY *b)
@@ -292,21 +283,21 @@ static bool same_modulus(EVP_PKEY *a, EVP_PKEY *b)
  * it is not, which libssl would not let pass beside it. */
 static EVP_PKEY *rsa_settle(const struct prov_ctx *prov, const struct tok_public *half, EVP_PKEY *key)
 {
-    SCOPED(key_end) EVP_PKEY *shown = key;
-    SCOPED(key_end) EVP_PKEY *certified = NULL;
+    SCOPED(pkey_end) EVP_PKEY *shown = key;
+    SCOPED(pkey_end) EVP_PKEY *certified = NULL;
     SCOPED(params_end) OSSL_PARAM *params = NULL;
 
     if (!half->pss_only || !EVP_PKEY_is_a(key, "RSA")) {
         return STEAL(shown);
     }
     if (half->certificate.len > 0) {
-        certified = software_key_from_certificate(prov, half->certificate.data, half->certificate.len);
+        certified = prov_software_key_from_certificate(prov, half->certificate.data, half->certificate.len);
     }
     if (certified != NULL && same_modulus(certified, shown)) {
         return STEAL(certified);
     }
     return EVP_PKEY_todata(shown, EVP_PKEY_PUBLIC_KEY, &params) > 0
-               ? software_key(prov, "RSA-PSS", EVP_PKEY_PUBLIC_KEY, params)
+               ? prov_software_key(prov, "RSA-PSS", EVP_PKEY_PUBLIC_KEY, params)
                : NULL;
 }
 

@@ -94,7 +94,7 @@ struct prov_family {
      const struct prov_data *data);
     /* shape turns the token's signature, of *len bytes, into OpenSSL's; false for a length that the key can't make.
      * `size` is the key's in bytes (of its modulus, or its group's order), or, where the token hashes, the signature's.
-     * `sig` has SIGNING_MAX_RSA bytes of room, or those of the signature. */
+     * `sig` has PROV_SIGNING_MAX_RSA bytes of room, or those of the signature. */
     bool (*shape)(uint8_t *sig, size_t *len, size_t size);
 };
 

@@ -17,7 +17,7 @@ struct prov_key *prov_key_new(struct prov_ctx *prov, const struct prov_variant *
         return NULL;
     }
     if (!prov->software) {
-        (void)software_prove(prov);
+        (void)prov_software_prove(prov);
     }
     key->refs = 1;
     key->prov = prov;
@@ -68,7 +68,7 @@ EVP_MD *prov_key_digest(struct prov_key *key, const char *name)
     if (kept != NULL && strcmp(kept->name, name) == 0 && EVP_MD_up_ref(kept->digest)) {
         return kept->digest;
     }
-    digest = software_digest(key->prov, name);
+    digest = prov_software_digest(key->prov, name);
     if (digest != NULL && kept == NULL) {
         digest_keep(key, digest, name);
     }
@@ -110,13 +110,13 @@ static EVP_PKEY *public_half(struct prov_ctx *prov, const struct tok_public *hal
     }
     prov_err_mark(prov);
     if (half->spki.len > 0) {
-        key = software_key_from_spki(prov, half->spki.data, half->spki.len);
+        key = prov_software_key_from_spki(prov, half->spki.data, half->spki.len);
     }
     if (key == NULL && variant != NULL) {
         key = variant->family->public_key(prov, variant, half);
     }
     if (key == NULL && half->certificate.len > 0) {
-        key = software_key_from_certificate(prov, half->certificate.data, half->certificate.len);
+        key = prov_software_key_from_certificate(prov, half->certificate.data, half->certificate.len);
     }
     if (key != NULL && any->family->settle != NULL) {
         key = any->family->settle(prov, half, key);

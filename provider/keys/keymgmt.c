@@ -5,6 +5,7 @@
 #include <openssl/params.h>
 #include <string.h>
 
+#include "provider/core/ends.h"
 #include "provider/keys/key.h"
 #include "provider/core/software.h"
 #include "signet.h"
@@ -27,21 +28,6 @@ static OSSL_FUNC_keymgmt_gen_set_template_fn gen_set_template;
 static OSSL_FUNC_keymgmt_gen_set_params_fn gen_set_params;
 static OSSL_FUNC_keymgmt_gen_fn gen_run;
 static OSSL_FUNC_keymgmt_gen_cleanup_fn gen_cleanup;
-
-static void params_end(OSSL_PARAM **params)
-{
-    OSSL_PARAM_free(*params);
-}
-
-static void pkey_ctx_end(EVP_PKEY_CTX **ctx)
-{
-    EVP_PKEY_CTX_free(*ctx);
-}
-
-static void pkey_end(EVP_PKEY **key)
-{
-    EVP_PKEY_free(*key);
-}
 
 /* --- keys --------------------------------------------------------------------------------------------------------- */
 
@@ -117,8 +103,8 @@ static int keymgmt_import(void *vkey, int selection, const OSSL_PARAM params[])
     if (key->token != NULL) {
         return prov_raise(key->prov, PROV_R_KEY_TYPE, "a key on a token can't be changed");
     }
-    software =
-        software_key(key->prov, key->variant->type, (selection & PARAMETERS) | (parts & (PRIVATE | PUBLIC)), params);
+    software = prov_software_key(key->prov, key->variant->type, (selection & PARAMETERS) | (parts & (PRIVATE | PUBLIC)),
+                                 params);
     if (software == NULL) {
         return 0;
     }
@@ -220,7 +206,7 @@ static EVP_PKEY *software_part(const struct prov_key *key, int selection)
     if (EVP_PKEY_todata(key->software, selection, &params) <= 0) {
         return NULL;
     }
-    return software_key(key->prov, key->variant->type, selection, params);
+    return prov_software_key(key->prov, key->variant->type, selection, params);
 }
 
 static void *keymgmt_dup(const void *vkey, int selection)
@@ -246,7 +232,7 @@ static void *keymgmt_dup(const void *vkey, int selection)
 static int keymgmt_validate(const void *vkey, int selection, int check_type)
 {
     const struct prov_key *key = vkey;
-    SCOPED(pkey_ctx_end) EVP_PKEY_CTX *ctx = key->software == NULL ? NULL : software_ctx(key->prov, key->software);
+    SCOPED(pkey_ctx_end) EVP_PKEY_CTX *ctx = key->software == NULL ? NULL : prov_software_ctx(key->prov, key->software);
     bool quick = check_type == OSSL_KEYMGMT_VALIDATE_QUICK_CHECK;
 
     if (ctx == NULL) {
@@ -325,7 +311,7 @@ static void *gen_new(void *vprov, const struct prov_variant *variant, int select
     gen->prov = vprov;
     gen->variant = variant;
     gen->selection = selection;
-    gen->ctx = software_ctx_by_name(vprov, variant->type);
+    gen->ctx = prov_software_ctx_by_name(vprov, variant->type);
     if (!gen_begin(gen) || !gen_set_params(gen, params)) {
         gen_cleanup(gen);
         return NULL;
@@ -367,7 +353,7 @@ static int gen_set_template(void *vgen, void *vtemplate)
         return 0;
     }
     EVP_PKEY_CTX_free(gen->ctx);
-    gen->ctx = software_ctx(gen->prov, template->software);
+    gen->ctx = prov_software_ctx(gen->prov, template->software);
     return gen_begin(gen) && (gen->params == NULL || EVP_PKEY_CTX_set_params(gen->ctx, gen->params) > 0);
 }
 

@@ -3,7 +3,9 @@
 #include <openssl/evp.h>
 #include <string.h>
 
-bool pad_pkcs1(uint8_t *block, size_t block_len, const uint8_t *info, size_t info_len)
+#include "provider/core/ends.h"
+
+bool prov_pad_pkcs1(uint8_t *block, size_t block_len, const uint8_t *info, size_t info_len)
 {
     if (block_len < info_len + 11) {
         return false;
@@ -14,11 +16,6 @@ bool pad_pkcs1(uint8_t *block, size_t block_len, const uint8_t *info, size_t inf
     block[block_len - info_len - 1] = 0;
     memcpy(block + block_len - info_len, info, info_len);
     return true;
-}
-
-static void md_ctx_end(EVP_MD_CTX **ctx)
-{
-    EVP_MD_CTX_free(*ctx);
 }
 
 /* Masks `data` with what MGF1 makes of a seed (§B.2.1). */
@@ -44,7 +41,7 @@ static bool mgf1_mask(uint8_t *data, size_t len, const EVP_MD *digest, const uin
 }
 
 /* H of §9.1.1: eight zeros, the digest and the salt, hashed. */
-static bool salted_digest(uint8_t *out, const struct pad_pss *with, const uint8_t *digest, size_t digest_len)
+static bool salted_digest(uint8_t *out, const struct prov_pad_pss *with, const uint8_t *digest, size_t digest_len)
 {
     static const uint8_t zeros[8];
     SCOPED(md_ctx_end) EVP_MD_CTX *ctx = EVP_MD_CTX_new();
@@ -54,7 +51,8 @@ static bool salted_digest(uint8_t *out, const struct pad_pss *with, const uint8_
            EVP_DigestFinal_ex(ctx, out, NULL);
 }
 
-bool pad_pss(uint8_t *block, size_t block_len, const struct pad_pss *with, const uint8_t *digest, size_t digest_len)
+bool prov_pad_pss(uint8_t *block, size_t block_len, const struct prov_pad_pss *with, const uint8_t *digest,
+                  size_t digest_len)
 {
     size_t bits = with->key_bits - 1; /* of the number that the block is */
     size_t em_len = (bits + 7) / 8;

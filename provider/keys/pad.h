@@ -11,11 +11,11 @@
 
 #include "base/scoped.h"
 
-/* pad_pkcs1 is EMSA-PKCS1-v1_5 (§9.2) around a ready DigestInfo. False if the block is too short for it. */
-MUST_CHECK bool pad_pkcs1(uint8_t *block, size_t block_len, const uint8_t *info, size_t info_len);
+/* prov_pad_pkcs1 is EMSA-PKCS1-v1_5 (§9.2) around a ready DigestInfo. False if the block is too short for it. */
+MUST_CHECK bool prov_pad_pkcs1(uint8_t *block, size_t block_len, const uint8_t *info, size_t info_len);
 
 /* What PSS is made with; digests are of the library context that computes them. */
-struct pad_pss {
+struct prov_pad_pss {
     const EVP_MD *digest;
     const EVP_MD *mgf1;
     const uint8_t *salt;
@@ -23,8 +23,8 @@ struct pad_pss {
     size_t key_bits;
 };
 
-/* pad_pss is EMSA-PSS (§9.1.1) over a ready digest. False if the block is too short, or libcrypto fails. */
-MUST_CHECK bool pad_pss(uint8_t *block, size_t block_len, const struct pad_pss *with, const uint8_t *digest,
-                        size_t digest_len);
+/* prov_pad_pss is EMSA-PSS (§9.1.1) over a ready digest. False if the block is too short, or libcrypto fails. */
+MUST_CHECK bool prov_pad_pss(uint8_t *block, size_t block_len, const struct prov_pad_pss *with, const uint8_t *digest,
+                             size_t digest_len);
 
 #endif

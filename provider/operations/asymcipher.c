@@ -120,7 +120,7 @@ static int asym_begin(struct asym_ctx *ctx, struct prov_key *key, bool decryptin
         return prov_raise(ctx->prov, PROV_R_KEY_TYPE, "an operation without a key");
     }
     ctx->decrypting = decrypting;
-    ctx->delegate = software_ctx(ctx->prov, ctx->key->software);
+    ctx->delegate = prov_software_ctx(ctx->prov, ctx->key->software);
     if (ctx->delegate == NULL) {
         return 0;
     }

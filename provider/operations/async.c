@@ -243,7 +243,7 @@ static struct tok_result run(const struct operation *op)
 
 /* --- for the rooms ------------------------------------------------------------------------------------------------ */
 
-struct tok_result prov_token_sign(struct prov_key *key, const struct prov_job *job, const CK_MECHANISM *mechanism,
+struct tok_result prov_async_sign(struct prov_key *key, const struct prov_job *job, const CK_MECHANISM *mechanism,
                                   const uint8_t *in, size_t in_len, uint8_t *out, size_t *in_out_len,
                                   uint64_t *out_unproved)
 {
@@ -254,7 +254,7 @@ struct tok_result prov_token_sign(struct prov_key *key, const struct prov_job *j
     return run(&op);
 }
 
-struct tok_result prov_token_decrypt(struct prov_key *key, const struct prov_job *job, const CK_MECHANISM *mechanism,
+struct tok_result prov_async_decrypt(struct prov_key *key, const struct prov_job *job, const CK_MECHANISM *mechanism,
                                      const uint8_t *in, size_t in_len, uint8_t *out, size_t *in_out_len,
                                      CK_RV *out_refusal)
 {
@@ -265,7 +265,7 @@ struct tok_result prov_token_decrypt(struct prov_key *key, const struct prov_job
     return run(&op);
 }
 
-struct tok_result prov_token_derive(struct prov_key *key, const struct prov_job *job, const CK_MECHANISM *mechanism,
+struct tok_result prov_async_derive(struct prov_key *key, const struct prov_job *job, const CK_MECHANISM *mechanism,
                                     const uint8_t *in, size_t in_len, uint8_t *out, size_t *in_out_len)
 {
     const struct operation op = {
@@ -275,7 +275,7 @@ struct tok_result prov_token_derive(struct prov_key *key, const struct prov_job 
     return run(&op);
 }
 
-void prov_token_ask_mechanisms(struct prov_key *key, const struct prov_job *job)
+void prov_async_ask_mechanisms(struct prov_key *key, const struct prov_job *job)
 {
     const struct operation op = { .work = TOK_WORK_ASK, .key = key, .job = job };
     struct tok_result ignored = run(&op);

@@ -24,12 +24,12 @@ struct prov_job {
 
 /* As tok_key_sign, tok_key_decrypt, tok_key_derive_until and tok_key_ask_mechanisms. Errors that a module leaves on
  * OpenSSL's queue are gone. */
-TOK_RESULT prov_token_sign(struct prov_key *key, const struct prov_job *job, const CK_MECHANISM *mechanism,
+TOK_RESULT prov_async_sign(struct prov_key *key, const struct prov_job *job, const CK_MECHANISM *mechanism,
                            const uint8_t *in, size_t in_len, uint8_t *out, size_t *in_out_len, uint64_t *out_unproved);
-TOK_RESULT prov_token_decrypt(struct prov_key *key, const struct prov_job *job, const CK_MECHANISM *mechanism,
+TOK_RESULT prov_async_decrypt(struct prov_key *key, const struct prov_job *job, const CK_MECHANISM *mechanism,
                               const uint8_t *in, size_t in_len, uint8_t *out, size_t *in_out_len, CK_RV *out_refusal);
-TOK_RESULT prov_token_derive(struct prov_key *key, const struct prov_job *job, const CK_MECHANISM *mechanism,
+TOK_RESULT prov_async_derive(struct prov_key *key, const struct prov_job *job, const CK_MECHANISM *mechanism,
                              const uint8_t *in, size_t in_len, uint8_t *out, size_t *in_out_len);
-void prov_token_ask_mechanisms(struct prov_key *key, const struct prov_job *job);
+void prov_async_ask_mechanisms(struct prov_key *key, const struct prov_job *job);
 
 #endif

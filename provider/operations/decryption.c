@@ -67,7 +67,7 @@ static struct tok_result token_decrypt(struct decryption *d, const CK_MECHANISM 
     const struct prov_job job = { decryption_abandoned, d };
 
     *out_len = sizeof(d->em); /* more than any message has, so that no token has too small a buffer to complain of */
-    return prov_token_decrypt(d->ctx->key, &job, mechanism, d->in, d->k, d->em, out_len, out_rv);
+    return prov_async_decrypt(d->ctx->key, &job, mechanism, d->in, d->k, d->em, out_len, out_rv);
 }
 
 /* Raw RSA; a token may leave out leading zeros. */
@@ -211,8 +211,8 @@ static bool oaep_read(struct oaep *out, const struct asym_ctx *ctx)
         EVP_PKEY_CTX_get_rsa_mgf1_md_name(ctx->delegate, mgf1, sizeof(mgf1)) <= 0) {
         return false;
     }
-    out->digest = software_digest(ctx->prov, digest);
-    out->mgf1 = software_digest(ctx->prov, mgf1);
+    out->digest = prov_software_digest(ctx->prov, digest);
+    out->mgf1 = prov_software_digest(ctx->prov, mgf1);
     out->label_len = EVP_PKEY_CTX_get0_rsa_oaep_label(ctx->delegate, &out->label);
     return out->digest != NULL && out->mgf1 != NULL && out->label_len >= 0;
 }
@@ -300,10 +300,10 @@ static const struct padding {
     size_t least_room;   /* 0: as long as the modulus */
     int (*run)(struct decryption *d);
 } paddings[] = {
-    { RSA_PKCS1_PADDING, "PKCS#1 v1.5", CONFIG_DECRYPT_PKCS1, 0, unpad_as_pkcs1 },
-    { RSA_PKCS1_OAEP_PADDING, "OAEP", CONFIG_DECRYPT_OAEP, 0, unpad_as_oaep },
-    { RSA_PKCS1_WITH_TLS_PADDING, "TLS key transport", CONFIG_DECRYPT_TLS, UNPAD_TLS_LEN, unpad_as_tls },
-    { RSA_NO_PADDING, "no padding", CONFIG_DECRYPT_PKCS1, 0, unpad_nothing }, /* who may this can remove any himself */
+    { RSA_PKCS1_PADDING, "PKCS#1 v1.5", PROV_DECRYPT_PKCS1, 0, unpad_as_pkcs1 },
+    { RSA_PKCS1_OAEP_PADDING, "OAEP", PROV_DECRYPT_OAEP, 0, unpad_as_oaep },
+    { RSA_PKCS1_WITH_TLS_PADDING, "TLS key transport", PROV_DECRYPT_TLS, UNPAD_TLS_LEN, unpad_as_tls },
+    { RSA_NO_PADDING, "no padding", PROV_DECRYPT_PKCS1, 0, unpad_nothing }, /* who may this can remove any himself */
 };
 
 static const struct padding *padding_of(struct asym_ctx *ctx)

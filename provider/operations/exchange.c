@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "base/secret.h"
+#include "provider/core/ends.h"
 #include "provider/core/software.h"
 #include "provider/keys/alg-ec.h"
 #include "provider/keys/key.h"
@@ -163,12 +164,9 @@ static bool kdf_set(struct exchange_ctx *ctx, const OSSL_PARAM params[])
 /* Both modes are one on curves of prime order; tokens are asked for no other. */
 static bool has_cofactor(const struct exchange_ctx *ctx)
 {
-    BIGNUM *cofactor = NULL;
-    bool more = EVP_PKEY_get_bn_param(ctx->key->software, OSSL_PKEY_PARAM_EC_COFACTOR, &cofactor) &&
-                !BN_is_one(cofactor);
+    SCOPED(number_end) BIGNUM *cofactor = NULL;
 
-    BN_free(cofactor);
-    return more;
+    return EVP_PKEY_get_bn_param(ctx->key->software, OSSL_PKEY_PARAM_EC_COFACTOR, &cofactor) && !BN_is_one(cofactor);
 }
 
 static int exchange_set_params(void *vctx, const OSSL_PARAM params[])
@@ -237,7 +235,7 @@ static int exchange_init(void *vctx, void *vkey, const OSSL_PARAM params[])
         return prov_raise(ctx->prov, PROV_R_KEY_TYPE, "an operation without a key");
     }
     if (key->token == NULL) {
-        ctx->delegate = software_ctx(ctx->prov, key->software);
+        ctx->delegate = prov_software_ctx(ctx->prov, key->software);
         if (ctx->delegate == NULL || EVP_PKEY_derive_init(ctx->delegate) <= 0) {
             return 0;
         }
@@ -251,22 +249,12 @@ static bool x_only(const struct exchange_ctx *ctx)
     return ctx->key != NULL && ctx->key->variant->family->x_only;
 }
 
-static void pkey_end(EVP_PKEY **key)
-{
-    EVP_PKEY_free(*key);
-}
-
-static void pkey_ctx_end(EVP_PKEY_CTX **ctx)
-{
-    EVP_PKEY_CTX_free(*ctx);
-}
-
 /* Points that lead to a secret of zeros, whatever the key is, are refused (RFC 7748 §6); libcrypto does, and is asked
  * with a key for nothing else. A token is not: it may give the zeros, or whatever code it has for trouble, and then who
  * sends such a point would have it recovered from, and replicas set aside. */
 static bool is_of_low_order(const struct prov_ctx *prov, EVP_PKEY *peer)
 {
-    SCOPED(pkey_ctx_end) EVP_PKEY_CTX *make = software_ctx(prov, peer);
+    SCOPED(pkey_ctx_end) EVP_PKEY_CTX *make = prov_software_ctx(prov, peer);
     SCOPED(pkey_ctx_end) EVP_PKEY_CTX *derive = NULL;
     SCOPED(pkey_end) EVP_PKEY *any = NULL;
     uint8_t secret[MOST_SECRET_BYTES];
@@ -275,7 +263,7 @@ static bool is_of_low_order(const struct prov_ctx *prov, EVP_PKEY *peer)
 
     prov_err_mark(prov);
     zeros = make != NULL && EVP_PKEY_keygen_init(make) > 0 && EVP_PKEY_keygen(make, &any) > 0 &&
-            (derive = software_ctx(prov, any)) != NULL && EVP_PKEY_derive_init(derive) > 0 &&
+            (derive = prov_software_ctx(prov, any)) != NULL && EVP_PKEY_derive_init(derive) > 0 &&
             EVP_PKEY_derive_set_peer_ex(derive, peer, 0) > 0 && EVP_PKEY_derive(derive, secret, &len) <= 0;
     prov_err_forget(prov);
     secret_wipe(secret, sizeof(secret));
@@ -305,20 +293,12 @@ static int exchange_set_peer(void *vctx, void *vpeer)
                                            &ctx->point.len);
 }
 
-static void kdf_ctx_end(EVP_KDF_CTX **ctx)
-{
-    EVP_KDF_CTX_free(*ctx);
-}
-
-static void kdf_end(EVP_KDF **kdf)
-{
-    EVP_KDF_free(*kdf);
-}
-
 static int kdf_run(struct exchange_ctx *ctx, size_t secret_len, unsigned char *out)
 {
-    SCOPED(kdf_end) EVP_KDF *kdf = NULL;
-    SCOPED(kdf_ctx_end) EVP_KDF_CTX *run = NULL;
+    PROV_SOFTWARE_SCOPE(ctx->prov);
+    SCOPED(kdf_end)
+    EVP_KDF *kdf = PROV_SOFTWARE_ENTERED ? EVP_KDF_fetch(ctx->prov->child, ctx->kdf, ctx->prov->query) : NULL;
+    SCOPED(kdf_ctx_end) EVP_KDF_CTX *run = kdf == NULL ? NULL : EVP_KDF_CTX_new(kdf);
     OSSL_PARAM params[] = {
         OSSL_PARAM_construct_utf8_string(OSSL_KDF_PARAM_DIGEST, ctx->digest, 0),
         OSSL_PARAM_construct_octet_string(OSSL_KDF_PARAM_KEY, ctx->secret, secret_len),
@@ -326,16 +306,8 @@ static int kdf_run(struct exchange_ctx *ctx, size_t secret_len, unsigned char *o
                          : OSSL_PARAM_construct_end(),
         OSSL_PARAM_construct_end(),
     };
-    int good;
 
-    if (!software_enter(ctx->prov)) {
-        return 0;
-    }
-    kdf = EVP_KDF_fetch(ctx->prov->child, ctx->kdf, ctx->prov->query);
-    run = kdf == NULL ? NULL : EVP_KDF_CTX_new(kdf);
-    good = run != NULL && EVP_KDF_derive(run, out, ctx->kdf_len, params) > 0;
-    software_leave();
-    return good;
+    return run != NULL && EVP_KDF_derive(run, out, ctx->kdf_len, params) > 0;
 }
 
 /* The shared secret is the x coordinate in as many bytes as the field has (SEC 1 §3.3.1): some tokens leave out leading
@@ -349,7 +321,7 @@ static int secret_derive(struct exchange_ctx *ctx, size_t field_len)
     if (ctx->low_order) {
         return prov_raise(ctx->prov, PROV_R_PARAMETER, "the other side's key is one of low order");
     }
-    result = prov_token_derive(ctx->key, &job, &prov_ec_derive, ctx->point.data, ctx->point.len, ctx->secret, &len);
+    result = prov_async_derive(ctx->key, &job, &prov_ec_derive, ctx->point.data, ctx->point.len, ctx->secret, &len);
     if (!tok_ok(&result)) {
         return prov_fail(ctx->prov, &result);
     }

@@ -168,7 +168,7 @@ static bool on_token(const struct signature_ctx *ctx)
 /* A context of libcrypto for the ready digest, prepared for `operation`. */
 static int delegate_plain(struct signature_ctx *ctx, int operation)
 {
-    ctx->delegate = software_ctx(ctx->prov, ctx->key->software);
+    ctx->delegate = prov_software_ctx(ctx->prov, ctx->key->software);
     if (ctx->delegate == NULL) {
         return 0;
     }
@@ -185,19 +185,15 @@ static int delegate_plain(struct signature_ctx *ctx, int operation)
 /* Likewise with a digest. `name` NULL: the key's own default. */
 static int delegate_digest(struct signature_ctx *ctx, int operation, const char *name)
 {
-    int good;
+    int (*init)(EVP_MD_CTX *, EVP_PKEY_CTX **, const char *, OSSL_LIB_CTX *, const char *, EVP_PKEY *,
+                const OSSL_PARAM *) = operation == EVP_PKEY_OP_SIGNCTX ? EVP_DigestSignInit_ex
+                                                                       : EVP_DigestVerifyInit_ex;
+    PROV_SOFTWARE_SCOPE(ctx->prov);
 
     ctx->delegate_md = EVP_MD_CTX_new();
-    if (ctx->delegate_md == NULL || !software_enter(ctx->prov)) {
-        return 0;
-    }
-    good = operation == EVP_PKEY_OP_SIGNCTX
-               ? EVP_DigestSignInit_ex(ctx->delegate_md, &ctx->delegate, name, ctx->prov->child, ctx->prov->query,
-                                       ctx->key->software, NULL)
-               : EVP_DigestVerifyInit_ex(ctx->delegate_md, &ctx->delegate, name, ctx->prov->child, ctx->prov->query,
-                                         ctx->key->software, NULL);
-    software_leave();
-    return good > 0;
+    return ctx->delegate_md != NULL && PROV_SOFTWARE_ENTERED &&
+           init(ctx->delegate_md, &ctx->delegate, name, ctx->prov->child, ctx->prov->query, ctx->key->software, NULL) >
+               0;
 }
 
 /* For a key on a token the delegate only keeps parameters: a verification with the public half knows the same ones. */
@@ -326,7 +322,7 @@ static int scheme_get(struct signature_ctx *ctx, struct prov_scheme *scheme)
         EVP_PKEY_CTX_get_signature_md(ctx->delegate, &scheme->digest) <= 0) {
         scheme->digest = NULL;
     }
-    return prov_scheme_read(scheme, ctx->key, ctx->delegate);
+    return prov_signing_scheme(scheme, ctx->key, ctx->delegate);
 }
 
 /* Signs into the application's buffer, whose size must be enough for any signature of the key. */
@@ -341,7 +337,7 @@ static int token_sign(struct signature_ctx *ctx, unsigned char *sig, size_t *out
                           room, signature_size(ctx));
     }
     return prov_ctx_ready(ctx->prov) && scheme_get(ctx, &scheme) &&
-           prov_sign(ctx->key, &scheme, &data, &job, sig, out_len, room);
+           prov_signing_run(ctx->key, &scheme, &data, &job, sig, out_len, room);
 }
 
 /* --- a ready digest ----------------------------------------------------------------------------------------------- */
@@ -435,7 +431,7 @@ static int digest_sign_init(void *vctx, const char *mdname, void *vkey, const OS
         mdname = ctx->key->variant->family->default_digest;
     }
     ctx->digest = prov_key_digest(ctx->key, mdname);
-    return ctx->digest != NULL && prov_sign_can_by(ctx->key, ctx->digest) && set_ctx_params(ctx, params);
+    return ctx->digest != NULL && prov_signing_can_by(ctx->key, ctx->digest) && set_ctx_params(ctx, params);
 }
 
 /* The message of a stream is gone once it is hashed; but some tokens hash for themselves. So it is kept as well, where
@@ -447,7 +443,7 @@ static bool token_hashes(struct signature_ctx *ctx)
     struct prov_scheme scheme;
 
     return tok_key_is_limited(ctx->key->token) && scheme_get(ctx, &scheme) &&
-           !prov_sign_can(ctx->key, &scheme, false) && prov_sign_can(ctx->key, &scheme, true);
+           !prov_signing_can(ctx->key, &scheme, false) && prov_signing_can(ctx->key, &scheme, true);
 }
 
 static int stream_begin(struct signature_ctx *ctx)
@@ -469,7 +465,7 @@ static void stream_end(struct signature_ctx *ctx)
 static int message_keep(struct signature_ctx *ctx, const unsigned char *data, size_t len)
 {
     if (ctx->keeps && ctx->message.len + len > KEPT_UNKNOWN && !ctx->key->signed_once) {
-        prov_token_ask_mechanisms(ctx->key, &(struct prov_job){ signature_abandoned, ctx });
+        prov_async_ask_mechanisms(ctx->key, &(struct prov_job){ signature_abandoned, ctx });
         ctx->keeps = token_hashes(ctx);
     }
     if (!ctx->keeps) {

@@ -9,6 +9,7 @@
 #include "base/text.h"
 #include "base/trace.h"
 #include "pkcs11/object/mech.h"
+#include "provider/core/ends.h"
 #include "provider/core/software.h"
 
 #define SHAPE_ROOM 64 /* by which OpenSSL's form of a signature may be longer than the token's */
@@ -56,7 +57,7 @@ static int scheme_pss(struct prov_scheme *scheme, EVP_PKEY_CTX *params)
     return 1;
 }
 
-int prov_scheme_read(struct prov_scheme *scheme, const struct prov_key *key, EVP_PKEY_CTX *params)
+int prov_signing_scheme(struct prov_scheme *scheme, const struct prov_key *key, EVP_PKEY_CTX *params)
 {
     const struct prov_family *family = key->variant->family;
 
@@ -78,11 +79,6 @@ int prov_scheme_read(struct prov_scheme *scheme, const struct prov_key *key, EVP
 /* --- verification --------------------------------------------------------------------------------------------------
  */
 
-static void pkey_ctx_end(EVP_PKEY_CTX **ctx)
-{
-    EVP_PKEY_CTX_free(*ctx);
-}
-
 static bool verify_setup(EVP_PKEY_CTX *ctx, const struct prov_scheme *scheme)
 {
     if (scheme->digest != NULL && EVP_PKEY_CTX_set_signature_md(ctx, scheme->digest) <= 0) {
@@ -98,17 +94,12 @@ static bool verify_setup(EVP_PKEY_CTX *ctx, const struct prov_scheme *scheme)
            (scheme->mgf1 == NULL || EVP_PKEY_CTX_set_rsa_mgf1_md(ctx, scheme->mgf1) > 0);
 }
 
-static void md_ctx_end(EVP_MD_CTX **ctx)
-{
-    EVP_MD_CTX_free(*ctx);
-}
-
 static bool verify_whole(const struct prov_key *key, const struct prov_data *data, const uint8_t *sig, size_t sig_len)
 {
     SCOPED(md_ctx_end) EVP_MD_CTX *ctx = EVP_MD_CTX_new();
-    SOFTWARE_SCOPE(key->prov);
+    PROV_SOFTWARE_SCOPE(key->prov);
 
-    return SOFTWARE_ENTERED && ctx != NULL &&
+    return PROV_SOFTWARE_ENTERED && ctx != NULL &&
            EVP_DigestVerifyInit_ex(ctx, NULL, NULL, key->prov->child, key->prov->query, key->software, NULL) > 0 &&
            EVP_DigestVerify(ctx, sig, sig_len, data->message, data->message_len) == 1;
 }
@@ -117,13 +108,13 @@ static bool verify_whole(const struct prov_key *key, const struct prov_data *dat
 static bool verify(const struct prov_key *key, const struct prov_scheme *scheme, const struct prov_data *data,
                    const uint8_t *sig, size_t sig_len)
 {
-    SCOPED(pkey_ctx_end) EVP_PKEY_CTX *ctx = scheme->whole ? NULL : software_ctx(key->prov, key->software);
-    SOFTWARE_SCOPE(key->prov);
+    SCOPED(pkey_ctx_end) EVP_PKEY_CTX *ctx = scheme->whole ? NULL : prov_software_ctx(key->prov, key->software);
+    PROV_SOFTWARE_SCOPE(key->prov);
 
     if (scheme->whole) {
         return verify_whole(key, data, sig, sig_len);
     }
-    return SOFTWARE_ENTERED && ctx != NULL && EVP_PKEY_verify_init(ctx) > 0 && verify_setup(ctx, scheme) &&
+    return PROV_SOFTWARE_ENTERED && ctx != NULL && EVP_PKEY_verify_init(ctx) > 0 && verify_setup(ctx, scheme) &&
            EVP_PKEY_verify(ctx, sig, sig_len, data->digest, data->digest_len) == 1;
 }
 
@@ -139,7 +130,7 @@ struct signing {
     size_t room;  /* there, as the token is told */
     size_t len;
     uint64_t unproved;
-    uint8_t made[SIGNING_MAX_RSA + SHAPE_ROOM];
+    uint8_t made[PROV_SIGNING_MAX_RSA + SHAPE_ROOM];
 };
 
 /* Where the token does not show which key it used, its signature does. */
@@ -166,7 +157,7 @@ static struct tok_result signing_try(struct signing *signing, const struct prov_
 
     TOK_TRY(family->prepare(&signing->mechanism, signing->scheme, choice, signing->data));
     signing->len = signing->room;
-    return prov_token_sign(signing->key, signing->job, &signing->mechanism.mechanism, signing->mechanism.in,
+    return prov_async_sign(signing->key, signing->job, &signing->mechanism.mechanism, signing->mechanism.in,
                            signing->mechanism.in_len, signing->sig, &signing->len, &signing->unproved);
 }
 
@@ -206,7 +197,7 @@ static bool is_way(const struct prov_key *key, const struct prov_scheme *scheme,
     return choice_of(&choice, key, scheme, way);
 }
 
-bool prov_sign_can(struct prov_key *key, const struct prov_scheme *scheme, bool message)
+bool prov_signing_can(struct prov_key *key, const struct prov_scheme *scheme, bool message)
 {
     struct prov_choice choice;
 
@@ -218,7 +209,7 @@ bool prov_sign_can(struct prov_key *key, const struct prov_scheme *scheme, bool 
     return false;
 }
 
-int prov_sign_can_by(struct prov_key *key, const EVP_MD *digest)
+int prov_signing_can_by(struct prov_key *key, const EVP_MD *digest)
 {
     struct prov_scheme scheme = { .prov = key->prov, .digest = digest };
     int padding = key->variant->family->default_padding;
@@ -228,9 +219,9 @@ int prov_sign_can_by(struct prov_key *key, const EVP_MD *digest)
         return 1;
     }
     scheme.padding = padding != 0 ? RSA_PKCS1_PSS_PADDING : 0;
-    pss = prov_sign_can(key, &scheme, true);
+    pss = prov_signing_can(key, &scheme, true);
     scheme.padding = padding;
-    if (!pss && (key->variant->restricted || !prov_sign_can(key, &scheme, true))) {
+    if (!pss && (key->variant->restricted || !prov_signing_can(key, &scheme, true))) {
         return prov_raise(key->prov, PROV_R_PARAMETER, "key '%s' or its token can't sign by %s",
                           tok_key_uri(key->token), EVP_MD_get0_name(digest));
     }
@@ -266,7 +257,7 @@ static struct tok_result signing_other_ways(struct signing *signing, unsigned tr
     struct prov_key *key = signing->key;
     struct prov_choice choice;
 
-    prov_token_ask_mechanisms(key, signing->job);
+    prov_async_ask_mechanisms(key, signing->job);
     for (unsigned way = 0; is_way(key, signing->scheme, way); way++) {
         struct tok_result result;
 
@@ -334,8 +325,8 @@ static int signing_make(struct signing *signing)
 }
 
 /* Where the token hashes, its signature has one length, and some tokens want just that much room (NSS). */
-int prov_sign(struct prov_key *key, const struct prov_scheme *scheme, const struct prov_data *data,
-              const struct prov_job *job, unsigned char *sig, size_t *out_len, size_t room)
+int prov_signing_run(struct prov_key *key, const struct prov_scheme *scheme, const struct prov_data *data,
+                     const struct prov_job *job, unsigned char *sig, size_t *out_len, size_t room)
 {
     struct signing signing;
 
@@ -344,7 +335,7 @@ int prov_sign(struct prov_key *key, const struct prov_scheme *scheme, const stru
     signing.data = data;
     signing.job = job;
     signing.sig = scheme->whole ? sig : signing.made;
-    signing.room = scheme->whole ? (size_t)EVP_PKEY_get_size(key->software) : SIGNING_MAX_RSA;
+    signing.room = scheme->whole ? (size_t)EVP_PKEY_get_size(key->software) : PROV_SIGNING_MAX_RSA;
     if (!signing_make(&signing)) {
         return 0;
     }

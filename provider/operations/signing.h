@@ -9,24 +9,24 @@
 #include "provider/keys/key.h"
 #include "provider/operations/async.h"
 
-#define SIGNING_MAX_RSA 2048 /* 16384 bits, libcrypto's own limit */
+#define PROV_SIGNING_MAX_RSA 2048 /* 16384 bits, libcrypto's own limit */
 
-/* prov_scheme_read fills all of a scheme but its digest, which stands there already: of `params`, a context that was
+/* prov_signing_scheme fills all of a scheme but its digest, which stands there already: of `params`, a context that was
  * given the application's parameters, or (NULL) the defaults: those of RSA are PKCS#1 v1.5. A restricted key has its
  * own, so that for these there are always `params`. 0 with an error raised. */
-int prov_scheme_read(struct prov_scheme *scheme, const struct prov_key *key, EVP_PKEY_CTX *params);
+int prov_signing_scheme(struct prov_scheme *scheme, const struct prov_key *key, EVP_PKEY_CTX *params);
 
-/* prov_sign signs into `sig`, of `room` bytes, which must be enough for any signature of the key. 0 with an error
- * raised. */
-int prov_sign(struct prov_key *key, const struct prov_scheme *scheme, const struct prov_data *data,
-              const struct prov_job *job, unsigned char *sig, size_t *out_len, size_t room);
+/* prov_signing_run signs into `sig`, of `room` bytes, which must be enough for any signature of the key. 0 with an
+ * error raised. */
+int prov_signing_run(struct prov_key *key, const struct prov_scheme *scheme, const struct prov_data *data,
+                     const struct prov_job *job, unsigned char *sig, size_t *out_len, size_t room);
 
-/* prov_sign_can tells, without a call, whether there may be a way to sign by the scheme; `message` is whether there
+/* prov_signing_can tells, without a call, whether there may be a way to sign by the scheme; `message` is whether there
  * will be a message besides its digest. */
-bool prov_sign_can(struct prov_key *key, const struct prov_scheme *scheme, bool message);
+bool prov_signing_can(struct prov_key *key, const struct prov_scheme *scheme, bool message);
 
-/* prov_sign_can_by tells whether there may be a way to sign by a digest, whatever the padding is going to be: libssl
+/* prov_signing_can_by tells whether there may be a way to sign by a digest, whatever the padding is going to be: libssl
  * takes another one then. 0 with an error raised. */
-int prov_sign_can_by(struct prov_key *key, const EVP_MD *digest);
+int prov_signing_can_by(struct prov_key *key, const EVP_MD *digest);
 
 #endif

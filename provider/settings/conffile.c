@@ -6,7 +6,7 @@
 #include "base/text.h"
 #include "provider/settings/config.h"
 
-CONF *config_file(const char *path)
+CONF *prov_conffile_read(const char *path)
 {
     CONF *conf = NCONF_new(NULL);
     long line;
@@ -39,14 +39,14 @@ static const char *flat_value(const CONF *conf, const char *section, const char 
         if (key[len] == '.') {
             found = flat_value(conf, value->value, key + len + 1, depth + 1);
         } else if (key[len] == '\0' &&
-                   (config_key(key) == CONFIG_KEY_OPENSSL || NCONF_get_section(conf, value->value) == NULL)) {
+                   (prov_config_key(key) == PROV_CONFIG_KEY_OPENSSL || NCONF_get_section(conf, value->value) == NULL)) {
             found = value->value;
         }
     }
     return found;
 }
 
-const char *config_value(const CONF *conf, const char *section, const char *key)
+const char *prov_conffile_value(const CONF *conf, const char *section, const char *key)
 {
     return flat_value(conf, section, key, 0);
 }
@@ -55,13 +55,13 @@ const char *config_value(const CONF *conf, const char *section, const char *key)
 static bool entry_is(const CONF *conf, const CONF_VALUE *entry, const char *provider)
 {
     const char *dot = strchr(entry->name, '.');
-    const char *identity = config_value(conf, entry->value, "identity");
+    const char *identity = prov_conffile_value(conf, entry->value, "identity");
 
     return strcmp(identity != NULL ? identity : dot != NULL ? dot + 1 : entry->name, provider) == 0;
 }
 
 /* openssl_conf -> providers -> the provider's entry, whose value is its section. */
-const char *config_section(const CONF *conf, const char *provider)
+const char *prov_conffile_section(const CONF *conf, const char *provider)
 {
     const char *init = NCONF_get_string(conf, NULL, "openssl_conf");
     const char *list = init == NULL ? NULL : NCONF_get_string(conf, init, "providers");
@@ -82,16 +82,16 @@ struct inspection {
     const CONF *conf;
     const char *path;
     const char *section;
-    struct config_source source;
+    struct prov_config_source source;
     char **out_hint; /* the first thing that seems wrong */
 };
 
 static void hint_unknown(struct inspection *inspection, const char *key)
 {
     size_t len;
-    const char *part = config_token_part(key, &len);
+    const char *part = prov_config_token_part(key, &len);
     const char *name = part != NULL ? part : key;
-    const char *near = config_nearest(name, part != NULL);
+    const char *near = prov_config_nearest(name, part != NULL);
     char meant[160];
     struct text text = TEXT_OVER(meant);
 
@@ -110,10 +110,10 @@ static struct tok_result inspect_value(struct inspection *inspection, const char
 {
     size_t len;
 
-    if (config_key(key) == CONFIG_KEY_UNKNOWN) {
+    if (prov_config_key(key) == PROV_CONFIG_KEY_UNKNOWN) {
         hint_unknown(inspection, key);
     }
-    if (config_token_part(key, &len) != NULL && !config_has_token(&inspection->source, key + 6, len)) {
+    if (prov_config_token_part(key, &len) != NULL && !prov_config_has_token(&inspection->source, key + 6, len)) {
         return tok_fail(TOK_CODE_BAD_SETTING, "%s in [%s]: '%.*s' is not among the names in the setting tokens", key,
                         inspection->section, (int)len, key + 6);
     }
@@ -136,17 +136,17 @@ static struct tok_result inspect_entry(struct inspection *inspection, const CONF
     bool nested = NCONF_get_section(inspection->conf, value->value) != NULL;
     char key[128];
     struct text text = TEXT_OVER(key);
-    enum config_key kind;
+    enum prov_config_key kind;
 
     text_printf(&text, "%s%s", prefix, value->name);
-    kind = config_key(key);
-    if (nested && kind == CONFIG_KEY_KNOWN) {
+    kind = prov_config_key(key);
+    if (nested && kind == PROV_CONFIG_KEY_KNOWN) {
         return tok_fail(TOK_CODE_BAD_SETTING,
                         "%s in [%s]: a section of the file bears the name that is its value, so that OpenSSL took "
                         "the section in its place; rename the section (ours end in _sect)",
                         key, inspection->section);
     }
-    if (!nested || (kind == CONFIG_KEY_UNKNOWN && !group_of_tokens(key))) {
+    if (!nested || (kind == PROV_CONFIG_KEY_UNKNOWN && !group_of_tokens(key))) {
         TOK_TRY(inspect_value(inspection, key));
     }
     text_put(&text, ".");
@@ -178,10 +178,11 @@ static const char *lookup_get(void *arg, const char *key)
 {
     const struct lookup *lookup = arg;
 
-    return config_value(lookup->conf, lookup->section, key);
+    return prov_conffile_value(lookup->conf, lookup->section, key);
 }
 
-struct tok_result config_inspect_section(char **out_hint, const CONF *conf, const char *path, const char *section)
+struct tok_result prov_conffile_inspect_section(char **out_hint, const CONF *conf, const char *path,
+                                                const char *section)
 {
     struct lookup lookup = { conf, section };
     struct inspection inspection = { conf, path, section, { lookup_get, &lookup, path }, out_hint };
@@ -200,12 +201,12 @@ static void path_end(char **path)
     OPENSSL_free(*path);
 }
 
-struct tok_result config_inspect(char **out_hint, const char *provider)
+struct tok_result prov_conffile_inspect(char **out_hint, const char *provider)
 {
     SCOPED(path_end) char *path = CONF_get1_default_config_file();
-    SCOPED(conf_end) CONF *conf = path == NULL ? NULL : config_file(path);
-    const char *section = conf == NULL ? NULL : config_section(conf, provider);
+    SCOPED(conf_end) CONF *conf = path == NULL ? NULL : prov_conffile_read(path);
+    const char *section = conf == NULL ? NULL : prov_conffile_section(conf, provider);
 
     *out_hint = NULL;
-    return section == NULL ? tok_good() : config_inspect_section(out_hint, conf, path, section);
+    return section == NULL ? tok_good() : prov_conffile_inspect_section(out_hint, conf, path, section);
 }

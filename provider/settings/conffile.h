@@ -10,20 +10,20 @@
 
 #include "pkcs11/result/result.h"
 
-/* config_inspect looks into the configuration file that this process uses, for what a provider can't see from the core:
- * a value that is lost because a section bears its name, and a token.NAME without NAME in `tokens`
+/* prov_conffile_inspect looks into the configuration file that this process uses, for what a provider can't see from
+ * the core: a value that is lost because a section bears its name, and a token.NAME without NAME in `tokens`
  * (TOK_CODE_BAD_SETTING); the first setting that does not exist goes as text into *out_hint (malloc'd; NULL:
  * none). Good without a hint where the file can't be read or does not name the provider. */
-TOK_RESULT config_inspect(char **out_hint, const char *provider);
-/* config_inspect_section does so for a section of a file that was read already; `path` is for messages. */
-TOK_RESULT config_inspect_section(char **out_hint, const CONF *conf, const char *path, const char *section);
+TOK_RESULT prov_conffile_inspect(char **out_hint, const char *provider);
+/* prov_conffile_inspect_section does so for a section of a file that was read already; `path` is for messages. */
+TOK_RESULT prov_conffile_inspect_section(char **out_hint, const CONF *conf, const char *path, const char *section);
 
-/* config_file reads a configuration file; NULL if it can't be read. The caller frees it by NCONF_free. config_section
- * is the name of a provider's section in it; borrowed, NULL if there is none. config_value is what OpenSSL would give
- * for `key` in a section ("token.prod.uri"); borrowed, NULL if there is none.
+/* prov_conffile_read reads a configuration file; NULL if it can't be read. The caller frees it by NCONF_free.
+ * prov_conffile_section is the name of a provider's section in it; borrowed, NULL if there is none. prov_conffile_value
+ * is what OpenSSL would give for `key` in a section ("token.prod.uri"); borrowed, NULL if there is none.
  */
-CONF *config_file(const char *path);
-const char *config_section(const CONF *conf, const char *provider);
-const char *config_value(const CONF *conf, const char *section, const char *key);
+CONF *prov_conffile_read(const char *path);
+const char *prov_conffile_section(const CONF *conf, const char *provider);
+const char *prov_conffile_value(const CONF *conf, const char *section, const char *key);
 
 #endif

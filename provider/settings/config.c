@@ -14,7 +14,7 @@ static struct {
     const char *value;
 } overrides[8];
 
-void config_override(const char *key, const char *option, const char *value)
+void prov_config_override(const char *key, const char *option, const char *value)
 {
     for (size_t i = 0; i < COUNT_OF(overrides); i++) {
         if (overrides[i].key == NULL || strcmp(overrides[i].key, key) == 0) {
@@ -45,7 +45,7 @@ static void look_in_options(struct found *found, const char *key)
     }
 }
 
-static void look_in_source(struct found *found, const struct config_source *source, const char *key)
+static void look_in_source(struct found *found, const struct prov_config_source *source, const char *key)
 {
     if (found->value == NULL) {
         found->value = source->get(source->arg, key);
@@ -76,7 +76,8 @@ static void own_variable(struct found *found, const char *key)
     look_in_environment(found, found->variable);
 }
 
-static void setting_find(struct found *found, const struct setting *setting, const struct config_source *source)
+static void setting_find(struct found *found, const struct prov_setting *setting,
+                         const struct prov_config_source *source)
 {
     *found = (struct found){ .value = NULL };
     look_in_options(found, setting->name);
@@ -91,7 +92,7 @@ static void setting_find(struct found *found, const struct setting *setting, con
 }
 
 static void token_find(struct found *found, const struct tok_named_token *token, const char *name,
-                       const struct config_source *source)
+                       const struct prov_config_source *source)
 {
     struct text text;
 
@@ -114,8 +115,8 @@ static struct tok_result bad(const struct found *found, bool secret, const char 
                    found->file);
 }
 
-static struct tok_result setting_read(struct config *config, const struct setting *setting,
-                                      const struct config_source *source)
+static struct tok_result setting_read(struct prov_config *config, const struct prov_setting *setting,
+                                      const struct prov_config_source *source)
 {
     struct found found;
     const char *wrong;
@@ -125,8 +126,8 @@ static struct tok_result setting_read(struct config *config, const struct settin
     return wrong == NULL ? tok_good() : bad(&found, setting->secret, wrong, setting->allowed);
 }
 
-static struct tok_result token_setting_read(struct tok_named_token *token, const struct token_setting *setting,
-                                            const struct config_source *source)
+static struct tok_result token_setting_read(struct tok_named_token *token, const struct prov_token_setting *setting,
+                                            const struct prov_config_source *source)
 {
     struct found found;
     const char *wrong;
@@ -136,7 +137,7 @@ static struct tok_result token_setting_read(struct tok_named_token *token, const
     return wrong == NULL ? tok_good() : bad(&found, setting->secret, wrong, setting->allowed);
 }
 
-static struct tok_result token_read(struct tok_named_token *token, const struct config_source *source)
+static struct tok_result token_read(struct tok_named_token *token, const struct prov_config_source *source)
 {
     struct found found;
 
@@ -150,21 +151,21 @@ static struct tok_result token_read(struct tok_named_token *token, const struct 
     }
     TOK_TRY(in_file(tok_context(tok_uri_parse(&token->uri, found.value, TOK_URI_FROM_APPLICATION), "%s", found.name),
                     found.file));
-    for (size_t i = 0; i < num_token_settings; i++) {
-        TOK_TRY(token_setting_read(token, &token_settings[i], source));
+    for (size_t i = 0; i < prov_num_token_settings; i++) {
+        TOK_TRY(token_setting_read(token, &prov_token_settings[i], source));
     }
     return tok_good();
 }
 
-struct tok_result config_read(struct config *out_config, const struct config_source *source)
+struct tok_result prov_config_read(struct prov_config *out_config, const struct prov_config_source *source)
 {
-    SCOPED(config_end)
-    struct config config = { .rsa_decrypt = CONFIG_DECRYPT_OAEP | CONFIG_DECRYPT_TLS | CONFIG_DECRYPT_PKCS1,
-                             .async = true };
+    SCOPED(prov_config_end)
+    struct prov_config config = { .rsa_decrypt = PROV_DECRYPT_OAEP | PROV_DECRYPT_TLS | PROV_DECRYPT_PKCS1,
+                                  .async = true };
 
     tok_settings_init(&config.settings);
-    for (size_t i = 0; i < num_settings; i++) {
-        TOK_TRY(setting_read(&config, &settings[i], source));
+    for (size_t i = 0; i < prov_num_settings; i++) {
+        TOK_TRY(setting_read(&config, &prov_settings[i], source));
     }
     for (size_t i = 0; i < config.settings.num_tokens; i++) {
         TOK_TRY(token_read(&config.settings.tokens[i], source));
@@ -173,7 +174,7 @@ struct tok_result config_read(struct config *out_config, const struct config_sou
     return tok_good();
 }
 
-void config_end(struct config *config)
+void prov_config_end(struct prov_config *config)
 {
     tok_settings_end(&config->settings);
 }
@@ -191,17 +192,17 @@ static bool listed(const char *const *words, const char *word)
     return false;
 }
 
-static const struct setting *setting_by_key(const char *key)
+static const struct prov_setting *setting_by_key(const char *key)
 {
-    for (size_t i = 0; i < num_settings; i++) {
-        if (strcmp(settings[i].name, key) == 0 || listed(settings[i].aliases, key)) {
-            return &settings[i];
+    for (size_t i = 0; i < prov_num_settings; i++) {
+        if (strcmp(prov_settings[i].name, key) == 0 || listed(prov_settings[i].aliases, key)) {
+            return &prov_settings[i];
         }
     }
     return NULL;
 }
 
-const char *config_token_part(const char *key, size_t *out_len)
+const char *prov_config_token_part(const char *key, size_t *out_len)
 {
     const char *dot = strncmp(key, "token.", 6) == 0 ? strchr(key + 6, '.') : NULL;
 
@@ -210,28 +211,28 @@ const char *config_token_part(const char *key, size_t *out_len)
 }
 
 /* Likewise for what stands behind token.NAME. */
-static enum config_key token_key_kind(const char *part)
+static enum prov_config_key token_key_kind(const char *part)
 {
-    for (size_t i = 0; i < num_token_settings; i++) {
-        if (strcmp(token_settings[i].name, part) == 0) {
-            return CONFIG_KEY_KNOWN;
+    for (size_t i = 0; i < prov_num_token_settings; i++) {
+        if (strcmp(prov_token_settings[i].name, part) == 0) {
+            return PROV_CONFIG_KEY_KNOWN;
         }
     }
-    return strcmp(part, "uri") == 0 ? CONFIG_KEY_KNOWN : CONFIG_KEY_UNKNOWN;
+    return strcmp(part, "uri") == 0 ? PROV_CONFIG_KEY_KNOWN : PROV_CONFIG_KEY_UNKNOWN;
 }
 
-enum config_key config_key(const char *key)
+enum prov_config_key prov_config_key(const char *key)
 {
     size_t len;
-    const char *part = config_token_part(key, &len);
+    const char *part = prov_config_token_part(key, &len);
 
-    if (listed(openssl_keys, key)) {
-        return CONFIG_KEY_OPENSSL;
+    if (listed(prov_openssl_keys, key)) {
+        return PROV_CONFIG_KEY_OPENSSL;
     }
-    if (setting_by_key(key) != NULL || listed(other_keys, key)) {
-        return CONFIG_KEY_KNOWN;
+    if (setting_by_key(key) != NULL || listed(prov_other_keys, key)) {
+        return PROV_CONFIG_KEY_KNOWN;
     }
-    return part == NULL ? CONFIG_KEY_UNKNOWN : token_key_kind(part);
+    return part == NULL ? PROV_CONFIG_KEY_UNKNOWN : token_key_kind(part);
 }
 
 /* Whether `name` is near enough to be meant, and nearer than what was found before. */
@@ -246,21 +247,21 @@ static bool nearer(const char *name, const char *misspelt, size_t *nearest)
     return true;
 }
 
-const char *config_nearest(const char *name, bool of_token)
+const char *prov_config_nearest(const char *name, bool of_token)
 {
     size_t nearest = SIZE_MAX;
     const char *found = NULL;
 
-    for (size_t i = 0; !of_token && i < num_settings; i++) {
-        found = nearer(settings[i].name, name, &nearest) ? settings[i].name : found;
+    for (size_t i = 0; !of_token && i < prov_num_settings; i++) {
+        found = nearer(prov_settings[i].name, name, &nearest) ? prov_settings[i].name : found;
     }
-    for (size_t i = 0; of_token && i < num_token_settings; i++) {
-        found = nearer(token_settings[i].name, name, &nearest) ? token_settings[i].name : found;
+    for (size_t i = 0; of_token && i < prov_num_token_settings; i++) {
+        found = nearer(prov_token_settings[i].name, name, &nearest) ? prov_token_settings[i].name : found;
     }
     return of_token && nearer("uri", name, &nearest) ? "uri" : found;
 }
 
-bool config_has_token(const struct config_source *source, const char *name, size_t len)
+bool prov_config_has_token(const struct prov_config_source *source, const char *name, size_t len)
 {
     struct found found;
     SCOPED(scoped_free) char *copy = NULL;
@@ -287,7 +288,7 @@ static void print_names(FILE *out, const char *what, const char *const *names)
     }
 }
 
-static void print_setting(FILE *out, const struct setting *setting)
+static void print_setting(FILE *out, const struct prov_setting *setting)
 {
     fprintf(out, ".TP\n.B %s\n%s\nIt may be %s.\nDefault: %s.\n", setting->name, setting->help, setting->allowed,
             setting->otherwise);
@@ -295,7 +296,7 @@ static void print_setting(FILE *out, const struct setting *setting)
     print_names(out, "Also read from the environment variable", setting->variables);
 }
 
-static void print_token_setting(FILE *out, const struct token_setting *setting)
+static void print_token_setting(FILE *out, const struct prov_token_setting *setting)
 {
     fprintf(out, ".TP\n.BI token. NAME .%s\n", setting->name);
     if (setting->help == NULL) {
@@ -305,15 +306,15 @@ static void print_token_setting(FILE *out, const struct token_setting *setting)
     }
 }
 
-void config_print_man(FILE *out)
+void prov_config_print_man(FILE *out)
 {
-    for (size_t i = 0; i < num_settings; i++) {
-        if (settings[i].help != NULL) {
-            print_setting(out, &settings[i]);
+    for (size_t i = 0; i < prov_num_settings; i++) {
+        if (prov_settings[i].help != NULL) {
+            print_setting(out, &prov_settings[i]);
         }
     }
     fputs(".TP\n.BI token. NAME .uri\nWhich token NAME is: a PKCS#11 URI. Needed for each name in tokens.\n", out);
-    for (size_t i = 0; i < num_token_settings; i++) {
-        print_token_setting(out, &token_settings[i]);
+    for (size_t i = 0; i < prov_num_token_settings; i++) {
+        print_token_setting(out, &prov_token_settings[i]);
     }
 }

@@ -14,12 +14,12 @@
     "file:/PATH, env:NAME, fd:N, credential:NAME, exec:/PROGRAM, value:PIN, or the PIN itself if it has no : and no /"
 #define MODULES_ALLOWED "paths, which have a slash, or names that p11-kit knows, with commas between"
 
-static const char *set_modules(struct config *config, const char *value)
+static const char *set_modules(struct prov_config *config, const char *value)
 {
     return value_text(&config->settings.modules, value);
 }
 
-static const char *set_init_args(struct config *config, const char *value)
+static const char *set_init_args(struct prov_config *config, const char *value)
 {
     return value_text(&config->settings.init_args, value);
 }
@@ -31,17 +31,17 @@ static const char *set_source(struct tok_pin_source **out, const char *value)
     return tok_ok(&result) ? NULL : "it is empty, or names a source that is malformed or does not exist";
 }
 
-static const char *set_pin(struct config *config, const char *value)
+static const char *set_pin(struct prov_config *config, const char *value)
 {
     return set_source(&config->settings.pin, value);
 }
 
-static const char *set_pin_last_try(struct config *config, const char *value)
+static const char *set_pin_last_try(struct prov_config *config, const char *value)
 {
     return value_flag(&config->settings.pin_last_try, value);
 }
 
-static const char *set_login(struct config *config, const char *value)
+static const char *set_login(struct prov_config *config, const char *value)
 {
     static const struct value_word words[] = {
         { "auto", TOK_LOGIN_AUTO },
@@ -59,7 +59,7 @@ static const char *set_login(struct config *config, const char *value)
 }
 
 /* Another provider's flag: without it that one logs in where it must, as auto does. */
-static const char *set_force_login(struct config *config, const char *value)
+static const char *set_force_login(struct prov_config *config, const char *value)
 {
     bool force = false;
     const char *wrong = value_flag(&force, value);
@@ -70,7 +70,7 @@ static const char *set_force_login(struct config *config, const char *value)
     return wrong;
 }
 
-static const char *set_load(struct config *config, const char *value)
+static const char *set_load(struct prov_config *config, const char *value)
 {
     static const struct value_word words[] = { { "lazy", 0 }, { "early", 1 }, { NULL, 0 } };
     int early;
@@ -82,22 +82,22 @@ static const char *set_load(struct config *config, const char *value)
     return wrong;
 }
 
-static const char *set_max_sessions(struct config *config, const char *value)
+static const char *set_max_sessions(struct prov_config *config, const char *value)
 {
     return value_count(&config->settings.max_sessions, value, MOST_SESSIONS);
 }
 
-static const char *set_idle_sessions(struct config *config, const char *value)
+static const char *set_idle_sessions(struct prov_config *config, const char *value)
 {
     return value_count(&config->settings.idle_sessions, value, MOST_SESSIONS);
 }
 
-static const char *set_deadline(struct config *config, const char *value)
+static const char *set_deadline(struct prov_config *config, const char *value)
 {
     return value_seconds(&config->settings.deadline_us, value, 86400);
 }
 
-static const char *set_fork_wait(struct config *config, const char *value)
+static const char *set_fork_wait(struct prov_config *config, const char *value)
 {
     uint64_t ms;
     const char *wrong = value_number(&ms, value, 0, 60000);
@@ -109,7 +109,7 @@ static const char *set_fork_wait(struct config *config, const char *value)
     return wrong;
 }
 
-static const char *set_require(struct config *config, const char *value)
+static const char *set_require(struct prov_config *config, const char *value)
 {
     static const struct value_word words[] = {
         { "sensitive", TOK_REQUIRE_SENSITIVE },
@@ -121,12 +121,12 @@ static const char *set_require(struct config *config, const char *value)
     return value_words(&config->settings.require, words, value);
 }
 
-static const char *set_rsa_decrypt(struct config *config, const char *value)
+static const char *set_rsa_decrypt(struct prov_config *config, const char *value)
 {
     static const struct value_word words[] = {
-        { "oaep", CONFIG_DECRYPT_OAEP },
-        { "tls", CONFIG_DECRYPT_TLS },
-        { "pkcs1", CONFIG_DECRYPT_PKCS1 },
+        { "oaep", PROV_DECRYPT_OAEP },
+        { "tls", PROV_DECRYPT_TLS },
+        { "pkcs1", PROV_DECRYPT_PKCS1 },
         { "none", 0 },
         { NULL, 0 },
     };
@@ -134,17 +134,17 @@ static const char *set_rsa_decrypt(struct config *config, const char *value)
     return value_words(&config->rsa_decrypt, words, value);
 }
 
-static const char *set_trust_files(struct config *config, const char *value)
+static const char *set_trust_files(struct prov_config *config, const char *value)
 {
     return value_flag(&config->settings.trust_files, value);
 }
 
-static const char *set_fips(struct config *config, const char *value)
+static const char *set_fips(struct prov_config *config, const char *value)
 {
     return value_flag(&config->fips, value);
 }
 
-static const char *set_trace(struct config *config, const char *value)
+static const char *set_trace(struct prov_config *config, const char *value)
 {
     const char *why;
 
@@ -152,7 +152,7 @@ static const char *set_trace(struct config *config, const char *value)
     return trace_set(value, &why) ? NULL : why;
 }
 
-static const char *set_tokens(struct config *config, const char *value)
+static const char *set_tokens(struct prov_config *config, const char *value)
 {
     SCOPED(scoped_free) char *copy = strdup(value);
     char *rest = copy;
@@ -186,7 +186,7 @@ static const char *set_tokens(struct config *config, const char *value)
     return NULL;
 }
 
-static const char *set_after_fork(struct config *config, const char *value)
+static const char *set_after_fork(struct prov_config *config, const char *value)
 {
     static const struct value_word words[] = { { "lazy", 0 }, { "eager", 1 }, { NULL, 0 } };
     int eager;
@@ -198,7 +198,7 @@ static const char *set_after_fork(struct config *config, const char *value)
     return wrong;
 }
 
-static const char *set_reinit(struct config *config, const char *value)
+static const char *set_reinit(struct prov_config *config, const char *value)
 {
     static const struct value_word words[] = { { "auto", 0 }, { "never", 1 }, { NULL, 0 } };
     int never;
@@ -210,12 +210,12 @@ static const char *set_reinit(struct config *config, const char *value)
     return wrong;
 }
 
-static const char *set_async(struct config *config, const char *value)
+static const char *set_async(struct prov_config *config, const char *value)
 {
     return value_flag(&config->async, value);
 }
 
-static const char *set_workers(struct config *config, const char *value)
+static const char *set_workers(struct prov_config *config, const char *value)
 {
     return value_count(&config->settings.workers, value, MOST_WORKERS);
 }
@@ -252,7 +252,7 @@ static const char *set_token_max_sessions(struct tok_named_token *token, const c
     return value_count(&token->max_sessions, value, MOST_SESSIONS);
 }
 
-const struct setting settings[] = {
+const struct prov_setting prov_settings[] = {
     { .name = "pkcs11-module",
       .aliases = { "pkcs11-module-path", "pkcs11_module" },
       .variables = { "PKCS11_PROVIDER_MODULE", "PKCS11_MODULE_PATH" },
@@ -382,7 +382,7 @@ const struct setting settings[] = {
           "than a token has sessions, and end when there is nothing to do." },
 };
 
-const struct token_setting token_settings[] = {
+const struct prov_token_setting prov_token_settings[] = {
     { .name = "pkcs11-module", .allowed = MODULES_ALLOWED, .set = set_token_modules },
     { .name = "pin", .allowed = PIN_ALLOWED, .secret = true, .set = set_token_pin },
     { .name = "max-sessions", .allowed = SESSIONS_ALLOWED, .set = set_token_max_sessions },
@@ -394,9 +394,9 @@ const struct token_setting token_settings[] = {
               "decided; with others it fails, because a module whose random numbers repeat gives keys away." },
 };
 
-const char *const openssl_keys[] = { "identity", "module", "activate", "soft_load", NULL };
+const char *const prov_openssl_keys[] = { "identity", "module", "activate", "soft_load", NULL };
 
-const char *const other_keys[] = {
+const char *const prov_other_keys[] = {
     "pkcs11-module-allow-export",
     "pkcs11-module-cache-pins",
     "pkcs11-module-cache-keys",
@@ -408,5 +408,5 @@ const char *const other_keys[] = {
     NULL,
 };
 
-const size_t num_settings = COUNT_OF(settings);
-const size_t num_token_settings = COUNT_OF(token_settings);
+const size_t prov_num_settings = COUNT_OF(prov_settings);
+const size_t prov_num_token_settings = COUNT_OF(prov_token_settings);

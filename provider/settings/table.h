@@ -9,19 +9,19 @@
 #include "provider/settings/config.h"
 
 /* A value is set by its row's function, which says what is wrong with it as a static text, or NULL. */
-struct setting {
+struct prov_setting {
     const char *name;
     const char *aliases[3];   /* in configurations of other providers; a NULL ends them */
     const char *variables[3]; /* likewise in their environment */
     const char *allowed;      /* for messages and the man page */
     const char *otherwise;    /* the default, in words */
     bool secret;
-    const char *(*set)(struct config *config, const char *value);
+    const char *(*set)(struct prov_config *config, const char *value);
     const char *help; /* NULL: not ours, and no man page shows it */
 };
 
 /* What token.NAME may have beside its uri. */
-struct token_setting {
+struct prov_token_setting {
     const char *name;
     const char *allowed;
     bool secret;
@@ -29,13 +29,13 @@ struct token_setting {
     const char *help; /* NULL: as the general setting of that name */
 };
 
-extern const struct setting settings[];
-extern const size_t num_settings;
-extern const struct token_setting token_settings[];
-extern const size_t num_token_settings;
+extern const struct prov_setting prov_settings[];
+extern const size_t prov_num_settings;
+extern const struct prov_token_setting prov_token_settings[];
+extern const size_t prov_num_token_settings;
 /* OpenSSL's own keys in a provider's section; NULL ends them. */
-extern const char *const openssl_keys[];
+extern const char *const prov_openssl_keys[];
 /* What other providers know, and needs no counterpart here; NULL ends them. */
-extern const char *const other_keys[];
+extern const char *const prov_other_keys[];
 
 #endif

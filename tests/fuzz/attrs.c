@@ -74,18 +74,19 @@ static const struct record *record_of(CK_OBJECT_HANDLE object, CK_ATTRIBUTE_TYPE
 
 static CK_RV give(CK_ATTRIBUTE *asked, const struct record *record)
 {
-    static const CK_RV missing[NUM_HOWS] = { [HOW_ABSENT] = CKR_ATTRIBUTE_TYPE_INVALID,
-                                             [HOW_SENSITIVE] = CKR_ATTRIBUTE_SENSITIVE };
+    static const CK_RV missing[NUM_HOWS] = {
+        [HOW_ABSENT] = CKR_ATTRIBUTE_TYPE_INVALID, [HOW_SENSITIVE] = CKR_ATTRIBUTE_SENSITIVE
+    };
     CK_ULONG room = asked->pValue != NULL ? asked->ulValueLen : 0;
 
     if (record == NULL || missing[record->how] != CKR_OK) {
         asked->ulValueLen = CK_UNAVAILABLE_INFORMATION;
         return record == NULL ? CKR_ATTRIBUTE_TYPE_INVALID : missing[record->how];
     }
-    asked->ulValueLen = record->how == HOW_MINUS_ONE                        ? (CK_ULONG)-1
-                        : record->how == HOW_TOO_LONG                       ? record->len * 2
+    asked->ulValueLen = record->how == HOW_MINUS_ONE                              ? (CK_ULONG)-1
+                        : record->how == HOW_TOO_LONG                             ? record->len * 2
                         : record->how == HOW_OTHER_LATER && asked->pValue != NULL ? room + 1 + record->len
-                                                                            : record->len;
+                                                                                  : record->len;
     if (record->how != HOW_TRUE || asked->pValue == NULL) {
         return CKR_OK;
     }
@@ -146,8 +147,8 @@ static CK_FUNCTION_LIST functions = {
     .C_FindObjectsFinal = find_end,
 };
 
-/* Whether bytes are what the token truly shows; what has room enough at once can't be lost, but a value of zeros is taken
- * for one that the token has not written. */
+/* Whether bytes are what the token truly shows; what has room enough at once can't be lost, but a value of zeros is
+ * taken for one that the token has not written. */
 static bool is_value(const struct bytes *bytes, CK_OBJECT_HANDLE object, CK_ATTRIBUTE_TYPE type)
 {
     const struct record *record = record_of(object, type);

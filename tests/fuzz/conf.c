@@ -42,7 +42,7 @@ static bool stands_once(const char *name)
     for (int i = 0; i < sk_CONF_VALUE_num(entries); i++) {
         const CONF_VALUE *entry = sk_CONF_VALUE_value(entries, i);
 
-        count += strstr(entry->name, name) != NULL || config_value(file, entry->value, "identity") != NULL;
+        count += strstr(entry->name, name) != NULL || prov_conffile_value(file, entry->value, "identity") != NULL;
     }
     return count == 1;
 }
@@ -51,7 +51,7 @@ static void same_value(const OSSL_CORE_HANDLE *handle, OSSL_FUNC_core_get_params
                        const char *key)
 {
     const char *told = core_text(handle, get_params, key);
-    const char *read = config_value(file, section, key);
+    const char *read = prov_conffile_value(file, section, key);
 
     if (told == NULL || read == NULL ? told != read : strcmp(told, read) != 0) {
         fprintf(stderr, "[%s] %s: the core says '%s', the file '%s'\n", section, key, told == NULL ? "(none)" : told,
@@ -63,13 +63,13 @@ static void same_value(const OSSL_CORE_HANDLE *handle, OSSL_FUNC_core_get_params
 static void look(const OSSL_CORE_HANDLE *handle, OSSL_FUNC_core_get_params_fn *get_params)
 {
     const char *name = core_text(handle, get_params, OSSL_PROV_PARAM_CORE_PROV_NAME);
-    const char *section = file != NULL && name != NULL ? config_section(file, name) : NULL;
+    const char *section = file != NULL && name != NULL ? prov_conffile_section(file, name) : NULL;
 
     if (section == NULL || !stands_once(name)) {
         return;
     }
-    for (size_t i = 0; i < num_settings; i++) {
-        same_value(handle, get_params, section, settings[i].name);
+    for (size_t i = 0; i < prov_num_settings; i++) {
+        same_value(handle, get_params, section, prov_settings[i].name);
     }
     same_value(handle, get_params, section, "token.a.uri");
     same_value(handle, get_params, section, "token.a.pin");
@@ -95,11 +95,11 @@ static void context_end(OSSL_LIB_CTX **libctx)
 
 static void inspected(const char *provider)
 {
-    const char *section = file != NULL ? config_section(file, provider) : NULL;
+    const char *section = file != NULL ? prov_conffile_section(file, provider) : NULL;
     char *hint = NULL;
 
     if (section != NULL) {
-        struct tok_result result = config_inspect_section(&hint, file, "openssl.cnf", section);
+        struct tok_result result = prov_conffile_inspect_section(&hint, file, "openssl.cnf", section);
 
         HOLDS(tok_ok(&result) || (result.code == TOK_CODE_BAD_SETTING && result.message[0] != '\0'));
         free(hint);
@@ -115,7 +115,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         return 0;
     }
     libctx = provider_context(look);
-    file = config_file(config_path(data, size));
+    file = prov_conffile_read(config_path(data, size));
     (void)provider_configure(libctx, data, size);
     inspected("signet");
     inspected("other");

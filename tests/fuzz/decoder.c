@@ -1,5 +1,6 @@
-/* Key files as applications read them: PEM or DER through OSSL_DECODER and through the store's file:, with Signet active
- * and a token (tests/unit/mock.c) that has a key. A key that is read can be written again, and is then read as the same.
+/* Key files as applications read them: PEM or DER through OSSL_DECODER and through the store's file:, with Signet
+ * active and a token (tests/unit/mock.c) that has a key. A key that is read can be written again, and is then read as
+ * the same.
  */
 #include "fuzz.h"
 

@@ -1,6 +1,6 @@
-/* The whole provider on a module whose answers are driven by bytes (tests/hostile/hostile.h has their meaning). An input
- * is a byte that says what an application does, and the module's program. Each input has a process of its own: what a
- * module once was is remembered as long as a process lives. */
+/* The whole provider on a module whose answers are driven by bytes (tests/hostile/hostile.h has their meaning). An
+ * input is a byte that says what an application does, and the module's program. Each input has a process of its own:
+ * what a module once was is remembered as long as a process lives. */
 #include "fuzz.h"
 
 #include <dlfcn.h>
@@ -76,7 +76,8 @@ static void start(void)
     HOLDS(dlopen(HOSTILE_FILE, RTLD_NOW | RTLD_LOCAL) != NULL);
 }
 
-/* --- what an application does -------------------------------------------------------------------------------------- */
+/* --- what an application does --------------------------------------------------------------------------------------
+ */
 
 static void key_end(EVP_PKEY **key)
 {

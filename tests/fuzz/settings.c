@@ -44,7 +44,8 @@ static const char *lines_get(void *arg, const char *key)
     const struct lines *lines = arg;
 
     for (size_t i = 0; i < lines->count; i++) {
-        if (lines->items[i].key[0] == key[0] && strcmp(lines->items[i].key, key) == 0) { /* a sanitizer's strcmp is slow */
+        if (lines->items[i].key[0] == key[0] &&
+            strcmp(lines->items[i].key, key) == 0) { /* a sanitizer's strcmp is slow */
             return lines->items[i].value;
         }
     }
@@ -52,7 +53,7 @@ static const char *lines_get(void *arg, const char *key)
 }
 
 /* What the manual allows. */
-static void within_bounds(const struct config *config)
+static void within_bounds(const struct prov_config *config)
 {
     const struct tok_settings *settings = &config->settings;
 
@@ -68,15 +69,15 @@ static void within_bounds(const struct config *config)
     }
 }
 
-static void about_key(const struct config_source *source, const char *key)
+static void about_key(const struct prov_config_source *source, const char *key)
 {
     size_t len;
-    const char *part = config_token_part(key, &len);
+    const char *part = prov_config_token_part(key, &len);
     const char *name = part != NULL ? part : key;
-    const char *near = config_nearest(name, part != NULL);
+    const char *near = prov_config_nearest(name, part != NULL);
 
-    (void)config_key(key);
-    (void)config_has_token(source, key, strlen(key));
+    (void)prov_config_key(key);
+    (void)prov_config_has_token(source, key, strlen(key));
     HOLDS(near == NULL || strlen(near) <= strlen(name) + 2);
 }
 
@@ -99,16 +100,16 @@ static void tells_no_secret(const struct tok_result *result, const struct lines 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     SCOPED(lines_end) struct lines lines = { .count = 0 };
-    const struct config_source source = { lines_get, &lines, NULL };
-    struct config config;
+    const struct prov_config_source source = { lines_get, &lines, NULL };
+    struct prov_config config;
     struct tok_result result;
 
     safe_begin();
     lines_read(&lines, (struct input){ data, size });
-    result = config_read(&config, &source);
+    result = prov_config_read(&config, &source);
     if (tok_ok(&result)) {
         within_bounds(&config);
-        config_end(&config);
+        prov_config_end(&config);
     } else {
         tells_no_secret(&result, &lines);
     }

@@ -59,8 +59,8 @@ static void list(const char *string)
     while ((item = text_next_item(&rest)) != NULL) {
         size_t len = strlen(item);
 
-        HOLDS(strchr(item, ',') == NULL && (len == 0 || (strchr(" \t\r\n", item[0]) == NULL &&
-                                                         strchr(" \t\r\n", item[len - 1]) == NULL)));
+        HOLDS(strchr(item, ',') == NULL &&
+              (len == 0 || (strchr(" \t\r\n", item[0]) == NULL && strchr(" \t\r\n", item[len - 1]) == NULL)));
         items++;
     }
     HOLDS(items == commas + 1);

@@ -76,7 +76,7 @@ static void put_on(const uint8_t *info, size_t info_len, size_t block_len)
     bool fits = block_len >= info_len + 11;
 
     HOLDS(block != NULL);
-    HOLDS(pad_pkcs1(block, block_len, info, info_len) == fits);
+    HOLDS(prov_pad_pkcs1(block, block_len, info, info_len) == fits);
     for (size_t i = 0; fits && i < block_len; i++) {
         size_t info_at = block_len - info_len;
         uint8_t expected = i == 1 ? 1 : i == 0 || i == info_at - 1 ? 0 : i < info_at ? 0xff : info[i - info_at];
@@ -123,7 +123,8 @@ static bool plain_pss(const uint8_t *em, size_t bits, const uint8_t digest[32], 
     memcpy(message + 40, salt, salt_len);
     return em[len - 1] == 0xbc && em[0] >> (8 - (8 * len - bits)) == 0 &&
            memcmp(db + db_len - salt_len, salt, salt_len) == 0 &&
-           EVP_Digest(message, 40 + salt_len, hash, NULL, EVP_sha256(), NULL) == 1 && memcmp(hash, em + db_len, 32) == 0;
+           EVP_Digest(message, 40 + salt_len, hash, NULL, EVP_sha256(), NULL) == 1 &&
+           memcmp(hash, em + db_len, 32) == 0;
 }
 
 static void put_on_pss(struct input *input)
@@ -131,7 +132,7 @@ static void put_on_pss(struct input *input)
     uint8_t digest[32];
     uint8_t salt[64];
     uint8_t block[MOST / 8];
-    struct pad_pss with = { .digest = EVP_sha256(), .mgf1 = EVP_sha256(), .salt = salt };
+    struct prov_pad_pss with = { .digest = EVP_sha256(), .mgf1 = EVP_sha256(), .salt = salt };
     size_t bits;
     size_t len;
 
@@ -141,7 +142,7 @@ static void put_on_pss(struct input *input)
     input_fill(input, salt, with.salt_len);
     bits = with.key_bits - 1;
     len = (with.key_bits + 7) / 8;
-    if (!pad_pss(block, len, &with, digest, sizeof(digest))) {
+    if (!prov_pad_pss(block, len, &with, digest, sizeof(digest))) {
         HOLDS((bits + 7) / 8 < sizeof(digest) + with.salt_len + 2);
         return;
     }

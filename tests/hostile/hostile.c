@@ -20,6 +20,7 @@ static struct arranged {
     int is_due;
 } arranged[HOSTILE_NUM_FUNCTIONS];
 static int pin_was_refused;
+static int pin_was_accepted;
 static struct hostile_seen own;
 static struct hostile_seen *seen = &own;
 
@@ -185,6 +186,29 @@ static void note(enum hostile_function which)
     seen->calls++;
 }
 
+/* Whether the odd answer is one that nobody can tell from a true one who does not know that. */
+static int might_be_true(const struct answer *answer)
+{
+    enum odd kind = kind_of(answer);
+    int is_zero = patterns[answer->odd[2] % SIZE(patterns)] == 0;
+
+    if (answer->attrs != NULL) {
+        return kind == ODD_FILL_WORD || (kind == ODD_FILL && !is_zero) || kind == ODD_LENGTH ||
+               kind == ODD_LENGTH_SMALL;
+    }
+    return kind == ODD_FILL_WORD || ((kind == ODD_FILL || kind == ODD_FULL) && !is_zero);
+}
+
+/* Requires the lock. */
+static void note_odd(const struct answer *answer)
+{
+    seen->struck++;
+    if (might_be_true(answer)) {
+        seen->false_attributes += answer->which == HOSTILE_GetAttributeValue;
+        seen->false_outputs += answer->which == HOSTILE_Sign || answer->which == HOSTILE_SignMessage;
+    }
+}
+
 static const unsigned char *arranged_next(struct arranged *next)
 {
     if (!next->is_due || next->passed++ < next->record[0]) {
@@ -208,7 +232,9 @@ static void odd_begin(struct answer *answer)
         at += HOSTILE_RECORD;
         passed = 0;
     }
-    seen->struck += answer->odd != NULL;
+    if (answer->odd != NULL) {
+        note_odd(answer);
+    }
     pthread_mutex_unlock(&lock);
     answer->made = 1;
     answer->rv = CKR_OK;
@@ -280,6 +306,19 @@ static CK_RV odd_attributes(const struct answer *answer, const CK_ULONG *rooms)
     }
 }
 
+static void repeat(const struct answer *answer, const unsigned char *odd)
+{
+    int as_it_is = odd[2] % SIZE(patterns) == SIZE(patterns) - 1 && *answer->count > 0;
+
+    *answer->count = answer->room;
+    if (!as_it_is) {
+        fill(answer->data, bytes_in(answer), odd, ODD_FILL);
+    }
+    for (CK_ULONG i = 1; as_it_is && answer->data != NULL && i < answer->room; i++) {
+        memcpy((char *)answer->data + i * answer->unit, answer->data, answer->unit);
+    }
+}
+
 static CK_RV odd_list(const struct answer *answer)
 {
     const unsigned char *odd = answer->odd;
@@ -291,8 +330,7 @@ static CK_RV odd_list(const struct answer *answer)
         fill(answer->data, bytes_in(answer), odd, kind);
         return answer->rv;
     case ODD_FULL:
-        *answer->count = answer->room;
-        fill(answer->data, bytes_in(answer), odd, ODD_FILL);
+        repeat(answer, odd);
         return CKR_OK;
     default:
         *answer->count = length_of(odd[2], answer->room, answer->unit, *answer->count);
@@ -393,10 +431,28 @@ static CK_RV login(CK_SESSION_HANDLE s, CK_USER_TYPE user, CK_BYTE *pin, CK_ULON
     ANSWER(Login, real, (s, user, pin, pin_len), .data = NULL);
 }
 
-/* The five codes that say that a PIN was looked at, and refused. */
-static int refuses_pin(CK_RV rv)
+/* Whether a PIN may have been looked at, and refused: any code but those of what was wrong before. */
+static int may_refuse_pin(CK_RV rv)
 {
-    return (rv >= 0xa0 && rv <= 0xa4) != 0;
+    static const CK_RV others[] = {
+        CKR_OK,
+        0x32 /* DEVICE_REMOVED */,
+        0x50 /* FUNCTION_CANCELED */,
+        0x91 /* OPERATION_NOT_INITIALIZED */,
+        0xb0 /* SESSION_CLOSED */,
+        0xb3 /* SESSION_HANDLE_INVALID */,
+        0xe0 /* TOKEN_NOT_PRESENT */,
+        0x100 /* USER_ALREADY_LOGGED_IN */,
+        0x104 /* USER_ANOTHER_ALREADY_LOGGED_IN */,
+        0x190 /* CRYPTOKI_NOT_INITIALIZED */,
+    };
+
+    for (size_t i = 0; i < SIZE(others); i++) {
+        if (others[i] == rv) {
+            return 0;
+        }
+    }
+    return 1;
 }
 
 static CK_RV hostile_Login(CK_SESSION_HANDLE s, CK_USER_TYPE user, CK_BYTE *pin, CK_ULONG pin_len)
@@ -406,7 +462,8 @@ static CK_RV hostile_Login(CK_SESSION_HANDLE s, CK_USER_TYPE user, CK_BYTE *pin,
     pthread_mutex_lock(&lock);
     seen->pins += pin != NULL;
     seen->pins_after_refusal += pin != NULL && pin_was_refused;
-    pin_was_refused |= pin != NULL && refuses_pin(rv);
+    pin_was_accepted |= rv == CKR_OK;
+    pin_was_refused |= pin != NULL && !pin_was_accepted && may_refuse_pin(rv);
     pthread_mutex_unlock(&lock);
     return rv;
 }
@@ -565,6 +622,7 @@ void hostile_drive(const unsigned char *bytes, size_t len)
     at = 0;
     passed = 0;
     pin_was_refused = 0;
+    pin_was_accepted = 0;
     memset(forever, 0, sizeof(forever));
     memset(seen, 0, sizeof(*seen));
     pthread_mutex_unlock(&lock);

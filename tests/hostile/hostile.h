@@ -39,7 +39,8 @@ enum odd {
     ODD_LENGTH,       /* it is made; the count or length is another */
     ODD_LENGTH_SMALL, /* likewise, and it answers CKR_BUFFER_TOO_SMALL */
     ODD_LENGTH_ONLY,  /* it is not made; a count or length is written, nothing else, and it answers CKR_OK */
-    ODD_FULL,         /* it is made; all the room is filled with a pattern. Attributes: every one is unavailable */
+    ODD_FULL,         /* it is made; all the room is filled with a pattern, or, by the last one, the first of a list is
+                         all of it. Attributes: every one is unavailable */
     ODD_TEMPLATE,     /* attributes alone: the caller's types and pointers are overwritten */
     NUM_ODDS
 };
@@ -81,8 +82,10 @@ struct hostile_seen {
     unsigned long calls;
     unsigned char called[HOSTILE_MOST_NOTED]; /* the functions of the first ones, by enum hostile_function */
     unsigned long struck;                     /* how many were answered oddly */
+    unsigned long false_attributes;           /* of these, values of attributes that might be true, */
+    unsigned long false_outputs;              /* and what operations gave */
     unsigned long pins;                       /* C_Login with a PIN */
-    unsigned long pins_after_refusal;         /* of these, after one was answered with a code about the PIN */
+    unsigned long pins_after_refusal;         /* of these, after one that may have been refused */
 };
 
 /* hostile_drive sets the program, which is copied (64 KiB at most), and forgets what was seen. */

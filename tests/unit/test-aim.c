@@ -311,10 +311,11 @@ TEST(a_person_who_is_asked_is_told_which_token_it_is_and_decides)
     const struct tok_pin_prompt prompt = { person, NULL };
 
     two_tokens_of_a_person("1111");
+    mock_pad(mock->tokens[1].info.serialNumber, sizeof(mock->tokens[1].info.serialNumber), "2\x1b[2");
     OK(find_by("pkcs11:token=other;object=www;type=private", TOK_URI_FROM_FILE, &prompt));
     assert_int_equal(asked, 1);
     assert_non_null(strstr(asked_for, "'other'"));
-    assert_non_null(strstr(asked_for, "22"));
+    assert_non_null(strstr(asked_for, "serial 2?[2 "));
     assert_int_equal(logins(), 1);
     assert_true(mock->tokens[1].logged_in);
 }

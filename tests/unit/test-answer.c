@@ -236,6 +236,16 @@ TEST(a_session_without_a_number_is_none)
     assert_true(mock->calls[MOCK_OpenSession] <= 16);
 }
 
+TEST(a_session_that_is_lost_before_it_was_opened_is_not_tried_for_ever)
+{
+    furnish_from_file(point);
+    mock_ec_key(mock, CKO_PRIVATE_KEY, "www", 1, point);
+    mock_fails(mock, MOCK_OpenSession, CKR_SESSION_HANDLE_INVALID, 0, 1000);
+    failure = sign();
+    assert_true(tok_is(&failure, CKR_SESSION_HANDLE_INVALID));
+    assert_true(mock->calls[MOCK_OpenSession] <= 4);
+}
+
 TEST(a_session_that_exists_for_ever_is_given_up)
 {
     struct tok_lease other = { .token = NULL };
@@ -372,6 +382,7 @@ int main(void)
         cmocka_unit_test(a_list_that_was_left_as_it_was_has_no_values),
         cmocka_unit_test(a_modulus_of_zeros_is_no_key),
         cmocka_unit_test(a_session_without_a_number_is_none),
+        cmocka_unit_test(a_session_that_is_lost_before_it_was_opened_is_not_tried_for_ever),
         cmocka_unit_test(a_session_that_exists_for_ever_is_given_up),
         cmocka_unit_test(an_odd_signature_is_made_again),
         cmocka_unit_test(what_is_no_signature_is_an_error_however_often_it_comes),

@@ -19,18 +19,18 @@ static const char *get(void *arg, const char *key)
     return NULL;
 }
 
-static struct tok_result read_pairs(struct config *config, const char *const *pairs)
+static struct tok_result read_pairs(struct prov_config *config, const char *const *pairs)
 {
-    const struct config_source source = { get, (void *)pairs, NULL };
+    const struct prov_config_source source = { get, (void *)pairs, NULL };
 
     memset(config, 0, sizeof(*config));
-    return config_read(config, &source);
+    return prov_config_read(config, &source);
 }
 
 TEST(nothing_said_means_the_defaults)
 {
     static const char *const pairs[] = { NULL };
-    SCOPED(config_end) struct config config;
+    SCOPED(prov_config_end) struct prov_config config;
     struct tok_result result = read_pairs(&config, pairs);
 
     assert_true(tok_ok(&result));
@@ -99,7 +99,7 @@ TEST(every_setting_is_read)
         "/c.so",
         NULL,
     };
-    SCOPED(config_end) struct config config;
+    SCOPED(prov_config_end) struct prov_config config;
     struct tok_result result = read_pairs(&config, pairs);
 
     assert_true(tok_ok(&result));
@@ -113,7 +113,7 @@ TEST(every_setting_is_read)
     assert_true(config.settings.never_reinit);
     assert_int_equal(config.settings.deadline_us, 5000000);
     assert_int_equal(config.settings.require, TOK_REQUIRE_SENSITIVE | TOK_REQUIRE_LOCAL);
-    assert_int_equal(config.rsa_decrypt, CONFIG_DECRYPT_OAEP);
+    assert_int_equal(config.rsa_decrypt, PROV_DECRYPT_OAEP);
     assert_true(config.settings.eager && !config.async);
     assert_int_equal(config.settings.workers, 4);
     assert_int_equal(config.settings.num_tokens, 2);
@@ -162,7 +162,7 @@ TEST(a_value_that_makes_no_sense_is_told_with_what_is_allowed)
 
     for (size_t i = 0; i < COUNT_OF(bad); i++) {
         const char *const pairs[] = { bad[i].key, bad[i].value, NULL };
-        struct config config;
+        struct prov_config config;
         struct tok_result result = read_pairs(&config, pairs);
 
         assert_int_equal(result.code, TOK_CODE_BAD_SETTING);
@@ -183,7 +183,7 @@ TEST(a_deadline_may_be_part_of_a_second)
 
     for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
         const char *const pairs[] = { "deadline", rows[i].text, NULL };
-        SCOPED(config_end) struct config config;
+        SCOPED(prov_config_end) struct prov_config config;
         struct tok_result result = read_pairs(&config, pairs);
 
         assert_true(tok_ok(&result));
@@ -194,7 +194,7 @@ TEST(a_deadline_may_be_part_of_a_second)
 TEST(a_secret_value_is_never_shown)
 {
     static const char *const pairs[] = { "pin", "fd:SECRET", NULL };
-    struct config config;
+    struct prov_config config;
     struct tok_result result = read_pairs(&config, pairs);
 
     assert_int_equal(result.code, TOK_CODE_BAD_SETTING);
@@ -212,7 +212,7 @@ TEST(names_of_other_providers_are_understood)
                                          "force_login",
                                          "true",
                                          NULL };
-    SCOPED(config_end) struct config config;
+    SCOPED(prov_config_end) struct prov_config config;
     struct tok_result result = read_pairs(&config, pairs);
 
     assert_true(tok_ok(&result));
@@ -226,7 +226,7 @@ TEST(the_configuration_comes_before_the_environment_and_ours_before_others)
 {
     static const char *const pairs[] = { "deadline", "3", NULL };
     static const char *const none[] = { NULL };
-    SCOPED(config_end) struct config config;
+    SCOPED(prov_config_end) struct prov_config config;
     struct tok_result result;
 
     setenv("SIGNET_DEADLINE", "4", 1);
@@ -234,7 +234,7 @@ TEST(the_configuration_comes_before_the_environment_and_ours_before_others)
     result = read_pairs(&config, pairs);
     assert_true(tok_ok(&result));
     assert_int_equal(config.settings.deadline_us, 3000000);
-    config_end(&config);
+    prov_config_end(&config);
     setenv("SIGNET_PKCS11_MODULE", "/ours.so", 1);
     result = read_pairs(&config, none);
     assert_true(tok_ok(&result));
@@ -253,20 +253,20 @@ TEST(known_settings_are_told_from_typos)
                                            "token.prod", "Pin",   "token.prod.uri.x" };
 
     for (size_t i = 0; i < COUNT_OF(known); i++) {
-        assert_int_equal(config_key(known[i]), CONFIG_KEY_KNOWN);
+        assert_int_equal(prov_config_key(known[i]), PROV_CONFIG_KEY_KNOWN);
     }
     for (size_t i = 0; i < COUNT_OF(unknown); i++) {
-        assert_int_equal(config_key(unknown[i]), CONFIG_KEY_UNKNOWN);
+        assert_int_equal(prov_config_key(unknown[i]), PROV_CONFIG_KEY_UNKNOWN);
     }
-    assert_int_equal(config_key("activate"), CONFIG_KEY_OPENSSL);
-    assert_int_equal(config_key("token.prod.quirks"), CONFIG_KEY_KNOWN);
+    assert_int_equal(prov_config_key("activate"), PROV_CONFIG_KEY_OPENSSL);
+    assert_int_equal(prov_config_key("token.prod.quirks"), PROV_CONFIG_KEY_KNOWN);
 }
 
 TEST(a_message_has_the_name_that_the_administrator_wrote)
 {
     static const char *const pairs[] = { "pkcs11-module-login-behavior", "sometimes", NULL };
     static const char *const none[] = { NULL };
-    struct config config;
+    struct prov_config config;
     struct tok_result result = read_pairs(&config, pairs);
 
     assert_int_equal(result.code, TOK_CODE_BAD_SETTING);
@@ -283,17 +283,17 @@ TEST(a_message_has_the_file_that_the_value_is_from)
     static const char *const pairs[] = { "deadline", "soon", NULL };
     static const char *const named[] = { "tokens", "a", NULL };
     static const char *const none[] = { NULL };
-    struct config_source source = { get, (void *)pairs, "/etc/x.cnf" };
-    struct config config;
-    struct tok_result result = config_read(&config, &source);
+    struct prov_config_source source = { get, (void *)pairs, "/etc/x.cnf" };
+    struct prov_config config;
+    struct tok_result result = prov_config_read(&config, &source);
 
     assert_true(strncmp(result.message, "/etc/x.cnf: deadline = soon: ", 29) == 0);
     source.arg = (void *)named;
-    result = config_read(&config, &source);
+    result = prov_config_read(&config, &source);
     assert_true(strncmp(result.message, "/etc/x.cnf: tokens has 'a'", 26) == 0);
     source.arg = (void *)none;
     setenv("SIGNET_DEADLINE", "soon", 1);
-    result = config_read(&config, &source);
+    result = prov_config_read(&config, &source);
     unsetenv("SIGNET_DEADLINE");
     assert_true(strncmp(result.message, "SIGNET_DEADLINE = soon: ", 24) == 0);
 }
@@ -301,7 +301,7 @@ TEST(a_message_has_the_file_that_the_value_is_from)
 TEST(a_named_token_is_told_about_in_the_environment_too)
 {
     static const char *const pairs[] = { "tokens", "b-2", "token.b-2.pin", "value:1", NULL };
-    SCOPED(config_end) struct config config;
+    SCOPED(prov_config_end) struct prov_config config;
     struct tok_result result;
 
     setenv("SIGNET_TOKEN_B_2_URI", "pkcs11:token=B", 1);
@@ -328,7 +328,7 @@ TEST(a_named_tokens_settings_are_checked_and_its_pin_is_not_shown)
 
     for (size_t i = 0; i < COUNT_OF(bad); i++) {
         const char *const pairs[] = { "tokens", "a", "token.a.uri", "pkcs11:token=A", bad[i].key, bad[i].value, NULL };
-        struct config config;
+        struct prov_config config;
         struct tok_result result = read_pairs(&config, pairs);
 
         assert_int_equal(result.code, TOK_CODE_BAD_SETTING);
@@ -341,12 +341,12 @@ TEST(another_providers_flag_to_log_in_gives_way_to_login)
 {
     static const char *const no[] = { "force_login", "no", NULL };
     static const char *const both[] = { "login", "never", "force_login", "yes", NULL };
-    SCOPED(config_end) struct config config;
+    SCOPED(prov_config_end) struct prov_config config;
     struct tok_result result = read_pairs(&config, no);
 
     assert_true(tok_ok(&result));
     assert_int_equal(config.settings.login, TOK_LOGIN_AUTO);
-    config_end(&config);
+    prov_config_end(&config);
     result = read_pairs(&config, both);
     assert_true(tok_ok(&result));
     assert_int_equal(config.settings.login, TOK_LOGIN_NEVER);
@@ -368,7 +368,7 @@ static CONF *file_with(const char *section)
                         "activate = 1\n[other_sect]\nx = y\n[empty_sect]\n[signet_sect]\n%s\n",
                         section) > 0);
     assert_int_equal(close(fd), 0);
-    conf = config_file(path);
+    conf = prov_conffile_read(path);
     unlink(path);
     assert_non_null(conf);
     return conf;
@@ -378,15 +378,15 @@ TEST(a_value_is_found_where_openssl_finds_it)
 {
     CONF *conf = file_with("token = tokens_sect\ntoken.b.uri = flat\nlogin = never\n"
                            "[tokens_sect]\na = a_sect\n[a_sect]\nuri = deep");
-    const char *section = config_section(conf, "signet");
+    const char *section = prov_conffile_section(conf, "signet");
 
     assert_string_equal(section, "signet_sect");
-    assert_string_equal(config_value(conf, section, "login"), "never");
-    assert_string_equal(config_value(conf, section, "token.a.uri"), "deep");
-    assert_string_equal(config_value(conf, section, "token.b.uri"), "flat");
-    assert_null(config_value(conf, section, "pin")); /* stands outside any section */
-    assert_null(config_value(conf, section, "token.a"));
-    assert_null(config_section(conf, "none"));
+    assert_string_equal(prov_conffile_value(conf, section, "login"), "never");
+    assert_string_equal(prov_conffile_value(conf, section, "token.a.uri"), "deep");
+    assert_string_equal(prov_conffile_value(conf, section, "token.b.uri"), "flat");
+    assert_null(prov_conffile_value(conf, section, "pin")); /* stands outside any section */
+    assert_null(prov_conffile_value(conf, section, "token.a"));
+    assert_null(prov_conffile_section(conf, "none"));
     NCONF_free(conf);
 }
 
@@ -394,8 +394,8 @@ TEST(a_section_may_say_under_which_name_the_provider_is_known)
 {
     CONF *conf = file_with("identity = hsm\nactivate = 1");
 
-    assert_string_equal(config_section(conf, "hsm"), "signet_sect");
-    assert_null(config_section(conf, "signet"));
+    assert_string_equal(prov_conffile_section(conf, "hsm"), "signet_sect");
+    assert_null(prov_conffile_section(conf, "signet"));
     NCONF_free(conf);
 }
 
@@ -419,7 +419,7 @@ TEST(what_openssl_would_lose_or_refuse_in_a_file_is_an_error)
     for (size_t i = 0; i < COUNT_OF(bad); i++) {
         CONF *conf = file_with(bad[i].section);
         char *hint = NULL;
-        struct tok_result result = config_inspect_section(&hint, conf, "/etc/x.cnf", "signet_sect");
+        struct tok_result result = prov_conffile_inspect_section(&hint, conf, "/etc/x.cnf", "signet_sect");
 
         assert_int_equal(result.code, TOK_CODE_BAD_SETTING);
         if (strstr(result.message, bad[i].says) == NULL) {
@@ -451,7 +451,7 @@ TEST(an_unknown_setting_in_a_file_is_a_hint)
     for (size_t i = 0; i < COUNT_OF(files); i++) {
         CONF *conf = file_with(files[i].section);
         char *hint = NULL;
-        struct tok_result result = config_inspect_section(&hint, conf, "/etc/x.cnf", "signet_sect");
+        struct tok_result result = prov_conffile_inspect_section(&hint, conf, "/etc/x.cnf", "signet_sect");
 
         assert_true(tok_ok(&result));
         if (files[i].says == NULL ? hint != NULL : (hint == NULL || strstr(hint, files[i].says) == NULL)) {

@@ -54,7 +54,7 @@ static void context_with_queue(struct prov_ctx *prov)
 
 static const char *reason_text(unsigned id)
 {
-    for (const OSSL_ITEM *item = prov_reason_strings(); item->id != 0; item++) {
+    for (const OSSL_ITEM *item = prov_err_reasons(); item->id != 0; item++) {
         if (item->id == id) {
             return item->ptr;
         }
@@ -64,7 +64,7 @@ static const char *reason_text(unsigned id)
 
 TEST(every_reason_has_a_text_and_an_id_of_its_own_that_openssl_takes)
 {
-    const OSSL_ITEM *table = prov_reason_strings();
+    const OSSL_ITEM *table = prov_err_reasons();
     size_t count = 0;
 
     for (; table[count].id != 0; count++) {
@@ -75,7 +75,7 @@ TEST(every_reason_has_a_text_and_an_id_of_its_own_that_openssl_takes)
         }
     }
     assert_true(count > TOK_NUM_CODES + 80);
-    assert_ptr_equal(prov_reason_strings(), table);
+    assert_ptr_equal(prov_err_reasons(), table);
 }
 
 TEST(every_code_and_every_standard_ckr_has_a_reason)

@@ -10,22 +10,27 @@
 #include "child.h"
 
 static unsigned seen_by_handler;
-static char order[8];
+static char order[64]; /* of what ran */
 
 static void note_generation(void)
 {
     seen_by_handler = fork_generation();
 }
 
-static void note_first(void)
-{
-    strcat(order, "1");
-}
-
-static void note_second(void)
-{
-    strcat(order, "2");
-}
+/* Small letters before a fork, capitals after it. */
+#define NOTES(name, before, after)                                                                                     \
+    static void before_##name(void)                                                                                    \
+    {                                                                                                                  \
+        strcat(order, before);                                                                                         \
+    }                                                                                                                  \
+    static void after_##name(void)                                                                                     \
+    {                                                                                                                  \
+        strcat(order, after);                                                                                          \
+    }
+NOTES(gate, "g", "G")
+NOTES(registry, "r", "R")
+NOTES(keys, "k", "K")
+NOTES(crew, "c", "C")
 
 static int first_child(void *arg)
 {
@@ -36,7 +41,7 @@ static int first_child(void *arg)
 /* This test must be the first: nobody has asked for the generation yet. */
 TEST(a_child_handler_sees_the_new_generation_even_if_nobody_asked_before)
 {
-    fork_handlers(NULL, NULL, note_generation);
+    fork_handlers(FORK_ARENA, NULL, NULL, note_generation);
     assert_int_equal(child_does(first_child, NULL), 0);
 }
 
@@ -78,43 +83,94 @@ TEST(a_bare_clone_is_noticed_by_its_process_id)
     assert_int_equal(fork_generation(), 1);
 }
 
-static int tells_order(void *arg)
+static int order_is(void *expected)
+{
+    return strcmp(order, expected) == 0 ? 0 : 1;
+}
+
+TEST(handlers_run_in_the_order_of_their_ranks_whoever_came_first)
+{
+    fork_handlers(FORK_CREW, before_crew, after_crew, after_crew);
+    fork_handlers(FORK_REGISTRY, before_registry, after_registry, after_registry);
+    fork_handlers(FORK_KEYS, before_keys, after_keys, after_keys);
+    fork_handlers(FORK_GATE, before_gate, after_gate, after_gate);
+    assert_int_equal(child_does(order_is, "grkcCKRG"), 0);
+    assert_string_equal(order, "grkcCKRG");
+}
+
+TEST(each_rank_has_one_owner_who_may_come_again)
+{
+    fork_handlers(FORK_KEYS, before_keys, after_keys, after_keys);
+    fork_handlers(FORK_CREW, NULL, NULL, NULL);
+    order[0] = '\0';
+    assert_int_equal(child_does(order_is, "grkKRG"), 0);
+    assert_string_equal(order, "grkKRG");
+}
+
+static struct lock held;
+
+static int takes_it(void *arg)
 {
     (void)arg;
-    return strcmp(order, "12") == 0 ? 0 : 1;
+    return pthread_mutex_trylock(&held.mutex);
 }
 
-TEST(handlers_run_in_the_order_of_their_registration)
+static bool is_held;
+
+static void look_whether_held(void)
 {
-    fork_handlers(NULL, NULL, note_first);
-    fork_handlers(NULL, NULL, note_second);
-    assert_int_equal(child_does(tells_order, NULL), 0);
-    assert_string_equal(order, "");
+    is_held = pthread_mutex_trylock(&held.mutex) != 0;
 }
 
-static char parents[8];
-
-static void note_prepare(void)
+TEST(a_lock_is_held_around_a_fork_and_new_in_the_child)
 {
-    strcat(parents, "p");
+    fork_lock(FORK_PINS, &held, NULL);
+    fork_handlers(FORK_BELLS, look_whether_held, NULL, NULL);
+    assert_int_equal(child_does(takes_it, NULL), 0);
+    assert_true(is_held);
+    assert_int_equal(takes_it(NULL), 0);
+    lock_give(&held);
+    fork_handlers(FORK_BELLS, NULL, NULL, NULL);
 }
 
-static void note_parent(void)
+static void registers_at_the_gate(void)
 {
-    strcat(parents, "P");
+    fork_handlers(FORK_CREW, before_crew, after_crew, after_crew);
 }
 
-static int no_parent_handler(void *arg)
+TEST(who_registers_while_a_fork_waits_at_the_gate_is_asked_for_it)
 {
-    (void)arg;
-    return strcmp(parents, "p") == 0 ? 0 : 1;
+    fork_handlers(FORK_GATE, registers_at_the_gate, NULL, NULL);
+    order[0] = '\0';
+    assert_int_equal(child_does(order_is, "rkcCKR"), 0);
+    assert_string_equal(order, "rkcCKR");
 }
 
-TEST(prepare_and_parent_run_in_the_forking_process)
+static pthread_t late;
+
+static void *registers_a_gate(void *arg)
 {
-    fork_handlers(note_prepare, note_parent, NULL);
-    assert_int_equal(child_does(no_parent_handler, NULL), 0);
-    assert_string_equal(parents, "pP");
+    fork_handlers(FORK_GATE, before_gate, after_gate, after_gate);
+    return arg;
+}
+
+static void starts_one_who_registers_a_gate(void)
+{
+    (void)pthread_create(&late, NULL, registers_a_gate, NULL);
+}
+
+TEST(a_gate_that_comes_too_late_for_a_fork_is_not_opened_after_it)
+{
+    fork_handlers(FORK_GATE, NULL, NULL, NULL);
+    fork_handlers(FORK_CREW, starts_one_who_registers_a_gate, NULL, NULL);
+    order[0] = '\0';
+    assert_int_equal(child_does(order_is, "rkKR"), 0);
+    assert_int_equal(pthread_join(late, NULL), 0);
+    assert_string_equal(order, "rkKR");
+    fork_handlers(FORK_CREW, NULL, NULL, NULL);
+    order[0] = '\0';
+    assert_int_equal(child_does(order_is, "grkKRG"), 0);
+    assert_string_equal(order, "grkKRG");
 }
 
 static bool marked_early;
@@ -208,8 +264,11 @@ int main(void)
         cmocka_unit_test(the_generation_starts_at_one),
         cmocka_unit_test(each_fork_is_one_step),
         cmocka_unit_test(a_bare_clone_is_noticed_by_its_process_id),
-        cmocka_unit_test(handlers_run_in_the_order_of_their_registration),
-        cmocka_unit_test(prepare_and_parent_run_in_the_forking_process),
+        cmocka_unit_test(handlers_run_in_the_order_of_their_ranks_whoever_came_first),
+        cmocka_unit_test(each_rank_has_one_owner_who_may_come_again),
+        cmocka_unit_test(a_lock_is_held_around_a_fork_and_new_in_the_child),
+        cmocka_unit_test(who_registers_while_a_fork_waits_at_the_gate_is_asked_for_it),
+        cmocka_unit_test(a_gate_that_comes_too_late_for_a_fork_is_not_opened_after_it),
         cmocka_unit_test(exit_is_marked_before_what_was_registered_before_the_watch),
         cmocka_unit_test(watching_a_thousand_times_is_as_good_as_once),
         cmocka_unit_test(threads_of_a_bare_clone_agree_on_one_step),

@@ -69,23 +69,23 @@ static struct bytes file_of(const char *uri, const struct half *half)
 {
     struct bytes der = { 0 };
 
-    assert_true(keyfile_write(&der, uri, half->spki.data, half->spki.len));
+    assert_true(prov_keyfile_write(&der, uri, half->spki.data, half->spki.len));
     return der;
 }
 
 /* What a reader says; whatever it is, OpenSSL's queue stays empty. */
-typedef enum keyfile_kind (*reader)(struct keyfile *, const char **, const unsigned char *, size_t);
+typedef enum prov_keyfile_kind (*reader)(struct prov_keyfile *, const char **, const unsigned char *, size_t);
 
-static enum keyfile_kind kind_by(reader read, const void *der, size_t len, const char **out_why)
+static enum prov_keyfile_kind kind_by(reader read, const void *der, size_t len, const char **out_why)
 {
-    struct keyfile file = { .uri = NULL };
-    enum keyfile_kind kind;
+    struct prov_keyfile file = { .uri = NULL };
+    enum prov_keyfile_kind kind;
 
     *out_why = "";
     kind = read(&file, out_why, der, len);
     assert_int_equal(ERR_peek_error(), 0);
-    assert_true((kind == KEYFILE_GOOD) == (file.uri != NULL));
-    keyfile_end(&file);
+    assert_true((kind == PROV_KEYFILE_GOOD) == (file.uri != NULL));
+    prov_keyfile_end(&file);
     return kind;
 }
 
@@ -94,7 +94,7 @@ static void says(const struct bytes *der, const char *words)
 {
     const char *why;
 
-    assert_int_equal(kind_by(keyfile_read, der->data, der->len, &why), KEYFILE_BAD);
+    assert_int_equal(kind_by(prov_keyfile_read, der->data, der->len, &why), PROV_KEYFILE_BAD);
     if (strstr(why, words) == NULL) {
         fail_msg("'%s' does not say '%s'", why, words);
     }
@@ -113,10 +113,10 @@ TEST(what_is_written_is_read)
 {
     for (size_t i = 0; i < COUNT_OF(halves); i++) {
         SCOPED(bytes_end) struct bytes der = file_of(URI, &halves[i]);
-        SCOPED(keyfile_end) struct keyfile file = { .uri = NULL };
+        SCOPED(prov_keyfile_end) struct prov_keyfile file = { .uri = NULL };
         const char *why;
 
-        assert_int_equal(keyfile_read(&file, &why, der.data, der.len), KEYFILE_GOOD);
+        assert_int_equal(prov_keyfile_read(&file, &why, der.data, der.len), PROV_KEYFILE_GOOD);
         assert_string_equal(file.uri, URI);
         assert_string_equal(file.algorithm, halves[i].algorithm);
         assert_true(bytes_equal(&file.spki, &halves[i].spki));
@@ -148,13 +148,13 @@ TEST(a_uri_may_be_long)
 {
     char uri[20000];
     SCOPED(bytes_end) struct bytes der = { 0 };
-    SCOPED(keyfile_end) struct keyfile file = { .uri = NULL };
+    SCOPED(prov_keyfile_end) struct prov_keyfile file = { .uri = NULL };
     const char *why;
 
     memset(uri, 'x', sizeof(uri) - 1);
     uri[sizeof(uri) - 1] = '\0';
     der = file_of(uri, ec);
-    assert_int_equal(keyfile_read(&file, &why, der.data, der.len), KEYFILE_GOOD);
+    assert_int_equal(prov_keyfile_read(&file, &why, der.data, der.len), PROV_KEYFILE_GOOD);
     assert_string_equal(file.uri, uri);
 }
 
@@ -167,10 +167,11 @@ TEST(software_keys_and_public_keys_are_not_ours)
         const char *why;
 
         assert_true(len > 0);
-        assert_int_equal(kind_by(keyfile_read, der, (size_t)len, &why), KEYFILE_NOT_OURS);
-        assert_int_equal(kind_by(keyfile_read, der, (size_t)len / 2, &why), KEYFILE_NOT_OURS);
-        assert_int_equal(kind_by(keyfile_read_peers, der, (size_t)len, &why), KEYFILE_NOT_OURS);
-        assert_int_equal(kind_by(keyfile_read, halves[i].spki.data, halves[i].spki.len, &why), KEYFILE_NOT_OURS);
+        assert_int_equal(kind_by(prov_keyfile_read, der, (size_t)len, &why), PROV_KEYFILE_NOT_OURS);
+        assert_int_equal(kind_by(prov_keyfile_read, der, (size_t)len / 2, &why), PROV_KEYFILE_NOT_OURS);
+        assert_int_equal(kind_by(prov_keyfile_read_peers, der, (size_t)len, &why), PROV_KEYFILE_NOT_OURS);
+        assert_int_equal(kind_by(prov_keyfile_read, halves[i].spki.data, halves[i].spki.len, &why),
+                         PROV_KEYFILE_NOT_OURS);
         OPENSSL_free(der);
         PKCS8_PRIV_KEY_INFO_free(info);
     }
@@ -182,8 +183,8 @@ TEST(noise_is_not_ours)
     const char *why;
 
     for (size_t i = 0; i < COUNT_OF(noise); i++) {
-        assert_int_equal(kind_by(keyfile_read, noise[i], strlen(noise[i]), &why), KEYFILE_NOT_OURS);
-        assert_int_equal(kind_by(keyfile_read_peers, noise[i], strlen(noise[i]), &why), KEYFILE_NOT_OURS);
+        assert_int_equal(kind_by(prov_keyfile_read, noise[i], strlen(noise[i]), &why), PROV_KEYFILE_NOT_OURS);
+        assert_int_equal(kind_by(prov_keyfile_read_peers, noise[i], strlen(noise[i]), &why), PROV_KEYFILE_NOT_OURS);
     }
 }
 
@@ -197,7 +198,7 @@ TEST(a_file_that_is_cut_off_says_so)
         struct bytes cut = { der.data, len };
 
         if (der.data + len < magic + strlen("signet key ")) {
-            assert_int_equal(kind_by(keyfile_read, cut.data, cut.len, &why), KEYFILE_NOT_OURS);
+            assert_int_equal(kind_by(prov_keyfile_read, cut.data, cut.len, &why), PROV_KEYFILE_NOT_OURS);
         } else {
             says(&cut, "cut off");
         }
@@ -261,15 +262,15 @@ TEST(a_uri_that_is_none_is_told)
     says(&without, "URI is empty");
     replaced(&der, "object", "obj\0ct", 6);
     says(&der, "zero byte");
-    assert_false(keyfile_write(&none, "", ec->spki.data, ec->spki.len));
+    assert_false(prov_keyfile_write(&none, "", ec->spki.data, ec->spki.len));
 }
 
 TEST(no_public_half_no_file)
 {
     SCOPED(bytes_end) struct bytes der = { 0 };
 
-    assert_false(keyfile_write(&der, URI, ec->spki.data, ec->spki.len - 1));
-    assert_false(keyfile_write(&der, URI, (const unsigned char *)"", 0));
+    assert_false(prov_keyfile_write(&der, URI, ec->spki.data, ec->spki.len - 1));
+    assert_false(prov_keyfile_write(&der, URI, (const unsigned char *)"", 0));
     assert_null(der.data);
     ERR_clear_error();
 }
@@ -282,28 +283,28 @@ TEST(a_bit_that_is_turned_does_no_harm)
 
     for (size_t bit = 0; bit < 8 * der.len; bit++) {
         der.data[bit / 8] ^= (uint8_t)(1U << bit % 8);
-        (void)kind_by(keyfile_read, der.data, der.len, &why);
-        (void)kind_by(keyfile_read_peers, der.data, der.len, &why);
+        (void)kind_by(prov_keyfile_read, der.data, der.len, &why);
+        (void)kind_by(prov_keyfile_read_peers, der.data, der.len, &why);
         der.data[bit / 8] ^= (uint8_t)(1U << bit % 8);
     }
     for (size_t i = 0; i < 2; i++) {
         der.data[i] ^= 1;
-        assert_int_not_equal(kind_by(keyfile_read, der.data, der.len, &why), KEYFILE_GOOD);
+        assert_int_not_equal(kind_by(prov_keyfile_read, der.data, der.len, &why), PROV_KEYFILE_GOOD);
         der.data[i] ^= 1;
     }
-    assert_int_equal(kind_by(keyfile_read, der.data, der.len, &why), KEYFILE_GOOD);
+    assert_int_equal(kind_by(prov_keyfile_read, der.data, der.len, &why), PROV_KEYFILE_GOOD);
 }
 
 TEST(the_peers_form_is_read)
 {
     static const uint8_t der[] = "\x30\x28\x1a\x19PKCS#11 Provider URI v1.0\x0c\x0bpkcs11:id=1";
-    SCOPED(keyfile_end) struct keyfile file = { .uri = NULL };
+    SCOPED(prov_keyfile_end) struct prov_keyfile file = { .uri = NULL };
     const char *why;
 
-    assert_int_equal(keyfile_read_peers(&file, &why, der, sizeof(der) - 1), KEYFILE_GOOD);
+    assert_int_equal(prov_keyfile_read_peers(&file, &why, der, sizeof(der) - 1), PROV_KEYFILE_GOOD);
     assert_string_equal(file.uri, "pkcs11:id=1");
     assert_null(file.spki.data);
-    assert_int_equal(kind_by(keyfile_read, der, sizeof(der) - 1, &why), KEYFILE_NOT_OURS);
+    assert_int_equal(kind_by(prov_keyfile_read, der, sizeof(der) - 1, &why), PROV_KEYFILE_NOT_OURS);
 }
 
 TEST(what_is_wrong_with_the_peers_form_is_told)
@@ -323,7 +324,7 @@ TEST(what_is_wrong_with_the_peers_form_is_told)
     for (size_t i = 0; i < COUNT_OF(cases); i++) {
         const char *why;
 
-        assert_int_equal(kind_by(keyfile_read_peers, cases[i].der, cases[i].len, &why), KEYFILE_BAD);
+        assert_int_equal(kind_by(prov_keyfile_read_peers, cases[i].der, cases[i].len, &why), PROV_KEYFILE_BAD);
         assert_non_null(strstr(why, cases[i].words));
     }
 }

@@ -21,11 +21,11 @@ static void verifies(size_t bits, const char *digest_name, const char *mgf1_name
     unsigned hash_len;
     size_t block_len = (bits + 7) / 8;
     size_t sig_len = sizeof(sig);
-    struct pad_pss with = { digest, mgf1, salt, (size_t)salt_len, bits };
+    struct prov_pad_pss with = { digest, mgf1, salt, (size_t)salt_len, bits };
 
     memset(salt, 0x5a, sizeof(salt));
     assert_int_equal(EVP_Digest("text", 4, hash, &hash_len, digest, NULL), 1);
-    assert_true(pad_pss(block, block_len, &with, hash, hash_len));
+    assert_true(prov_pad_pss(block, block_len, &with, hash, hash_len));
     assert_int_equal(EVP_PKEY_sign_init(raw), 1);
     assert_true(EVP_PKEY_CTX_set_rsa_padding(raw, RSA_NO_PADDING) > 0);
     assert_int_equal(EVP_PKEY_sign(raw, sig, &sig_len, block, block_len), 1);
@@ -63,16 +63,16 @@ TEST(what_does_not_fit_is_refused)
     uint8_t block[64];
     uint8_t hash[32] = { 0 };
     uint8_t salt[32] = { 0 };
-    struct pad_pss with = { EVP_sha256(), EVP_sha256(), salt, 31, 512 };
+    struct prov_pad_pss with = { EVP_sha256(), EVP_sha256(), salt, 31, 512 };
 
-    assert_false(pad_pss(block, 64, &with, hash, sizeof(hash))); /* 32 + 31 + 2 > 64 */
+    assert_false(prov_pad_pss(block, 64, &with, hash, sizeof(hash))); /* 32 + 31 + 2 > 64 */
     with.salt_len = 30;
-    assert_true(pad_pss(block, 64, &with, hash, sizeof(hash)));
-    assert_false(pad_pss(block, 63, &with, hash, sizeof(hash)));
+    assert_true(prov_pad_pss(block, 64, &with, hash, sizeof(hash)));
+    assert_false(prov_pad_pss(block, 63, &with, hash, sizeof(hash)));
     with.key_bits = 0;
-    assert_false(pad_pss(block, 64, &with, hash, sizeof(hash)));
-    assert_false(pad_pkcs1(block, 42, hash, sizeof(hash)));
-    assert_true(pad_pkcs1(block, 43, hash, sizeof(hash)));
+    assert_false(prov_pad_pss(block, 64, &with, hash, sizeof(hash)));
+    assert_false(prov_pad_pkcs1(block, 42, hash, sizeof(hash)));
+    assert_true(prov_pad_pkcs1(block, 43, hash, sizeof(hash)));
 }
 
 TEST(pkcs1_is_a_one_a_row_of_ff_and_a_zero)
@@ -80,7 +80,7 @@ TEST(pkcs1_is_a_one_a_row_of_ff_and_a_zero)
     static const uint8_t expected[] = { 0, 1, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0, 'i', 'n' };
     uint8_t block[sizeof(expected)];
 
-    assert_true(pad_pkcs1(block, sizeof(block), (const uint8_t *)"in", 2));
+    assert_true(prov_pad_pkcs1(block, sizeof(block), (const uint8_t *)"in", 2));
     assert_memory_equal(block, expected, sizeof(expected));
 }
 

@@ -439,6 +439,58 @@ TEST(unless_it_was_right_before)
     OK(send("1111", CKR_OK));
 }
 
+/* Siblings that log in with a PIN that was right, and that try wrong ones, are killed wherever they are just then. */
+static void send_until_killed(unsigned seed)
+{
+    for (unsigned i = 0;; i++) {
+        char text[24];
+        struct tok_result result;
+
+        snprintf(text, sizeof(text), "%u.%u", seed, i);
+        result = i % 2 == 0 ? send("1111", CKR_OK) : send(text, CKR_PIN_INCORRECT);
+        if (!tok_ok(&result) && result.code != TOK_CODE_PIN_REFUSED) {
+            child_exit(9);
+        }
+    }
+}
+
+TEST(deaths_at_any_point_of_a_login_keep_nobody_from_the_next)
+{
+    uint64_t random = 88172645463325252U;
+    pid_t pids[4] = { 0 };
+
+    furnish();
+    OK(send("1111", CKR_OK));
+    for (unsigned death = 0; death < 250; death++) {
+        pid_t *pid = &pids[death % COUNT_OF(pids)];
+
+        if (*pid != 0) {
+            kill(*pid, SIGKILL);
+            assert_int_equal(child_ended(*pid), 128 + SIGKILL);
+        }
+        fflush(NULL);
+        *pid = fork();
+        if (*pid == 0) {
+            alarm(CHILD_SECONDS);
+            send_until_killed(death);
+        }
+        random ^= random << 13;
+        random ^= random >> 7;
+        random ^= random << 17;
+        clock_sleep_us(random % 1000);
+        if (death % 10 == 0) {
+            OK(send("1111", CKR_OK));
+        }
+    }
+    for (size_t i = 0; i < COUNT_OF(pids); i++) {
+        kill(pids[i], SIGKILL);
+        assert_int_equal(child_ended(pids[i]), 128 + SIGKILL);
+    }
+    OK(send("1111", CKR_OK));
+    OK(send("2222", CKR_PIN_INCORRECT));
+    assert_int_equal(child_does(sends_right, "1111"), TOK_CODE_OK);
+}
+
 static int dies_waiting(void *arg)
 {
     struct tok_try try = { .token = NULL };
@@ -543,6 +595,7 @@ int main(void)
         cmocka_unit_test(a_pin_whose_sender_died_before_the_answer_is_not_sent_again),
         cmocka_unit_test(unless_it_was_right_before),
         cmocka_unit_test(who_died_before_sending_did_no_harm),
+        cmocka_unit_test(deaths_at_any_point_of_a_login_keep_nobody_from_the_next),
         cmocka_unit_test(a_login_that_hangs_lets_other_processes_leave_at_their_deadline),
         cmocka_unit_test(a_login_that_hangs_keeps_no_pin_waiting_that_was_right_before),
         cmocka_unit_test(more_wrong_pins_than_a_row_holds_push_out_the_oldest),

@@ -465,11 +465,64 @@ TEST(in_the_child_of_a_fork_nobody_waits_for_a_worker)
     tok_request_leave(stuck[0]);
 }
 
+static _Atomic bool forking;
+static _Atomic bool forked;
+
+static void note_forking(void)
+{
+    forking = true;
+}
+
+static void *fork_a_child(void *arg)
+{
+    pid_t pid = fork();
+
+    if (pid == 0) {
+        child_exit(0);
+    }
+    forked = true;
+    assert_int_equal(child_ended(pid), 0);
+    return arg;
+}
+
+/* The loop of a server's events submits while another thread forks, which waits for a call that is inside the module.
+ */
+TEST(while_a_fork_waits_for_a_call_requests_are_taken)
+{
+    struct tok_request *stuck[1];
+    struct tok_bell *bell;
+    struct tok_request *request;
+    pthread_t thread;
+
+    hang(stuck, 1, 0);
+    assert_true(mock_hung(mock, 1));
+    pthread_atfork(note_forking, NULL, NULL); /* the latest one runs first */
+    tok_gate_set_wait(20 * SECOND);
+    assert_int_equal(pthread_create(&thread, NULL, fork_a_child, NULL), 0);
+    while (!forking) {
+        clock_sleep_us(1000);
+    }
+    clock_sleep_us(50000); /* now it is at the gate */
+    bell = tok_bell_new();
+    request = request_of(other_key, bell);
+    assert_false(tok_request_done(request)); /* its worker waits before the gate, */
+    assert_false(forked);                    /* as long as the fork does */
+    mock->hang = 0;
+    assert_int_equal(pthread_join(thread, NULL), 0);
+    tok_request_wait(request);
+    OK(take(request, "ftp"));
+    tok_request_leave(request);
+    hang_no_more(stuck, 1);
+    tok_gate_set_wait(250000);
+    tok_bell_free(bell);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(in_the_child_of_a_fork_a_request_is_gone),
         cmocka_unit_test(a_request_is_carried_out_and_rings),
+        cmocka_unit_test(while_a_fork_waits_for_a_call_requests_are_taken),
         cmocka_unit_test(in_the_child_of_a_fork_nobody_waits_for_a_worker),
         cmocka_unit_test(a_result_that_is_there_already_rings_no_bell),
         cmocka_unit_test(nobody_looks_for_the_result_of_a_slow_token),
