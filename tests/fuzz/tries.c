@@ -55,7 +55,7 @@ static void send(struct tok_token *token, struct seen *seen, unsigned number, en
     }
     HOLDS(!seen->wrong[number]);
     tok_try_sent(&try);
-    (void)tok_try_answered(&try, answer);
+    HOLDS(!tok_try_answered(&try, answer) || answer != TOK_PIN_WRONG);
     note(seen, number, answer);
 }
 
