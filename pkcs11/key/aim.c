@@ -193,6 +193,7 @@ static struct tok_result aim_named(const struct tok_pin_line *line, struct tok_t
 {
     SCOPED(tok_token_list_end) struct tok_token_list list = { .items = NULL };
     const struct tok_named_token *named = line->named;
+    struct tok_result found;
     struct candidates all;
     CK_TOKEN_INFO info;
 
@@ -201,7 +202,10 @@ static struct tok_result aim_named(const struct tok_pin_line *line, struct tok_t
         return tok_fail(TOK_CODE_PIN_TIED, "%s is token.%s's, since token.%s has no pin of its own", line->name,
                         named->name, named->name);
     }
-    TOK_TRY(tok_find_known_tokens(&list, credentials->settings, named->uri, deadline_us));
+    found = tok_find_known_tokens(&list, credentials->settings, named->uri, deadline_us);
+    if (!tok_ok(&found) && !may_choose(credentials)) { /* else the module may be one that the URI alone names */
+        return found;
+    }
     if (!may_choose(credentials) && !is_in_its_module(&list, line, token)) {
         return tok_fail(TOK_CODE_PIN_TIED, "module '%s' is not token.%s.pkcs11-module, so that %s is not sent there",
                         token->module->path, named->name, line->name);

@@ -375,12 +375,11 @@ struct tok_result tok_find_known_tokens(struct tok_token_list *out_list, const s
 {
     SCOPED(tok_token_list_end) struct tok_token_list list = { .items = NULL };
     SCOPED(tok_module_list_end) struct tok_module_list modules = { .items = NULL };
-    struct tok_result result = modules_for(&modules, settings, uri, deadline_us);
 
-    if (!tok_ok(&result)) { /* the token that is asked for may be one of a module that its URI names */
-        trace(TRACE_MODULE, "module: %s", result.message);
-    }
+    TOK_TRY(modules_for(&modules, settings, uri, deadline_us));
     for (size_t i = 0; i < modules.count; i++) {
+        struct tok_result result;
+
         look_if_unseen(modules.items[i], settings->never_reinit, deadline_us);
         result = tokens_matching(&list, modules.items[i], settings, uri, deadline_us);
         if (result.code == TOK_CODE_NO_MEMORY) {
