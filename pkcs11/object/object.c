@@ -268,30 +268,33 @@ static struct tok_result handles_add(struct tok_handles *handles, const CK_OBJEC
     return tok_good();
 }
 
-/* Handles that were found, and how many of them came with one answer. */
-static struct tok_result found_check(const CK_OBJECT_HANDLE *found, CK_ULONG count)
+/* What came with one answer, behind what had come before. */
+static struct tok_result found_check(const struct tok_handles *before, const CK_OBJECT_HANDLE *found, CK_ULONG count)
 {
     TOK_TRY(tok_answer_count("C_FindObjects", "objects", count, HANDLES_AT_ONCE));
     for (CK_ULONG i = 0; i < count; i++) {
         TOK_TRY(tok_answer_handle("C_FindObjects", found[i]));
     }
-    return tok_good();
+    if (before->count > 0 && count > 0 &&
+        (found[0] == before->items[0] || found[0] == before->items[before->count - 1])) {
+        return tok_fail_answer("C_FindObjects", "the same object again, after %zu", before->count);
+    }
+    return tok_answer_count("C_FindObjects", "objects in one search", before->count + count, ANSWER_MOST_OBJECTS);
 }
 
 /* Asks until the token has no more; a token may answer with fewer than it could. A search for few is not given up for
  * being late. */
 static struct tok_result search_run(struct tok_handles *handles, struct tok_lease *lease, bool first_only)
 {
-    CK_OBJECT_HANDLE found[HANDLES_AT_ONCE] = { 0 };
+    CK_OBJECT_HANDLE found[HANDLES_AT_ONCE];
     CK_ULONG count;
 
     do {
+        memset(found, 0, sizeof(found));
         count = 0;
         TOK_TRY(tok_lease_in_time(lease, "handles of objects", handles->count / HANDLES_AT_ONCE * HANDLES_AT_ONCE));
         TOK_TRY(TOK_DO(lease->functions, C_FindObjects, lease->session, found, HANDLES_AT_ONCE, &count));
-        TOK_TRY(found_check(found, count));
-        TOK_TRY(
-            tok_answer_count("C_FindObjects", "objects in one search", handles->count + count, ANSWER_MOST_OBJECTS));
+        TOK_TRY(found_check(handles, found, count));
         TOK_TRY(handles_add(handles, found, count));
     } while (count > 0 && !first_only);
     return tok_good();

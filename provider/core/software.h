@@ -2,7 +2,7 @@
  *
  * Every fetch there carries the instance's query, which keeps it away from us: an instance that fetched itself, or
  * another one of ours, would call itself without end. A thread-local depth turns what might be left of that into an
- * error. No function here takes a lock or touches a module. For the rooms of provider/. */
+ * error. No function here takes a lock or touches a module. For all rooms from core on; owns nothing. */
 #ifndef SIGNET_PROVIDER_CORE_SOFTWARE_H
 #define SIGNET_PROVIDER_CORE_SOFTWARE_H
 

@@ -35,7 +35,7 @@ void prov_key_unref(struct prov_key *key);
 void prov_key_end(struct prov_key **key);
 
 /* prov_key_on_token makes the key for a private key on a token; takes over the reference to `token`, also on failure.
- * The row is chosen by the key's own type. NULL with an error raised: a type that we don't serve, or a public half that
+ * Its type is that of the public half. NULL with an error raised: a type that we don't serve, or a public half that
  * makes no sense. `software` may give the public half, whose reference is then taken; NULL: it is made of what the
  * token shows. */
 struct prov_key *prov_key_on_token(struct prov_ctx *prov, struct tok_key *token, EVP_PKEY *software);

@@ -1,4 +1,4 @@
-/* Key management: one set of functions for every row of provider/keys/variant.h.
+/* Key management: one set of functions for all types of provider/keys/variant.h.
  *
  * A key on a token is immutable, shows its public half, and never exports a private one. Every other key that OpenSSL
  * brings here is served in full, by delegation to the child context: which provider a fetch of "EC" reaches is not ours
@@ -10,7 +10,7 @@
 
 #include "provider/keys/variant.h"
 
-/* The dispatch table of a row; static. */
+/* prov_keymgmt_functions is the dispatch table of a type; static. */
 const OSSL_DISPATCH *prov_keymgmt_functions(const struct prov_variant *variant);
 
 #endif

@@ -29,10 +29,10 @@ struct decryption {
     struct asym_ctx *ctx;
     struct oaep oaep;
     size_t k; /* the length of the modulus, of `in` and of `em` */
-    uint8_t in[UNPAD_MAX];
-    uint8_t em[UNPAD_MAX]; /* what the token made of it */
-    struct unpad_synthetic synthetic;
-    uint8_t out[UNPAD_MAX];
+    uint8_t in[PROV_UNPAD_MAX];
+    uint8_t em[PROV_UNPAD_MAX]; /* what the token made of it */
+    struct prov_unpad_synthetic synthetic;
+    uint8_t out[PROV_UNPAD_MAX];
     size_t out_len; /* of the result */
 };
 
@@ -83,7 +83,7 @@ static struct tok_result token_raw(struct decryption *d)
     if (len > d->k) {
         return tok_fail(TOK_CODE_UNSUPPORTED, "the token's answer is longer than its key");
     }
-    unpad_align(d->em, len, d->k);
+    prov_unpad_align(d->em, len, d->k);
     return tok_good();
 }
 
@@ -95,7 +95,7 @@ static struct tok_result token_unpads(struct decryption *d, const CK_MECHANISM *
     CK_RV rv;
 
     TOK_TRY(token_decrypt(d, mechanism, &len, &rv));
-    *out_len = (len | ((size_t)0 - (rv != CKR_OK))) & UNPAD_NO_MESSAGE;
+    *out_len = (len | ((size_t)0 - (rv != CKR_OK))) & PROV_UNPAD_NO_MESSAGE;
     return tok_good();
 }
 
@@ -114,14 +114,14 @@ static bool not_raw(const struct tok_result *result)
 static bool synthetic_make(struct decryption *d)
 {
     const struct prov_ctx *prov = d->ctx->prov;
-    const struct unpad_source source = {
+    const struct prov_unpad_source source = {
         .libctx = prov->child,
         .query = prov->query,
         .secret = prov_rejection_secret(prov),
         .key_name = tok_key_uri(d->ctx->key->token),
     };
 
-    return source.secret != NULL && unpad_synthetic(&d->synthetic, &source, d->in, d->k);
+    return source.secret != NULL && prov_unpad_synthetic(&d->synthetic, &source, d->in, d->k);
 }
 
 static int pkcs1_by_token(struct decryption *d)
@@ -132,7 +132,7 @@ static int pkcs1_by_token(struct decryption *d)
     if (!tok_ok(&result)) {
         return prov_fail(d->ctx->prov, &result);
     }
-    d->out_len = unpad_message(d->out, d->em, len, d->k, &d->synthetic);
+    d->out_len = prov_unpad_message(d->out, d->em, len, d->k, &d->synthetic);
     return 1;
 }
 
@@ -148,7 +148,7 @@ static int unpad_as_pkcs1(struct decryption *d)
     if (!tok_ok(&result)) {
         return not_raw(&result) ? pkcs1_by_token(d) : prov_fail(d->ctx->prov, &result);
     }
-    d->out_len = unpad_pkcs1(d->out, d->em, d->k, &d->synthetic);
+    d->out_len = prov_unpad_pkcs1(d->out, d->em, d->k, &d->synthetic);
     return 1;
 }
 
@@ -176,17 +176,17 @@ static int unpad_as_tls(struct decryption *d)
     struct tok_result result;
     size_t len = 0;
 
-    if (d->k < UNPAD_PKCS1 + UNPAD_TLS_LEN || !tls_versions(d->ctx, &client, &negotiated)) {
+    if (d->k < PROV_UNPAD_PKCS1 + PROV_UNPAD_TLS_LEN || !tls_versions(d->ctx, &client, &negotiated)) {
         return prov_raise(prov, PROV_R_PARAMETER,
                           "TLS key transport needs the client's version, and more than a key of %zu bytes", d->k);
     }
-    if (RAND_priv_bytes_ex(prov->child, random, UNPAD_TLS_LEN, 0) != 1) {
+    if (RAND_priv_bytes_ex(prov->child, random, PROV_UNPAD_TLS_LEN, 0) != 1) {
         return prov_raise(prov, PROV_R_SOFTWARE, "random numbers can't be had");
     }
-    d->out_len = UNPAD_TLS_LEN;
+    d->out_len = PROV_UNPAD_TLS_LEN;
     result = token_raw(d);
     if (tok_ok(&result)) {
-        unpad_tls(d->out, d->em, d->k, random, client, negotiated);
+        prov_unpad_tls(d->out, d->em, d->k, random, client, negotiated);
         return 1;
     }
     if (not_raw(&result)) {
@@ -195,7 +195,7 @@ static int unpad_as_tls(struct decryption *d)
     if (!tok_ok(&result)) {
         return prov_fail(prov, &result);
     }
-    unpad_tls_message(d->out, d->em, len, random, client, negotiated);
+    prov_unpad_tls_message(d->out, d->em, len, random, client, negotiated);
     return 1;
 }
 
@@ -302,7 +302,7 @@ static const struct padding {
 } paddings[] = {
     { RSA_PKCS1_PADDING, "PKCS#1 v1.5", PROV_DECRYPT_PKCS1, 0, unpad_as_pkcs1 },
     { RSA_PKCS1_OAEP_PADDING, "OAEP", PROV_DECRYPT_OAEP, 0, unpad_as_oaep },
-    { RSA_PKCS1_WITH_TLS_PADDING, "TLS key transport", PROV_DECRYPT_TLS, UNPAD_TLS_LEN, unpad_as_tls },
+    { RSA_PKCS1_WITH_TLS_PADDING, "TLS key transport", PROV_DECRYPT_TLS, PROV_UNPAD_TLS_LEN, unpad_as_tls },
     { RSA_NO_PADDING, "no padding", PROV_DECRYPT_PKCS1, 0, unpad_nothing }, /* who may this can remove any himself */
 };
 
@@ -364,7 +364,7 @@ int prov_decrypt_by_token(struct asym_ctx *ctx, unsigned char *out, size_t *outl
         *outlen = room;
         return 1;
     }
-    if (k > UNPAD_MAX || k < UNPAD_PKCS1 || inlen == 0 || inlen > k || outsize < room) {
+    if (k > PROV_UNPAD_MAX || k < PROV_UNPAD_PKCS1 || inlen == 0 || inlen > k || outsize < room) {
         return prov_raise(ctx->prov, PROV_R_PARAMETER,
                           "a ciphertext of %zu bytes and room for %zu don't fit to a key of %zu", inlen, outsize, k);
     }

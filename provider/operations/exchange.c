@@ -328,7 +328,7 @@ static int secret_derive(struct exchange_ctx *ctx, size_t field_len)
     if (len > field_len) {
         return prov_raise(ctx->prov, PROV_R_WRONG_RESULT, "the token's secret has an impossible length (%zu)", len);
     }
-    unpad_align(ctx->secret, len, field_len);
+    prov_unpad_align(ctx->secret, len, field_len);
     return 1;
 }
 

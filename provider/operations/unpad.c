@@ -57,7 +57,7 @@ static size_t message_start(mask *good, const uint8_t *em, size_t k)
     return zero + 1;
 }
 
-size_t unpad_pkcs1(uint8_t *out, const uint8_t *em, size_t k, const struct unpad_synthetic *synthetic)
+size_t prov_unpad_pkcs1(uint8_t *out, const uint8_t *em, size_t k, const struct prov_unpad_synthetic *synthetic)
 {
     mask good;
     size_t start = message_start(&good, em, k);
@@ -72,9 +72,10 @@ size_t unpad_pkcs1(uint8_t *out, const uint8_t *em, size_t k, const struct unpad
     return len;
 }
 
-size_t unpad_message(uint8_t *out, const uint8_t *em, size_t len, size_t k, const struct unpad_synthetic *synthetic)
+size_t prov_unpad_message(uint8_t *out, const uint8_t *em, size_t len, size_t k,
+                          const struct prov_unpad_synthetic *synthetic)
 {
-    mask good = is_at_most(len, k - UNPAD_PKCS1);
+    mask good = is_at_most(len, k - PROV_UNPAD_PKCS1);
 
     memset(out, 0, k);
     memcpy(out, synthetic->block + k - synthetic->len, synthetic->len);
@@ -85,7 +86,7 @@ size_t unpad_message(uint8_t *out, const uint8_t *em, size_t len, size_t k, cons
 }
 
 /* By powers of two, each of which is done or not, in the same steps. */
-void unpad_align(uint8_t *block, size_t len, size_t k)
+void prov_unpad_align(uint8_t *block, size_t len, size_t k)
 {
     size_t gap = k - len;
 
@@ -106,7 +107,7 @@ static mask version_is(const uint8_t *message, unsigned version)
     return is_equal(message[0], version >> 8 & 0xff) & is_equal(message[1], version & 0xff);
 }
 
-static void choose_premaster(uint8_t out[UNPAD_TLS_LEN], mask good, const uint8_t *message, const uint8_t *random,
+static void choose_premaster(uint8_t out[PROV_UNPAD_TLS_LEN], mask good, const uint8_t *message, const uint8_t *random,
                              unsigned client_version, unsigned negotiated_version)
 {
     mask version = version_is(message, client_version);
@@ -114,25 +115,26 @@ static void choose_premaster(uint8_t out[UNPAD_TLS_LEN], mask good, const uint8_
     if (negotiated_version != 0) {
         version |= version_is(message, negotiated_version);
     }
-    for (size_t i = 0; i < UNPAD_TLS_LEN; i++) {
+    for (size_t i = 0; i < PROV_UNPAD_TLS_LEN; i++) {
         out[i] = (uint8_t)choose(good & version, message[i], random[i]);
     }
 }
 
-void unpad_tls(uint8_t out[UNPAD_TLS_LEN], const uint8_t *em, size_t k, const uint8_t random[UNPAD_TLS_LEN],
-               unsigned client_version, unsigned negotiated_version)
+void prov_unpad_tls(uint8_t out[PROV_UNPAD_TLS_LEN], const uint8_t *em, size_t k,
+                    const uint8_t random[PROV_UNPAD_TLS_LEN], unsigned client_version, unsigned negotiated_version)
 {
     mask good;
     size_t start = message_start(&good, em, k);
 
-    good &= is_equal(start, k - UNPAD_TLS_LEN);
-    choose_premaster(out, good, em + k - UNPAD_TLS_LEN, random, client_version, negotiated_version);
+    good &= is_equal(start, k - PROV_UNPAD_TLS_LEN);
+    choose_premaster(out, good, em + k - PROV_UNPAD_TLS_LEN, random, client_version, negotiated_version);
 }
 
-void unpad_tls_message(uint8_t out[UNPAD_TLS_LEN], const uint8_t message[UNPAD_TLS_LEN], size_t len,
-                       const uint8_t random[UNPAD_TLS_LEN], unsigned client_version, unsigned negotiated_version)
+void prov_unpad_tls_message(uint8_t out[PROV_UNPAD_TLS_LEN], const uint8_t message[PROV_UNPAD_TLS_LEN], size_t len,
+                            const uint8_t random[PROV_UNPAD_TLS_LEN], unsigned client_version,
+                            unsigned negotiated_version)
 {
-    choose_premaster(out, is_equal(len, UNPAD_TLS_LEN), message, random, client_version, negotiated_version);
+    choose_premaster(out, is_equal(len, PROV_UNPAD_TLS_LEN), message, random, client_version, negotiated_version);
 }
 
 /* A length of 0..most: the last of 128 numbers that fits. That none does is as likely as guessing an AES key. */
@@ -163,14 +165,15 @@ static void kdf_ctx_end(EVP_KDF_CTX **ctx)
 }
 
 /* HKDF with SHA-256, RFC 5869. */
-static bool derive(uint8_t *out, size_t len, const struct unpad_source *source, const uint8_t *ciphertext, size_t k)
+static bool derive(uint8_t *out, size_t len, const struct prov_unpad_source *source, const uint8_t *ciphertext,
+                   size_t k)
 {
     SCOPED(kdf_end) EVP_KDF *kdf = EVP_KDF_fetch(source->libctx, "HKDF", source->query);
     SCOPED(kdf_ctx_end) EVP_KDF_CTX *ctx = kdf == NULL ? NULL : EVP_KDF_CTX_new(kdf);
     OSSL_PARAM params[] = {
         OSSL_PARAM_construct_utf8_string(OSSL_KDF_PARAM_DIGEST, (char *)"SHA256", 0),
         OSSL_PARAM_construct_utf8_string(OSSL_KDF_PARAM_PROPERTIES, (char *)source->query, 0),
-        OSSL_PARAM_construct_octet_string(OSSL_KDF_PARAM_KEY, (void *)source->secret, UNPAD_SECRET_LEN),
+        OSSL_PARAM_construct_octet_string(OSSL_KDF_PARAM_KEY, (void *)source->secret, PROV_UNPAD_SECRET_LEN),
         OSSL_PARAM_construct_octet_string(OSSL_KDF_PARAM_SALT, (void *)source->key_name, strlen(source->key_name)),
         OSSL_PARAM_construct_octet_string(OSSL_KDF_PARAM_INFO, (void *)ciphertext, k),
         OSSL_PARAM_construct_end(),
@@ -179,14 +182,14 @@ static bool derive(uint8_t *out, size_t len, const struct unpad_source *source, 
     return ctx != NULL && EVP_KDF_derive(ctx, out, len, params) > 0;
 }
 
-bool unpad_synthetic(struct unpad_synthetic *out, const struct unpad_source *source, const uint8_t *ciphertext,
-                     size_t k)
+bool prov_unpad_synthetic(struct prov_unpad_synthetic *out, const struct prov_unpad_source *source,
+                          const uint8_t *ciphertext, size_t k)
 {
-    uint8_t random[LENGTHS + UNPAD_MAX];
+    uint8_t random[LENGTHS + PROV_UNPAD_MAX];
     bool good = derive(random, LENGTHS + k, source, ciphertext, k);
 
     if (good) {
-        out->len = synthetic_length(random, k - UNPAD_PKCS1);
+        out->len = synthetic_length(random, k - PROV_UNPAD_PKCS1);
         memcpy(out->block, random + LENGTHS, k);
     }
     secret_wipe(random, sizeof(random));

@@ -1,10 +1,10 @@
-/* Settings: one table of what a configuration may say.
+/* Reading the settings: from openssl.cnf, the environment and the options of the command, by the table of
+ * provider/settings/table.h, from which the man page is printed, too.
  *
- * Each row has the name, the peers' names for it, the values it allows, its default, whether it is secret, and a
- * sentence for the man page, which is printed from the same table. Precedence: openssl.cnf, SIGNET_<NAME> in the
+ * Precedence: openssl.cnf, SIGNET_<NAME> in the
  * environment, the peers' environment variables, the default; the environment does not count in set-user-id processes.
- * Nothing is opened here but the file of a trace. For provider/provider.c and the command; the values live in the
- * instance. */
+ * Nothing is opened here but the file of a trace. For provider/core/context.c and the command; whoever
+ * reads settings owns their values. */
 #ifndef SIGNET_PROVIDER_SETTINGS_CONFIG_H
 #define SIGNET_PROVIDER_SETTINGS_CONFIG_H
 
@@ -14,7 +14,7 @@
 #include "pkcs11/result/result.h"
 #include "pkcs11/config/settings.h"
 
-/* How a value of the configuration is looked up: the value of `key` or NULL; borrowed. provider.c asks the core, the
+/* How a value of the configuration is looked up: the value of `key` or NULL; borrowed. The provider asks the core, the
  * command reads openssl.cnf. */
 struct prov_config_source {
     const char *(*get)(void *arg, const char *key);

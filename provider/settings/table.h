@@ -1,4 +1,5 @@
-/* What a configuration may say: a row for each setting. Reading them is provider/settings/config.c's. */
+/* The table of settings: for each its name, the peers' names for it, what it may be, its default, whether it is secret,
+ * and a sentence for the man page. Constant data; for the rest of the room, which reads settings by it. */
 #ifndef SIGNET_PROVIDER_SETTINGS_TABLE_H
 #define SIGNET_PROVIDER_SETTINGS_TABLE_H
 
@@ -8,7 +9,7 @@
 #include "pkcs11/config/settings.h"
 #include "provider/settings/config.h"
 
-/* A value is set by its row's function, which says what is wrong with it as a static text, or NULL. */
+/* `set` stores a value, or says what is wrong with it in a static text that ends a sentence; NULL: nothing. */
 struct prov_setting {
     const char *name;
     const char *aliases[3];   /* in configurations of other providers; a NULL ends them */

@@ -26,14 +26,14 @@ static long plain_start(const uint8_t *em, size_t k)
     return (long)zero + 1;
 }
 
-static void pkcs1(const uint8_t *em, size_t k, const struct unpad_synthetic *synthetic)
+static void pkcs1(const uint8_t *em, size_t k, const struct prov_unpad_synthetic *synthetic)
 {
     uint8_t *out = malloc(k);
     long start = plain_start(em, k);
     size_t len;
 
     HOLDS(out != NULL);
-    len = unpad_pkcs1(out, em, k, synthetic);
+    len = prov_unpad_pkcs1(out, em, k, synthetic);
     if (start >= 0) {
         HOLDS(len == k - (size_t)start && memcmp(out, em + start, len) == 0);
     } else {
@@ -52,21 +52,21 @@ static bool plain_version(const uint8_t *message, unsigned client, unsigned nego
 
 static void tls(const uint8_t *em, size_t k, const uint8_t *random, unsigned client, unsigned negotiated)
 {
-    uint8_t out[UNPAD_TLS_LEN];
+    uint8_t out[PROV_UNPAD_TLS_LEN];
     long start = plain_start(em, k);
-    bool good = start >= 0 && k - (size_t)start == UNPAD_TLS_LEN && plain_version(em + start, client, negotiated);
+    bool good = start >= 0 && k - (size_t)start == PROV_UNPAD_TLS_LEN && plain_version(em + start, client, negotiated);
 
-    unpad_tls(out, em, k, random, client, negotiated);
-    HOLDS(memcmp(out, good ? em + start : random, UNPAD_TLS_LEN) == 0);
+    prov_unpad_tls(out, em, k, random, client, negotiated);
+    HOLDS(memcmp(out, good ? em + start : random, PROV_UNPAD_TLS_LEN) == 0);
 }
 
 static void tls_message(const uint8_t *message, size_t len, const uint8_t *random, unsigned client, unsigned negotiated)
 {
-    uint8_t out[UNPAD_TLS_LEN];
-    bool good = len == UNPAD_TLS_LEN && plain_version(message, client, negotiated);
+    uint8_t out[PROV_UNPAD_TLS_LEN];
+    bool good = len == PROV_UNPAD_TLS_LEN && plain_version(message, client, negotiated);
 
-    unpad_tls_message(out, message, len, random, client, negotiated);
-    HOLDS(memcmp(out, good ? message : random, UNPAD_TLS_LEN) == 0);
+    prov_unpad_tls_message(out, message, len, random, client, negotiated);
+    HOLDS(memcmp(out, good ? message : random, PROV_UNPAD_TLS_LEN) == 0);
 }
 
 /* EMSA-PKCS1-v1_5: 00 01 FF… 00 info. */
@@ -158,8 +158,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     unsigned client = (unsigned)input_number(&input);
     unsigned negotiated = (unsigned)input_number(&input);
     size_t number = input_number(&input);
-    struct unpad_synthetic synthetic;
-    uint8_t random[UNPAD_TLS_LEN];
+    struct prov_unpad_synthetic synthetic;
+    uint8_t random[PROV_UNPAD_TLS_LEN];
 
     memset(random, filler, sizeof(random));
     memset(synthetic.block, filler, sizeof(synthetic.block));
@@ -169,12 +169,12 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     if (how == 5) {
         put_on_pss(&input);
     }
-    if (input.left < UNPAD_TLS_LEN + UNPAD_PKCS1 || input.left > UNPAD_MAX) {
+    if (input.left < PROV_UNPAD_TLS_LEN + PROV_UNPAD_PKCS1 || input.left > PROV_UNPAD_MAX) {
         return 0;
     }
-    synthetic.len = number % (input.left - UNPAD_PKCS1 + 1);
+    synthetic.len = number % (input.left - PROV_UNPAD_PKCS1 + 1);
     pkcs1(input.at, input.left, &synthetic);
     tls(input.at, input.left, random, client, how == 1 ? 0 : negotiated);
-    tls_message(input.at, how == 2 ? UNPAD_TLS_LEN : number, random, client, how == 1 ? 0 : negotiated);
+    tls_message(input.at, how == 2 ? PROV_UNPAD_TLS_LEN : number, random, client, how == 1 ? 0 : negotiated);
     return 0;
 }

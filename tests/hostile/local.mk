@@ -18,5 +18,6 @@ EXTRA_DIST += tests/hostile/sample.sh tests/hostile/all.sh tests/hostile/setup.s
 
 # Every kind of odd answer at each of the first calls, and random ones; HOSTILE_SEED=N repeats a run.
 check-hostile: all $(check_PROGRAMS) $(check_LTLIBRARIES)
-	$(AM_TESTS_ENVIRONMENT) $(SHELL) $(top_srcdir)/tests/hostile/all.sh
+	$(AM_TESTS_ENVIRONMENT) HOSTILE_SEED='$(HOSTILE_SEED)' HOSTILE_STRIDE='$(HOSTILE_STRIDE)' \
+	    HOSTILE_RANDOM='$(HOSTILE_RANDOM)' $(SHELL) $(top_srcdir)/tests/hostile/all.sh
 .PHONY: check-hostile

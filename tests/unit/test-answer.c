@@ -13,6 +13,7 @@ enum { TO_NONE, TO_MINUS_ONE, TO_ONE_MORE, TO_SIX_MORE, TO_WRAPPING, TO_ONE_LESS
 #define ZEROS 0 /* a pattern */
 
 static struct tok_lease lease;
+static CK_ULONG num_found;
 
 /* A token with the keys "www" and "two", and a session on it. */
 static void furnish_session(void)
@@ -54,21 +55,52 @@ TEST(a_handle_that_was_not_filled_in_is_none)
     FAILS(search(), TOK_CODE_ANSWER);
 }
 
+/* Always another object. */
+static CK_RV another(CK_SESSION_HANDLE session, CK_OBJECT_HANDLE *out, CK_ULONG room, CK_ULONG *count)
+{
+    (void)session;
+    for (*count = 0; *count < room;) {
+        out[(*count)++] = ++num_found;
+    }
+    return CKR_OK;
+}
+
 TEST(a_search_that_never_ends_is_ended)
 {
+    CK_FUNCTION_LIST functions;
+
     furnish_session();
-    mock_odd(HOSTILE_FindObjects, 0, ODD_FULL | ODD_FOREVER, 2, 0);
+    functions = *lease.functions;
+    functions.C_FindObjects = another;
+    lease.functions = &functions;
+    num_found = 0;
     FAILS(search(), TOK_CODE_ANSWER);
-    SAYS("100000");
-    assert_true(mock->calls[MOCK_FindObjects] <= ANSWER_MOST_OBJECTS / 128 + 1);
+    SAYS("room for 100000");
+    assert_true(num_found <= ANSWER_MOST_OBJECTS + 128);
     assert_true(lease.op_open); /* so that its session is closed */
+    lease.functions = module->functions;
+}
+
+TEST(a_search_that_goes_round_is_ended)
+{
+    static const int kinds[] = { ODD_FULL, ODD_LENGTH }; /* all objects the same; one more, and not written */
+
+    for (size_t i = 0; i < COUNT_OF(kinds); i++) {
+        furnish_session();
+        mock->found_at_once = 1;
+        mock_odd(HOSTILE_FindObjects, 0, kinds[i] | ODD_FOREVER, kinds[i] == ODD_FULL ? 7 : 9, 0);
+        FAILS(search(), TOK_CODE_ANSWER);
+        assert_true(mock->calls[MOCK_FindObjects] <= 5);
+    }
 }
 
 TEST(a_search_is_over_at_the_deadline)
 {
     furnish_session();
     lease.deadline_us = clock_us();
-    mock_odd(HOSTILE_FindObjects, 0, ODD_FULL | ODD_FOREVER, 2, 0);
+    for (unsigned char i = 3; i < 250; i++) {
+        mock_ec_key(mock, CKO_PUBLIC_KEY, "more", i, point);
+    }
     FAILS(search(), TOK_CODE_DEADLINE);
     assert_int_equal(mock->calls[MOCK_FindObjects], 1);
 }
@@ -371,6 +403,7 @@ int main(void)
         cmocka_unit_test(more_objects_than_were_asked_for_are_none),
         cmocka_unit_test(a_handle_that_was_not_filled_in_is_none),
         cmocka_unit_test(a_search_that_never_ends_is_ended),
+        cmocka_unit_test(a_search_that_goes_round_is_ended),
         cmocka_unit_test(a_search_is_over_at_the_deadline),
         cmocka_unit_test(a_listing_is_over_at_the_deadline),
         cmocka_unit_test(a_list_of_slots_is_no_longer_than_its_room),

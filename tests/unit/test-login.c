@@ -2,6 +2,7 @@
 
 #include <stdatomic.h>
 
+#include "base/shared.h"
 #include "pkcs11/token/login.h"
 #include "pkcs11/token/tie.h"
 #include "child.h"
@@ -531,6 +532,9 @@ TEST(the_flags_are_looked_at_again_after_another_process_used_up_a_try)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(a_pin_that_a_child_found_wrong_is_not_sent_by_its_parent_or_another_child),
+        cmocka_unit_test(a_pin_that_was_right_and_that_a_child_found_changed_is_looked_up_in_its_source),
+        cmocka_unit_test(the_flags_are_looked_at_again_after_another_process_used_up_a_try),
         cmocka_unit_test(a_login_is_made_once),
         cmocka_unit_test(of_many_threads_one_logs_in_and_the_others_wait),
         cmocka_unit_test(many_threads_with_a_wrong_pin_make_one_try),
@@ -560,10 +564,8 @@ int main(void)
         cmocka_unit_test(a_remembered_pin_is_wiped_when_the_last_context_goes_and_the_token_stays_logged_in),
         cmocka_unit_test(the_policy_says_when_a_login_is_needed),
         cmocka_unit_test(a_key_that_always_authenticates_costs_one_login_and_nothing_else),
-        cmocka_unit_test(a_pin_that_a_child_found_wrong_is_not_sent_by_its_parent_or_another_child),
-        cmocka_unit_test(a_pin_that_was_right_and_that_a_child_found_changed_is_looked_up_in_its_source),
-        cmocka_unit_test(the_flags_are_looked_at_again_after_another_process_used_up_a_try),
     };
 
+    shared_begin(); /* before the first fork */
     return RUN(tests);
 }

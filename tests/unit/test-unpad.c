@@ -8,10 +8,10 @@
 #include "provider/operations/unpad.h"
 
 #define K 256 /* RSA-2048 */
-#define MOST (K - UNPAD_PKCS1)
+#define MOST (K - PROV_UNPAD_PKCS1)
 
-static const uint8_t secrets[2][UNPAD_SECRET_LEN] = { { 1 }, { 2 } };
-static const uint8_t random_premaster[UNPAD_TLS_LEN] = { [0 ... UNPAD_TLS_LEN - 1] = 0x99 };
+static const uint8_t secrets[2][PROV_UNPAD_SECRET_LEN] = { { 1 }, { 2 } };
+static const uint8_t random_premaster[PROV_UNPAD_TLS_LEN] = { [0 ... PROV_UNPAD_TLS_LEN - 1] = 0x99 };
 static uint8_t out[K];
 
 /* --- blocks ------------------------------------------------------------------------------------------------------- */
@@ -52,7 +52,7 @@ static bool spoil(uint8_t em[K], size_t way)
 }
 
 /* A message whose bytes are all told from those of `block`. */
-static void synthetic_of(struct unpad_synthetic *synthetic, size_t len)
+static void synthetic_of(struct prov_unpad_synthetic *synthetic, size_t len)
 {
     memset(synthetic->block, 0xee, K);
     synthetic->len = len;
@@ -62,34 +62,34 @@ static void synthetic_of(struct unpad_synthetic *synthetic, size_t len)
 
 TEST(messages_of_every_length_come_out)
 {
-    struct unpad_synthetic synthetic;
+    struct prov_unpad_synthetic synthetic;
     uint8_t em[K];
 
     synthetic_of(&synthetic, 5);
     for (size_t len = 0; len <= MOST; len++) {
         block(em, len);
-        assert_int_equal(unpad_pkcs1(out, em, K, &synthetic), len);
+        assert_int_equal(prov_unpad_pkcs1(out, em, K, &synthetic), len);
         assert_memory_equal(out, em + K - len, len);
     }
 }
 
 TEST(bad_padding_of_any_kind_gives_the_synthetic_message)
 {
-    struct unpad_synthetic synthetic;
+    struct prov_unpad_synthetic synthetic;
     uint8_t em[K];
 
     for (size_t way = 0; block(em, 20), spoil(em, way); way++) {
         size_t len = way % (MOST + 1);
 
         synthetic_of(&synthetic, len);
-        assert_int_equal(unpad_pkcs1(out, em, K, &synthetic), len);
+        assert_int_equal(prov_unpad_pkcs1(out, em, K, &synthetic), len);
         assert_memory_equal(out, synthetic.block, len);
     }
 }
 
 TEST(synthetic_messages_of_every_length_come_out)
 {
-    struct unpad_synthetic synthetic;
+    struct prov_unpad_synthetic synthetic;
     uint8_t em[K] = { 0 };
 
     for (size_t len = 0; len <= MOST; len++) {
@@ -97,20 +97,20 @@ TEST(synthetic_messages_of_every_length_come_out)
         for (size_t i = 0; i < len; i++) {
             synthetic.block[K - len + i] = (uint8_t)i;
         }
-        assert_int_equal(unpad_pkcs1(out, em, K, &synthetic), len);
+        assert_int_equal(prov_unpad_pkcs1(out, em, K, &synthetic), len);
         assert_memory_equal(out, synthetic.block + K - len, len);
     }
 }
 
 TEST(the_shortest_block_holds_the_empty_message)
 {
-    struct unpad_synthetic synthetic;
-    uint8_t em[UNPAD_PKCS1] = { 0, 2, 1, 2, 3, 4, 5, 6, 7, 8, 0 };
+    struct prov_unpad_synthetic synthetic;
+    uint8_t em[PROV_UNPAD_PKCS1] = { 0, 2, 1, 2, 3, 4, 5, 6, 7, 8, 0 };
 
     synthetic_of(&synthetic, 3); /* which no real one of this key could be */
-    assert_int_equal(unpad_pkcs1(out, em, sizeof(em), &synthetic), 0);
+    assert_int_equal(prov_unpad_pkcs1(out, em, sizeof(em), &synthetic), 0);
     em[9] = 0;
-    assert_int_equal(unpad_pkcs1(out, em, sizeof(em), &synthetic), 3);
+    assert_int_equal(prov_unpad_pkcs1(out, em, sizeof(em), &synthetic), 3);
 }
 
 /* --- as libcrypto does -------------------------------------------------------------------------------------------- */
@@ -147,7 +147,7 @@ static void decrypt_raw(EVP_PKEY *key, const uint8_t ciphertext[K], uint8_t em[K
 
 TEST(a_message_that_a_token_has_unpadded_comes_out_or_another_in_its_place)
 {
-    struct unpad_synthetic synthetic;
+    struct prov_unpad_synthetic synthetic;
     uint8_t em[K];
 
     synthetic_of(&synthetic, 17);
@@ -155,30 +155,30 @@ TEST(a_message_that_a_token_has_unpadded_comes_out_or_another_in_its_place)
     for (size_t len = 0; len <= K + 1; len++) {
         bool good = len <= MOST;
 
-        assert_int_equal(unpad_message(out, em, len, K, &synthetic), good ? len : 17);
+        assert_int_equal(prov_unpad_message(out, em, len, K, &synthetic), good ? len : 17);
         assert_memory_equal(out, good ? em : synthetic.block, good ? len : 17);
     }
-    assert_int_equal(unpad_message(out, em, UNPAD_NO_MESSAGE, K, &synthetic), 17);
+    assert_int_equal(prov_unpad_message(out, em, PROV_UNPAD_NO_MESSAGE, K, &synthetic), 17);
     assert_memory_equal(out, synthetic.block, 17);
     memset(synthetic.block, 0x77, K); /* the longest one */
     synthetic.len = MOST;
-    assert_int_equal(unpad_message(out, em, UNPAD_NO_MESSAGE, K, &synthetic), MOST);
+    assert_int_equal(prov_unpad_message(out, em, PROV_UNPAD_NO_MESSAGE, K, &synthetic), MOST);
     assert_memory_equal(out, synthetic.block, MOST);
 }
 
 TEST(a_token_that_gives_no_premaster_secret_makes_a_random_one)
 {
-    static const uint8_t message[UNPAD_TLS_LEN] = { 3, 3, 1 };
+    static const uint8_t message[PROV_UNPAD_TLS_LEN] = { 3, 3, 1 };
 
-    unpad_tls_message(out, message, UNPAD_NO_MESSAGE, random_premaster, 0x0303, 0);
-    assert_memory_equal(out, random_premaster, UNPAD_TLS_LEN);
-    unpad_tls_message(out, message, UNPAD_TLS_LEN, random_premaster, 0x0303, 0);
-    assert_memory_equal(out, message, UNPAD_TLS_LEN);
+    prov_unpad_tls_message(out, message, PROV_UNPAD_NO_MESSAGE, random_premaster, 0x0303, 0);
+    assert_memory_equal(out, random_premaster, PROV_UNPAD_TLS_LEN);
+    prov_unpad_tls_message(out, message, PROV_UNPAD_TLS_LEN, random_premaster, 0x0303, 0);
+    assert_memory_equal(out, message, PROV_UNPAD_TLS_LEN);
 }
 
 TEST(zeros_that_a_token_left_out_are_put_back)
 {
-    for (size_t k = UNPAD_PKCS1; k <= K; k++) {
+    for (size_t k = PROV_UNPAD_PKCS1; k <= K; k++) {
         for (size_t len = 1; len <= k; len++) {
             uint8_t em[K];
             uint8_t expected[K] = { 0 };
@@ -187,7 +187,7 @@ TEST(zeros_that_a_token_left_out_are_put_back)
             for (size_t i = 0; i < len; i++) {
                 em[i] = expected[k - len + i] = (uint8_t)(i + 1);
             }
-            unpad_align(em, len, k);
+            prov_unpad_align(em, len, k);
             assert_memory_equal(em, expected, k);
         }
     }
@@ -196,7 +196,7 @@ TEST(zeros_that_a_token_left_out_are_put_back)
 TEST(what_libcrypto_encrypts_comes_out)
 {
     SCOPED(pkey_end) EVP_PKEY *key = EVP_RSA_gen(K * 8);
-    struct unpad_synthetic synthetic;
+    struct prov_unpad_synthetic synthetic;
     uint8_t message[MOST];
     uint8_t ciphertext[K];
     uint8_t em[K];
@@ -206,15 +206,15 @@ TEST(what_libcrypto_encrypts_comes_out)
     for (size_t len = 1; len <= MOST; len += 12) {
         encrypt(key, message, len, ciphertext);
         decrypt_raw(key, ciphertext, em);
-        assert_int_equal(unpad_pkcs1(out, em, K, &synthetic), len);
+        assert_int_equal(prov_unpad_pkcs1(out, em, K, &synthetic), len);
         assert_memory_equal(out, message, len);
     }
     message[0] = 3;
     message[1] = 3;
-    encrypt(key, message, UNPAD_TLS_LEN, ciphertext);
+    encrypt(key, message, PROV_UNPAD_TLS_LEN, ciphertext);
     decrypt_raw(key, ciphertext, em);
-    unpad_tls(out, em, K, random_premaster, 0x0303, 0);
-    assert_memory_equal(out, message, UNPAD_TLS_LEN);
+    prov_unpad_tls(out, em, K, random_premaster, 0x0303, 0);
+    assert_memory_equal(out, message, PROV_UNPAD_TLS_LEN);
 }
 
 /* libcrypto's own function knows no synthetic message: it fails. */
@@ -228,7 +228,7 @@ static int libcrypto_unpad(const uint8_t em[K])
 
 TEST(libcrypto_agrees_on_what_is_good)
 {
-    struct unpad_synthetic synthetic;
+    struct prov_unpad_synthetic synthetic;
     uint8_t em[K];
     int good = 0;
     int len;
@@ -242,7 +242,7 @@ TEST(libcrypto_agrees_on_what_is_good)
         em[0] = (uint8_t)(random() % 20 == 0);
         em[1] = (uint8_t)(random() % 20 == 0 ? random() : 2);
         len = libcrypto_unpad(em);
-        assert_int_equal(unpad_pkcs1(out, em, K, &synthetic), len >= 0 ? (size_t)len : synthetic.len);
+        assert_int_equal(prov_unpad_pkcs1(out, em, K, &synthetic), len >= 0 ? (size_t)len : synthetic.len);
         assert_memory_equal(out, len >= 0 ? em + K - len : synthetic.block, len >= 0 ? (size_t)len : synthetic.len);
         good += len >= 0;
     }
@@ -251,23 +251,23 @@ TEST(libcrypto_agrees_on_what_is_good)
 
 /* --- synthetic messages ------------------------------------------------------------------------------------------- */
 
-static void make(struct unpad_synthetic *synthetic, size_t secret, const char *key_name, uint8_t first, size_t k)
+static void make(struct prov_unpad_synthetic *synthetic, size_t secret, const char *key_name, uint8_t first, size_t k)
 {
-    const struct unpad_source source = { NULL, "?provider=default", secrets[secret], key_name };
-    uint8_t ciphertext[UNPAD_MAX] = { first };
+    const struct prov_unpad_source source = { NULL, "?provider=default", secrets[secret], key_name };
+    uint8_t ciphertext[PROV_UNPAD_MAX] = { first };
 
-    assert_true(unpad_synthetic(synthetic, &source, ciphertext, k));
+    assert_true(prov_unpad_synthetic(synthetic, &source, ciphertext, k));
 }
 
-static bool same(const struct unpad_synthetic *a, const struct unpad_synthetic *b)
+static bool same(const struct prov_unpad_synthetic *a, const struct prov_unpad_synthetic *b)
 {
     return a->len == b->len && memcmp(a->block, b->block, K) == 0;
 }
 
 TEST(the_same_ciphertext_gives_the_same_message)
 {
-    struct unpad_synthetic first;
-    struct unpad_synthetic again;
+    struct prov_unpad_synthetic first;
+    struct prov_unpad_synthetic again;
 
     make(&first, 0, "a key", 1, K);
     make(&again, 0, "a key", 1, K);
@@ -276,8 +276,8 @@ TEST(the_same_ciphertext_gives_the_same_message)
 
 TEST(another_ciphertext_or_key_or_secret_gives_another)
 {
-    struct unpad_synthetic first;
-    struct unpad_synthetic other;
+    struct prov_unpad_synthetic first;
+    struct prov_unpad_synthetic other;
 
     make(&first, 0, "a key", 1, K);
     make(&other, 0, "a key", 2, K);
@@ -290,15 +290,15 @@ TEST(another_ciphertext_or_key_or_secret_gives_another)
 
 TEST(their_lengths_fit_and_none_is_preferred)
 {
-    struct unpad_synthetic synthetic;
+    struct prov_unpad_synthetic synthetic;
     size_t quarters[4] = { 0 };
     size_t zeros = 0;
 
     for (size_t first = 0; first < 256; first++) {
         for (size_t k = 240; k < 256; k++) {
             make(&synthetic, 0, "a key", (uint8_t)first, k);
-            assert_true(synthetic.len <= k - UNPAD_PKCS1);
-            quarters[synthetic.len * 4 / (k - UNPAD_PKCS1 + 1)]++;
+            assert_true(synthetic.len <= k - PROV_UNPAD_PKCS1);
+            quarters[synthetic.len * 4 / (k - PROV_UNPAD_PKCS1 + 1)]++;
             zeros += synthetic.len == 0;
         }
     }
@@ -310,20 +310,20 @@ TEST(their_lengths_fit_and_none_is_preferred)
 
 TEST(the_longest_and_the_shortest_keys_have_them_too)
 {
-    struct unpad_synthetic synthetic;
+    struct prov_unpad_synthetic synthetic;
 
-    make(&synthetic, 0, "a key", 1, UNPAD_MAX);
-    assert_true(synthetic.len <= UNPAD_MAX - UNPAD_PKCS1);
-    make(&synthetic, 0, "a key", 1, UNPAD_PKCS1);
+    make(&synthetic, 0, "a key", 1, PROV_UNPAD_MAX);
+    assert_true(synthetic.len <= PROV_UNPAD_MAX - PROV_UNPAD_PKCS1);
+    make(&synthetic, 0, "a key", 1, PROV_UNPAD_PKCS1);
     assert_int_equal(synthetic.len, 0);
 }
 
 TEST(without_an_hkdf_there_is_none)
 {
-    const struct unpad_source source = { NULL, "provider=nobody", secrets[0], "a key" };
-    struct unpad_synthetic synthetic;
+    const struct prov_unpad_source source = { NULL, "provider=nobody", secrets[0], "a key" };
+    struct prov_unpad_synthetic synthetic;
 
-    assert_false(unpad_synthetic(&synthetic, &source, out, K));
+    assert_false(prov_unpad_synthetic(&synthetic, &source, out, K));
 }
 
 /* --- TLS ---------------------------------------------------------------------------------------------------------- */
@@ -331,7 +331,7 @@ TEST(without_an_hkdf_there_is_none)
 /* A message of `len` bytes with a version at its start, and at the start of its last 48. */
 static void premaster(uint8_t em[K], size_t len, unsigned version)
 {
-    const size_t starts[] = { K - len, len > UNPAD_TLS_LEN ? K - UNPAD_TLS_LEN : K - len };
+    const size_t starts[] = { K - len, len > PROV_UNPAD_TLS_LEN ? K - PROV_UNPAD_TLS_LEN : K - len };
 
     block(em, len);
     for (size_t i = 0; i < COUNT_OF(starts); i++) {
@@ -342,60 +342,61 @@ static void premaster(uint8_t em[K], size_t len, unsigned version)
 
 static bool is_random(const uint8_t *got)
 {
-    return memcmp(got, random_premaster, UNPAD_TLS_LEN) == 0;
+    return memcmp(got, random_premaster, PROV_UNPAD_TLS_LEN) == 0;
 }
 
 TEST(a_premaster_secret_comes_out)
 {
     uint8_t em[K];
-    uint8_t got[UNPAD_TLS_LEN];
+    uint8_t got[PROV_UNPAD_TLS_LEN];
 
-    premaster(em, UNPAD_TLS_LEN, 0x0303);
-    unpad_tls(got, em, K, random_premaster, 0x0303, 0);
-    assert_memory_equal(got, em + K - UNPAD_TLS_LEN, UNPAD_TLS_LEN);
-    unpad_tls(got, em, K, random_premaster, 0x0302, 0x0303); /* the version that was negotiated, if that is allowed */
-    assert_memory_equal(got, em + K - UNPAD_TLS_LEN, UNPAD_TLS_LEN);
-    unpad_tls_message(got, em + K - UNPAD_TLS_LEN, UNPAD_TLS_LEN, random_premaster, 0x0303, 0);
-    assert_memory_equal(got, em + K - UNPAD_TLS_LEN, UNPAD_TLS_LEN);
+    premaster(em, PROV_UNPAD_TLS_LEN, 0x0303);
+    prov_unpad_tls(got, em, K, random_premaster, 0x0303, 0);
+    assert_memory_equal(got, em + K - PROV_UNPAD_TLS_LEN, PROV_UNPAD_TLS_LEN);
+    prov_unpad_tls(got, em, K, random_premaster, 0x0302,
+                   0x0303); /* the version that was negotiated, if that is allowed */
+    assert_memory_equal(got, em + K - PROV_UNPAD_TLS_LEN, PROV_UNPAD_TLS_LEN);
+    prov_unpad_tls_message(got, em + K - PROV_UNPAD_TLS_LEN, PROV_UNPAD_TLS_LEN, random_premaster, 0x0303, 0);
+    assert_memory_equal(got, em + K - PROV_UNPAD_TLS_LEN, PROV_UNPAD_TLS_LEN);
 }
 
 TEST(bad_padding_gives_the_random_one)
 {
     uint8_t em[K];
-    uint8_t got[UNPAD_TLS_LEN];
+    uint8_t got[PROV_UNPAD_TLS_LEN];
 
-    for (size_t way = 0; premaster(em, UNPAD_TLS_LEN, 0x0303), spoil(em, way); way++) {
-        unpad_tls(got, em, K, random_premaster, 0x0303, 0);
+    for (size_t way = 0; premaster(em, PROV_UNPAD_TLS_LEN, 0x0303), spoil(em, way); way++) {
+        prov_unpad_tls(got, em, K, random_premaster, 0x0303, 0);
         assert_true(is_random(got));
     }
 }
 
 TEST(another_length_gives_the_random_one)
 {
-    uint8_t em[K + UNPAD_TLS_LEN] = { 0 }; /* with room behind, as in the buffer that a token fills */
-    uint8_t got[UNPAD_TLS_LEN];
+    uint8_t em[K + PROV_UNPAD_TLS_LEN] = { 0 }; /* with room behind, as in the buffer that a token fills */
+    uint8_t got[PROV_UNPAD_TLS_LEN];
 
     for (size_t len = 2; len <= MOST; len++) {
         premaster(em, len, 0x0303);
-        unpad_tls(got, em, K, random_premaster, 0x0303, 0);
-        assert_int_equal(is_random(got), len != UNPAD_TLS_LEN);
-        unpad_tls_message(got, em + K - len, len, random_premaster, 0x0303, 0);
-        assert_int_equal(is_random(got), len != UNPAD_TLS_LEN);
+        prov_unpad_tls(got, em, K, random_premaster, 0x0303, 0);
+        assert_int_equal(is_random(got), len != PROV_UNPAD_TLS_LEN);
+        prov_unpad_tls_message(got, em + K - len, len, random_premaster, 0x0303, 0);
+        assert_int_equal(is_random(got), len != PROV_UNPAD_TLS_LEN);
     }
-    unpad_tls_message(got, em, 0, random_premaster, 0x0303, 0);
+    prov_unpad_tls_message(got, em, 0, random_premaster, 0x0303, 0);
     assert_true(is_random(got));
 }
 
 TEST(another_version_gives_the_random_one)
 {
     uint8_t em[K];
-    uint8_t got[UNPAD_TLS_LEN];
+    uint8_t got[PROV_UNPAD_TLS_LEN];
 
     for (unsigned version = 0; version <= 0xffff; version += version < 0x0400 ? 1 : 0x0101) {
-        premaster(em, UNPAD_TLS_LEN, version);
-        unpad_tls(got, em, K, random_premaster, 0x0303, 0);
+        premaster(em, PROV_UNPAD_TLS_LEN, version);
+        prov_unpad_tls(got, em, K, random_premaster, 0x0303, 0);
         assert_int_equal(is_random(got), version != 0x0303);
-        unpad_tls(got, em, K, random_premaster, 0x0303, 0x0301);
+        prov_unpad_tls(got, em, K, random_premaster, 0x0303, 0x0301);
         assert_int_equal(is_random(got), version != 0x0303 && version != 0x0301);
     }
 }
