@@ -12,6 +12,7 @@
 #include "pkcs11/result/ckr.h"
 
 #define HANG_MS 2000
+#define MOST_CALLS 100          /* of an operation, on the average */
 #define TOO_LONG (DEADLINE + 1) /* for a thread whose own call does not hang */
 #define HEALED_WITHIN 2.5       /* after a failure that lasted: a token that was given up is tried again so soon */
 
@@ -31,13 +32,15 @@ static const struct fault_case *now;
 static struct counts *counts;
 static struct life lives[NUM_THREADS];
 static int num_lives;
-static char *wrong;
+static struct outcome *outcome;
 static int is_busy; /* the machine: a thread waited for a processor for a good part of the deadline */
 
 /* Only the first thing that is wrong is told; the others may follow from it. */
 __attribute__((format(printf, 1, 2))) static void complain(const char *format, ...)
 {
     va_list args;
+
+    char *wrong = outcome->report;
 
     if (wrong[0] == '\0') {
         va_start(args, format);
@@ -66,6 +69,12 @@ int is_among(enum variant variant)
     return variant == ONCE_AMONG || variant == ALWAYS_AMONG || variant == HANGS_AMONG;
 }
 
+/* Is it about calls of this function? */
+static int strikes(enum count function)
+{
+    return now->function == function || now->also == function;
+}
+
 static int lasts(void)
 {
     return now->variant == ALWAYS || now->variant == ALWAYS_AMONG;
@@ -86,7 +95,7 @@ static int pin_refused(void)
 {
     enum tok_of_pin answer = tok_ckr(now->rv)->pin;
 
-    return now->function == COUNT_Login && now->variant != HANGS_AMONG &&
+    return strikes(COUNT_Login) && now->variant != HANGS_AMONG &&
            (answer == TOK_PIN_WRONG || answer == TOK_PIN_BARRED ||
             (answer == TOK_PIN_UNCLEAR && !softhsm_did_not_look()));
 }
@@ -94,22 +103,22 @@ static int pin_refused(void)
 /* Once it is believed that nobody looked. */
 static int pin_is_given_up(void)
 {
-    return now->function == COUNT_Login && lasts() && tok_ckr(now->rv)->pin == TOK_PIN_CUT_SHORT;
+    return strikes(COUNT_Login) && lasts() && tok_ckr(now->rv)->pin == TOK_PIN_CUT_SHORT;
 }
 
 /* A module that says that it was initialised, or that the user is logged in, when that is not so. Nobody can do more
  * than go on living. */
 static int is_lie(void)
 {
-    return (now->function == COUNT_Initialize && now->rv == CKR_CRYPTOKI_ALREADY_INITIALIZED) ||
-           (now->function == COUNT_Login && now->rv == CKR_USER_ALREADY_LOGGED_IN);
+    return (strikes(COUNT_Initialize) && now->rv == CKR_CRYPTOKI_ALREADY_INITIALIZED) ||
+           (strikes(COUNT_Login) && now->rv == CKR_USER_ALREADY_LOGGED_IN);
 }
 
 /* Codes that are answers: the specification has them for calls that went well but for a part. And what C_Finalize says
  * is nobody's business: the error is about what made it necessary. */
-static int is_answer(void)
+static int is_answer_of(enum count function)
 {
-    switch (now->function) {
+    switch (function) {
     case COUNT_GetAttributeValue:
         return now->rv == CKR_ATTRIBUTE_SENSITIVE || now->rv == CKR_ATTRIBUTE_TYPE_INVALID ||
                now->rv == CKR_BUFFER_TOO_SMALL;
@@ -129,10 +138,16 @@ static int is_answer(void)
     }
 }
 
-/* Whether no step may fail. */
+static int is_answer(void)
+{
+    return is_answer_of(now->function) || (now->also != NUM_COUNTS && is_answer_of(now->also));
+}
+
+/* Whether no step may fail. Of two conditions at once nothing is promised but what holds of all: a clear error in time,
+ * no PIN twice, and a token that is well serves again. */
 static int promised(void)
 {
-    if (lasts() || now->variant == HANGS_AMONG || now->function == COUNT_Finalize ||
+    if (now->also != NUM_COUNTS || lasts() || now->variant == HANGS_AMONG || now->function == COUNT_Finalize ||
         now->function == COUNT_GetFunctionList) {
         return 0; /* without its list there is no module yet that could be recovered */
     }
@@ -153,13 +168,24 @@ static int trouble_is_of_waiting(const struct trouble *trouble)
     return strstr(trouble->text, "the deadline passed") != NULL || strstr(trouble->text, "no answer for") != NULL;
 }
 
+/* Does the error name a function that fails? */
+static int names_function(const struct trouble *trouble)
+{
+    char function[64];
+
+    snprintf(function, sizeof(function), "C_%s", count_name(now->function));
+    if (strstr(trouble->first, function) != NULL) {
+        return 1;
+    }
+    snprintf(function, sizeof(function), "C_%s", now->also == NUM_COUNTS ? "?" : count_name(now->also));
+    return strstr(trouble->first, function) != NULL;
+}
+
 /* A person must see which function, and what it answered. */
 static int is_clear(const struct trouble *trouble)
 {
-    char function[64];
     char name[64];
 
-    snprintf(function, sizeof(function), "C_%s", count_name(now->function));
     snprintf(name, sizeof(name), "CKR_%s", ckr_name(now->rv) == NULL ? "?" : ckr_name(now->rv));
     if (trouble->errors == 0 || strstr(trouble->text, "24680") != NULL) {
         return 0;
@@ -171,9 +197,9 @@ static int is_clear(const struct trouble *trouble)
         return strstr(trouble->first, "C_") != NULL;
     }
     if (now->variant == ALWAYS_AMONG && trouble_is_of_waiting(trouble)) {
-        return strstr(trouble->first, function) != NULL;
+        return names_function(trouble);
     }
-    return is_answer() || (strstr(trouble->first, function) != NULL && strstr(trouble->first, name) != NULL);
+    return is_answer() || (names_function(trouble) && strstr(trouble->first, name) != NULL);
 }
 
 /* --- judgement -----------------------------------------------------------------------------------------------------
@@ -206,17 +232,40 @@ static void judge_lives(void)
 
             failures += !result->good;
             slow += result->took > TOO_LONG;
+            outcome->slowest = result->took > outcome->slowest ? result->took : outcome->slowest;
             judge_step((enum step)step, result);
         }
     }
     if (slow > (now->variant == HANGS_AMONG)) {
         complain("%u steps took longer than the deadline and a second", slow);
     }
-    if (!lasts() && now->variant != HANGS_AMONG && !pin_refused() && !is_lie() && failures > 1) {
-        complain("one call failed, and %u steps with it", failures);
+    if (!lasts() && now->variant != HANGS_AMONG && !pin_refused() && !is_lie() &&
+        failures > (now->also == NUM_COUNTS ? 1 : 2)) {
+        complain("%s call failed, and %u steps with it", now->also == NUM_COUNTS ? "one" : "each", failures);
     }
     if (counts->faults[now->function].struck == 0) {
         complain("no call was struck");
+    }
+}
+
+/* Of two conditions the other may be met before anybody logs in. */
+static void judge_tries(void)
+{
+    unsigned tries = counts->calls[COUNT_Login];
+    unsigned expected = pin_refused() ? 1 : 2;
+
+    if ((pin_refused() || pin_is_given_up()) && tries != expected && (now->also == NUM_COUNTS || tries > expected)) {
+        complain("a PIN that may be wrong was tried %u times", tries);
+    }
+}
+
+/* What an answer may cost in calls. */
+static void judge_cost(void)
+{
+    unsigned operations = (unsigned)(num_lives * NUM_STEPS);
+
+    if (outcome->calls > MOST_CALLS * operations) {
+        complain("%u calls were made in %u operations", outcome->calls, operations);
     }
 }
 
@@ -297,9 +346,9 @@ static void lives_run(void)
     }
 }
 
-static void fault_set(void)
+static void fault_set(enum count function)
 {
-    struct fault *fault = &counts->faults[now->function];
+    struct fault *fault = &counts->faults[function];
 
     fault->left = now->variant == ONCE_LEFT;
     fault->hang_ms = now->variant == HANGS_AMONG ? HANG_MS : 0;
@@ -307,13 +356,13 @@ static void fault_set(void)
     fault->times = lasts() ? FOREVER : 1;
 }
 
-void case_run(const struct fault_case *what, struct counts *page, const char *folder, char report[REPORT_SIZE])
+void case_run(const struct fault_case *what, struct counts *page, const char *folder, struct outcome *left)
 {
     char word[256];
 
     now = what;
     counts = page;
-    wrong = report;
+    outcome = left;
     if (!counts_obey(counts, what->before, word) || !app_files(folder)) {
         complain("the case can't be set up");
         _exit(0);
@@ -328,14 +377,18 @@ void case_run(const struct fault_case *what, struct counts *page, const char *fo
         }
         _exit(0);
     }
-    fault_set();
+    fault_set(now->function);
+    if (now->also != NUM_COUNTS) {
+        fault_set(now->also);
+    }
     lives_run();
+    outcome->calls = counts_total(counts);
+    outcome->logins = counts->calls[COUNT_Login];
     judge_lives();
+    judge_cost();
     counts_calm(counts);
     judge_healed(&lives[0]);
-    if ((pin_refused() || pin_is_given_up()) && counts->calls[COUNT_Login] != (pin_refused() ? 1 : 2)) {
-        complain("a PIN that may be wrong was tried %u times", counts->calls[COUNT_Login]);
-    }
+    judge_tries();
     for (int i = 0; i < num_lives; i++) {
         app_end(&lives[i].app);
     }

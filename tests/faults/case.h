@@ -22,13 +22,23 @@ enum variant {
 
 struct fault_case {
     enum count function;
+    enum count also;  /* fails in the same way, with the same code: a token that has one answer to two conditions;
+                         NUM_COUNTS: nothing else does */
     unsigned long rv; /* NO_FAULT: just run, to learn what is called */
     enum variant variant;
     const char *before; /* words of control.h that make the engine call the function at all */
 };
 
-/* case_run is the life of a child: it does not return. What was wrong goes to `report`; nothing, if all was well. */
-void case_run(const struct fault_case *what, struct counts *counts, const char *folder, char report[REPORT_SIZE])
+/* What a case leaves behind, in memory that its parent sees. */
+struct outcome {
+    char report[REPORT_SIZE]; /* what was wrong; nothing, if all was well */
+    unsigned calls;           /* of the token, while the fault was there */
+    unsigned logins;          /* among them, each of which may be a try of the PIN */
+    double slowest;           /* seconds of the slowest step */
+};
+
+/* case_run is the life of a child: it does not return. */
+void case_run(const struct fault_case *what, struct counts *counts, const char *folder, struct outcome *outcome)
     __attribute__((noreturn));
 
 const char *variant_name(enum variant variant);

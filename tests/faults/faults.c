@@ -1,5 +1,5 @@
-/* Every function that the engine calls x every CKR of the specification x six ways of failing, each in a process of its
- * own, judged by case.c.     faults smoke|full FOLDER FUNCTION...
+/* Every function that the engine calls x every CKR of the specification x six ways of failing, and pairs of functions
+ * that fail with one code, each in a process of its own, judged by case.c.     faults smoke|full FOLDER FUNCTION...
  *
  * The functions, C_Sign and so on, are those that the engine's sources call: a new one that no case reaches is a
  * failure. FOLDER is made by tests/faults/run.sh: an application's files (app.h), and for each of WORKERS a SoftHSM of
@@ -49,7 +49,7 @@ static const struct before {
 
 static struct worker {
     struct counts *counts;
-    char *report; /* shared with the child */
+    struct outcome *outcome; /* shared with the child */
     char conf[512];
     char page[512];
     struct fault_case now;
@@ -63,6 +63,10 @@ static int full;
 static const struct before *needed[NUM_COUNTS]; /* for functions that the engine calls; else NULL */
 static unsigned passed[NUM_COUNTS][NUM_VARIANTS];
 static unsigned failed[NUM_COUNTS][NUM_VARIANTS];
+static struct outcome dearest[NUM_COUNTS][2]; /* what the dearest case cost: alone, and among eight threads */
+static unsigned pairs_passed;
+static unsigned pairs_failed;
+static struct outcome dearest_pair;
 static unsigned tap_lines;
 static int bad;
 
@@ -74,14 +78,14 @@ static int worker_open(struct worker *worker, int number)
     snprintf(worker->conf, sizeof(worker->conf), "%s/softhsm-%d.conf", folder, number);
     snprintf(worker->page, sizeof(worker->page), "%s/page-%d", folder, number);
     worker->counts = counts_map(worker->page);
-    worker->report = mmap(NULL, REPORT_SIZE, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
-    return worker->counts != NULL && worker->report != MAP_FAILED;
+    worker->outcome = mmap(NULL, sizeof(*worker->outcome), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+    return worker->counts != NULL && worker->outcome != MAP_FAILED;
 }
 
 static void worker_start(struct worker *worker)
 {
     memset(worker->counts, 0, sizeof(*worker->counts));
-    memset(worker->report, 0, REPORT_SIZE);
+    memset(worker->outcome, 0, sizeof(*worker->outcome));
     worker->tries++;
     worker->since = seconds_now();
     fflush(stdout);
@@ -89,7 +93,7 @@ static void worker_start(struct worker *worker)
     if (worker->pid == 0) {
         setenv("SOFTHSM2_CONF", worker->conf, 1);
         setenv("SIGNET_TEST_COUNTS", worker->page, 1);
-        case_run(&worker->now, worker->counts, folder, worker->report);
+        case_run(&worker->now, worker->counts, folder, worker->outcome);
     }
 }
 
@@ -103,18 +107,19 @@ static void worker_begin(struct worker *worker, const struct fault_case *what)
 /* On a busy machine a step may need more than the deadline by itself; then other tries tell. */
 static int was_in_a_hurry(const struct worker *worker)
 {
-    return strstr(worker->report, LATE) != NULL && worker->tries < MOST_TRIES;
+    return strstr(worker->outcome->report, LATE) != NULL && worker->tries < MOST_TRIES;
 }
 
 /* What the first ones of a function and way complain of; the others by name. */
 static void tell_complaint(const struct worker *worker)
 {
     const struct fault_case *what = &worker->now;
-    char *rest = worker->report;
+    char *rest = worker->outcome->report;
 
-    printf("# C_%s %s, CKR_%s\n", count_name(what->function), variant_name(what->variant),
+    printf("# C_%s%s%s %s, CKR_%s\n", count_name(what->function), what->also == NUM_COUNTS ? "" : " and C_",
+           what->also == NUM_COUNTS ? "" : count_name(what->also), variant_name(what->variant),
            ckr_name(what->rv) == NULL ? "?" : ckr_name(what->rv));
-    if (failed[what->function][what->variant] > MOST_COMPLAINTS) {
+    if ((what->also == NUM_COUNTS ? failed[what->function][what->variant] : pairs_failed) > MOST_COMPLAINTS) {
         return;
     }
     for (char *line = strsep(&rest, "\n"); line != NULL; line = strsep(&rest, "\n")) {
@@ -124,16 +129,47 @@ static void tell_complaint(const struct worker *worker)
     }
 }
 
+static void note_cost(struct outcome *dearest_one, const struct outcome *outcome)
+{
+    if (outcome->calls > dearest_one->calls) {
+        dearest_one->calls = outcome->calls;
+    }
+    if (outcome->logins > dearest_one->logins) {
+        dearest_one->logins = outcome->logins;
+    }
+    if (outcome->slowest > dearest_one->slowest) {
+        dearest_one->slowest = outcome->slowest;
+    }
+}
+
+/* Counted where it belongs, with what it cost. */
+static void worker_count(struct worker *worker)
+{
+    const struct fault_case *what = &worker->now;
+    int good = worker->outcome->report[0] == '\0';
+
+    if (what->also != NUM_COUNTS) {
+        *(good ? &pairs_passed : &pairs_failed) += 1;
+        note_cost(&dearest_pair, worker->outcome);
+    } else {
+        (good ? passed : failed)[what->function][what->variant]++;
+        note_cost(&dearest[what->function][is_among(what->variant)], worker->outcome);
+    }
+    if (!good) {
+        tell_complaint(worker);
+    }
+}
+
 static void worker_end(struct worker *worker, int status)
 {
     const struct fault_case *what = &worker->now;
 
     worker->pid = 0;
     if (WIFSIGNALED(status)) {
-        snprintf(worker->report, REPORT_SIZE, "%s",
+        snprintf(worker->outcome->report, REPORT_SIZE, "%s",
                  WTERMSIG(status) == SIGKILL ? "it hangs" : "the process died of a signal");
     } else if (WEXITSTATUS(status) != 0) {
-        snprintf(worker->report, REPORT_SIZE, "the process ended with status %d", WEXITSTATUS(status));
+        snprintf(worker->outcome->report, REPORT_SIZE, "the process ended with status %d", WEXITSTATUS(status));
     }
     if (what->rv == NO_FAULT) {
         return;
@@ -142,12 +178,7 @@ static void worker_end(struct worker *worker, int status)
         worker_start(worker);
         return;
     }
-    if (worker->report[0] == '\0') {
-        passed[what->function][what->variant]++;
-    } else {
-        failed[what->function][what->variant]++;
-        tell_complaint(worker);
-    }
+    worker_count(worker);
 }
 
 /* Waits until a worker is idle, or all are. */
@@ -189,20 +220,20 @@ static void tap(int good, const char *sentence)
 static void learn(void)
 {
     for (size_t i = 0; i < NUM_BEFORES; i++) {
-        const struct fault_case nothing = { .rv = NO_FAULT, .before = befores[i].words };
+        const struct fault_case nothing = { .also = NUM_COUNTS, .rv = NO_FAULT, .before = befores[i].words };
         struct worker *worker = workers_wait(1);
 
         worker_begin(worker, &nothing);
         workers_wait(1);
-        while (worker->report[0] != '\0' && worker->tries < MOST_TRIES) { /* the machine may be busy */
+        while (worker->outcome->report[0] != '\0' && worker->tries < MOST_TRIES) { /* the machine may be busy */
             worker_start(worker);
             workers_wait(1);
         }
         if (i == 0) {
-            tap(worker->report[0] == '\0', "without a fault all works");
+            tap(worker->outcome->report[0] == '\0', "without a fault all works");
         }
-        if (worker->report[0] != '\0') {
-            printf("# %s: %s\n", befores[i].words, worker->report);
+        if (worker->outcome->report[0] != '\0') {
+            printf("# %s: %s\n", befores[i].words, worker->outcome->report);
             continue;
         }
         for (unsigned which = 0; which < NUM_COUNTS; which++) {
@@ -232,7 +263,7 @@ static void run_function(enum count which, enum variant variant)
     char sentence[200];
 
     for (size_t i = 0; i < num; i++) {
-        struct fault_case what = { which, codes[i], variant, needed[which]->words };
+        struct fault_case what = { which, NUM_COUNTS, codes[i], variant, needed[which]->words };
 
         if (variant == HANGS_AMONG ? i > 0 : codes[i] == 0) { /* CKR_OK is no failure, and of hangs there is one */
             continue;
@@ -243,6 +274,48 @@ static void run_function(enum count which, enum variant variant)
     snprintf(sentence, sizeof(sentence), "C_%s %s: %u of %u", count_name(which), variant_name(variant),
              passed[which][variant], passed[which][variant] + failed[which][variant]);
     tap(failed[which][variant] == 0, sentence);
+}
+
+/* --- two conditions, one answer ------------------------------------------------------------------------------------
+ */
+
+/* What an operation needs one after the other. A token that has one code for all its troubles gives it to each. */
+static const enum count steps[] = {
+    COUNT_Initialize,      COUNT_GetSlotList, COUNT_GetTokenInfo,      COUNT_OpenSession, COUNT_Login,
+    COUNT_FindObjectsInit, COUNT_FindObjects, COUNT_GetAttributeValue, COUNT_SignInit,    COUNT_Sign,
+    COUNT_CloseSession,
+};
+#define NUM_STEPS_OF_ALL (sizeof(steps) / sizeof(steps[0]))
+
+static void run_pair(enum count first, enum count second, enum variant variant)
+{
+    for (size_t i = 0; i < sizeof(few_codes) / sizeof(few_codes[0]); i++) {
+        struct fault_case what = { first, second, few_codes[i], variant, "" };
+
+        if (full || i % 4 == (first + second) % 4) { /* the small run takes each code in turn */
+            worker_begin(workers_wait(0), &what);
+        }
+    }
+}
+
+static void run_pairs(enum variant variant)
+{
+    unsigned failed_before;
+    unsigned passed_before;
+    char sentence[200];
+
+    workers_wait(1);
+    failed_before = pairs_failed;
+    passed_before = pairs_passed;
+    for (size_t i = 0; i < NUM_STEPS_OF_ALL; i++) {
+        for (size_t j = i + 1; j < NUM_STEPS_OF_ALL; j++) {
+            run_pair(steps[i], steps[j], variant);
+        }
+    }
+    workers_wait(1);
+    snprintf(sentence, sizeof(sentence), "two functions with one code, each %s: %u of %u", variant_name(variant),
+             pairs_passed - passed_before, pairs_passed - passed_before + pairs_failed - failed_before);
+    tap(pairs_failed == failed_before && pairs_passed > passed_before, sentence);
 }
 
 /* The small run leaves out the ways whose rules the others have, too. */
@@ -264,12 +337,18 @@ static int wanted(enum count which, enum variant variant)
     return full || (small_run(which, variant) && (variant != HANGS_AMONG || which == COUNT_Sign));
 }
 
+static void tell_cost(const struct outcome *cost)
+{
+    printf(" %6u %4u %5.2f s", cost->calls, cost->logins, cost->slowest);
+}
+
 static void table(double took)
 {
     unsigned good = 0;
     unsigned ill = 0;
 
-    printf("%-22s %6s %6s %6s\n", "function", "cases", "passed", "failed");
+    printf("%-22s %6s %6s %6s   %s\n", "function", "cases", "passed", "failed",
+           "dearest case alone, and among eight threads: calls, C_Login, slowest step");
     for (unsigned which = 0; which < NUM_COUNTS; which++) {
         unsigned p = 0;
         unsigned f = 0;
@@ -279,11 +358,21 @@ static void table(double took)
             f += failed[which][variant];
         }
         if (p + f > 0) {
-            printf("C_%-20s %6u %6u %6u\n", count_name(which), p + f, p, f);
+            printf("C_%-20s %6u %6u %6u  ", count_name(which), p + f, p, f);
+            tell_cost(&dearest[which][0]);
+            tell_cost(&dearest[which][1]);
+            printf("\n");
         }
         good += p;
         ill += f;
     }
+    if (pairs_passed + pairs_failed > 0) {
+        printf("%-22s %6u %6u %6u  ", "two, with one code", pairs_passed + pairs_failed, pairs_passed, pairs_failed);
+        tell_cost(&dearest_pair);
+        printf("\n");
+    }
+    good += pairs_passed;
+    ill += pairs_failed;
     printf("%u cases in %.0f s\n%u passed, %u failed\n", good + ill, took, good, ill);
 }
 
@@ -312,6 +401,10 @@ int main(int argc, char **argv)
                 run_function(which, variant);
             }
         }
+    }
+    if (getenv("FAULTS_ONLY") == NULL || strcmp(getenv("FAULTS_ONLY"), "pairs") == 0) {
+        run_pairs(ONCE);
+        run_pairs(ALWAYS);
     }
     printf("1..%u\n", tap_lines);
     table(seconds_now() - from);

@@ -87,7 +87,9 @@ static inline void lose_sessions(void)
 
 static inline void log_out(void)
 {
+    pthread_mutex_lock(&mock->lock);
     mock->tokens[0].logged_in = false;
+    pthread_mutex_unlock(&mock->lock);
 }
 
 static inline void lose_all(void)

@@ -50,6 +50,22 @@ TEST(a_session_that_the_module_complained_of_is_not_kept)
     assert_int_equal(module->tokens->pool.num_idle, 0);
 }
 
+/* That a session is not there can't be said of one that is being opened. */
+TEST(no_session_is_asked_for_time_and_again)
+{
+    static const CK_RV troubles[] = { CKR_SESSION_HANDLE_INVALID, CKR_SESSION_CLOSED, CKR_OPERATION_ACTIVE };
+
+    for (size_t i = 0; i < COUNT_OF(troubles); i++) {
+        furnish();
+        OK(sign());
+        lose_all();
+        mock_fails(mock, MOCK_OpenSession, troubles[i], 0, 1u << 30);
+        mock->calls[MOCK_OpenSession] = 0;
+        FAILS_CKR(sign(), troubles[i]);
+        assert_true(mock->calls[MOCK_OpenSession] <= 16);
+    }
+}
+
 /* What gets lost, so many times, each time before such a call. */
 static struct {
     void (*lose)(void);
@@ -470,6 +486,7 @@ int main(void)
         cmocka_unit_test(one_failure_of_any_kind_from_either_call_is_survived),
         cmocka_unit_test(a_failed_call_that_leaves_its_operation_open_spoils_no_later_one),
         cmocka_unit_test(a_session_that_the_module_complained_of_is_not_kept),
+        cmocka_unit_test(no_session_is_asked_for_time_and_again),
         cmocka_unit_test(all_sessions_lost_are_survived),
         cmocka_unit_test(whatever_gets_lost_again_and_again_in_one_operation_is_survived),
         cmocka_unit_test(a_token_that_goes_again_and_again_in_one_operation_is_waited_for),
