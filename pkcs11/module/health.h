@@ -8,7 +8,8 @@
  *
  * One caller at a time is on trial, by an ordinary operation; the pauses between trials double from 1 s to 30 s. Who
  * puts it away, is refused, or tells of an answer holds the lock of its owner (pkcs11/token/token.h), which guards
- * `since_us` and `why`; the rest needs no lock. For attempts.c, module.c and replica.c. */
+ * `since_us` and `why`; the rest needs no lock. For module.c, pkcs11/recover/attempts.c and the
+ * room pkcs11/key. */
 #ifndef SIGNET_PKCS11_MODULE_HEALTH_H
 #define SIGNET_PKCS11_MODULE_HEALTH_H
 
