@@ -107,8 +107,8 @@ static void spki_end(X509_PUBKEY **spki)
     X509_PUBKEY_free(*spki);
 }
 
-/* AlgorithmIdentifier with the token's own parameters (a curve by OID, or whatever libcrypto reads there). Both
- * arguments of X509_PUBKEY_set0_param move in. */
+/* AlgorithmIdentifier with the token's own parameters: a curve by OID, or written out. Both arguments of
+ * X509_PUBKEY_set0_param move in; but for a value of type 0, which it takes for none. */
 static bool spki_fill(X509_PUBKEY *spki, const struct tok_public *half)
 {
     const unsigned char *at = half->params.data;
@@ -116,7 +116,7 @@ static bool spki_fill(X509_PUBKEY *spki, const struct tok_public *half)
     unsigned char *point = OPENSSL_memdup(half->point.data, half->point.len);
     bool filled = false;
 
-    if (params != NULL && point != NULL) {
+    if (params != NULL && point != NULL && (params->type == V_ASN1_OBJECT || params->type == V_ASN1_SEQUENCE)) {
         filled = X509_PUBKEY_set0_param(spki, OBJ_nid2obj(NID_X9_62_id_ecPublicKey), params->type, params->value.ptr,
                                         point, (int)half->point.len) == 1;
     }

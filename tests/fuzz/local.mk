@@ -9,11 +9,11 @@ fuzz_ldflags = $(AM_LDFLAGS) $(FUZZ_LDFLAGS)
 fuzz_safe = tests/fuzz/safe.h tests/fuzz/safe.c
 fuzz_safe_ldflags = $(fuzz_ldflags) -Wl,--wrap=trace_set -Wl,--wrap=posix_spawn
 
-fuzz_targets = uri text mech pin settings keyfile unpad conf attrs decoder module
+fuzz_targets = uri text mech pin settings keyfile unpad conf attrs decoder module tries
 fuzz_programs = $(patsubst %,tests/fuzz/%,$(fuzz_targets))
 check_PROGRAMS += tests/fuzz/uri tests/fuzz/text tests/fuzz/mech tests/fuzz/pin tests/fuzz/settings tests/fuzz/keyfile \
     tests/fuzz/unpad tests/fuzz/conf tests/fuzz/attrs tests/fuzz/decoder \
-    tests/fuzz/module
+    tests/fuzz/module tests/fuzz/tries
 TESTS += tests/fuzz/seeds.sh
 EXTRA_DIST += tests/fuzz/seeds.sh tests/fuzz/run.sh tests/fuzz/corpus tests/fuzz/dict
 
@@ -59,11 +59,15 @@ tests_fuzz_decoder_SOURCES = tests/fuzz/decoder.c $(fuzz_common) $(fuzz_provider
 tests_fuzz_decoder_CFLAGS = $(fuzz_cflags) -DMOCK_FILE='"$(abs_top_builddir)/tests/unit/.libs/mock.so"'
 tests_fuzz_decoder_LDFLAGS = $(fuzz_ldflags)
 tests_fuzz_decoder_LDADD = libprovider.la $(CRYPTO_LIBS) -ldl
-tests_fuzz_module_SOURCES = tests/fuzz/module.c $(fuzz_common) $(fuzz_provider) tests/fuzz/apart.h tests/fuzz/apart.c \
-    tests/hostile/hostile.h
+fuzz_apart = tests/fuzz/apart.h tests/fuzz/apart.c
+tests_fuzz_module_SOURCES = tests/fuzz/module.c $(fuzz_common) $(fuzz_provider) $(fuzz_apart) tests/hostile/hostile.h
 tests_fuzz_module_CFLAGS = $(fuzz_cflags) -DHOSTILE_FILE='"$(abs_top_builddir)/tests/hostile/.libs/hostile.so"'
 tests_fuzz_module_LDFLAGS = $(fuzz_ldflags)
 tests_fuzz_module_LDADD = libprovider.la $(CRYPTO_LIBS) -ldl
+tests_fuzz_tries_SOURCES = tests/fuzz/tries.c $(fuzz_common) $(fuzz_apart)
+tests_fuzz_tries_CFLAGS = $(fuzz_cflags)
+tests_fuzz_tries_LDFLAGS = $(fuzz_ldflags)
+tests_fuzz_tries_LDADD = libtok.la
 
 # Each target for so many seconds:    make fuzz FUZZ_SECONDS=20 FUZZ_TARGETS="uri pin"
 fuzz: $(fuzz_programs) tests/unit/mock.la tests/hostile/hostile.la

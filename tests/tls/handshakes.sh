@@ -13,7 +13,7 @@ matrix() {
     kind=$2
     order=$3
     shift 3
-    conf "$order" "pkcs11-module = $modules" "$@"
+    conf_modules "$order" "$modules" "$@"
     run_tap "$title" timeout 600 "$build/tests/tls/handshakes" "$work" "$kind"
     total=$((total + $(sed -n 's/^# \([0-9]*\) handshakes$/\1/p' "$work/tap")))
 }

@@ -42,7 +42,7 @@ order() {
     title=$1
     order=$2
     shift 2
-    conf "$order" "pkcs11-module = $modules" "$@"
+    conf_modules "$order" "$modules" "$@"
     run_tap "$title" timeout 300 "$build/tests/tls/order" "$work" $types
 }
 

@@ -48,6 +48,16 @@ CURVES="P-384=06052b81040022 P-521=06052b81040023 secp256k1=06052b8104000a brain
 PQC="ML-DSA-44 ML-DSA-65 ML-DSA-87 SLH-DSA-SHA2-128f"
 soft_module="$build/tests/token/.libs/soft-token.so"
 
+# conf_modules ORDER MODULES [SETTING...]: our own token has its PIN by name, where it is there: a plain `pin` serves one
+# token, which is the other
+conf_modules() {
+    conf_order=$1
+    conf_modules=$2
+    shift 2
+    has_pqc && set -- "tokens = soft" "token.soft.uri = pkcs11:token=soft" "token.soft.pin = file:$work/pin" "$@"
+    conf "$conf_order" "pkcs11-module = $conf_modules" "$@"
+}
+
 # setup_curves: identities for CURVES, on the token and in software; their names are in $curves
 setup_curves() {
     curves=
