@@ -3,9 +3,8 @@
  * It opens when an operation used up its deadline, or when a call is overdue and nothing was served since it began.
  * While it is open, operations fail at once with an error that says since when and when the next probe is. A probe is
  * an ordinary operation, one at a time; the pauses between them double from 1 s to 30 s. Any success closes it. The
- * state is guarded by the lock of its owner (pkcs11/token/token.h); `open` may be read without. For attempts.c and
- * token.h.
- */
+ * state is guarded by the lock of its owner (pkcs11/token/token.h); `open` may be read without. For
+ * modules, tokens and pkcs11/recover/attempts.c. */
 #ifndef SIGNET_PKCS11_MODULE_BREAKER_H
 #define SIGNET_PKCS11_MODULE_BREAKER_H
 

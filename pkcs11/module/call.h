@@ -3,7 +3,7 @@
  * The door knows whether the process is exiting (then nothing goes through any more), whether this thread is already
  * inside a module (a module that uses libcrypto may come back to us), keeps SIGPIPE from a module whose daemon died,
  * lets a fork wait until nobody is inside (the gate), and traces. It holds no lock while a call runs. For the rooms of
- * pkcs11/ only. */
+ * pkcs11/ only; the setting fork-wait (provider/settings/table.c) reaches the gate alone. */
 #ifndef SIGNET_PKCS11_MODULE_CALL_H
 #define SIGNET_PKCS11_MODULE_CALL_H
 
@@ -24,9 +24,9 @@ struct tok_call {
 bool tok_call_begin(struct tok_call *call, const char *function);
 void tok_call_end(struct tok_call *call, CK_RV rv);
 
-/* While it is held, a module that writes to a dead daemon's socket can't end the process by SIGPIPE. Every call holds
- * it for itself; an operation of several calls holds it around them all, which saves system calls. Where the process
- * ignores the signal there is nothing to hold. Nests within a thread. */
+/* While SIGPIPE is held, a module that writes to a dead daemon's socket can't end the process by SIGPIPE. Every call
+ * holds it for itself; an operation of several calls holds it around them all, which saves system calls. Where the
+ * process ignores the signal there is nothing to hold. Nests within a thread. */
 void tok_sigpipe_hold(void);
 void tok_sigpipe_release(void);
 static inline void tok_sigpipe_end(int *held)
@@ -49,7 +49,7 @@ bool tok_inside_module(void);
 /* tok_gate_init arms the gate for fork. Called once, by pkcs11/module/registry.c. */
 void tok_gate_init(void);
 
-/* tok_gate_wait_us is how long a fork waits for calls that are inside a module (setting fork-wait). */
+/* tok_gate_set_wait sets how long a fork waits for calls that are inside a module (setting fork-wait). */
 void tok_gate_set_wait(uint64_t wait_us);
 
 /* TOK_CALL(functions, C_Sign, session, ...) is the CK_RV; CKR_CRYPTOKI_NOT_INITIALIZED if the process is exiting,
@@ -65,7 +65,7 @@ void tok_gate_set_wait(uint64_t wait_us);
         rv_;                                                                                                           \
     })
 
-/* TOK_DO makes the result of it. */
+/* TOK_DO is TOK_CALL with a struct tok_result in place of the CK_RV. */
 #define TOK_DO(functions, name, ...)                                                                                   \
     ({                                                                                                                 \
         CK_RV do_rv_ = TOK_CALL(functions, name, __VA_ARGS__);                                                         \

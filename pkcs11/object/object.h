@@ -29,7 +29,7 @@ bool tok_public_known(const struct tok_public *half);
 enum tok_likeness { TOK_SAME, TOK_DIFFERENT, TOK_CANT_TELL };
 /* tok_public_compare compares two halves by what both show. */
 enum tok_likeness tok_public_compare(const struct tok_public *a, const struct tok_public *b);
-/* tok_public_move moves what `from` shows and `to` doesn't. */
+/* tok_public_complete moves what `from` shows and `to` doesn't. */
 void tok_public_complete(struct tok_public *to, struct tok_public *from);
 
 /* What a private key's own object tells, in one round trip. */

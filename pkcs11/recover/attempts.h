@@ -2,8 +2,8 @@
  *
  * Whoever retries keeps a `struct tok_attempts` for one operation. It has the deadline, the pauses, and what was tried
  * before (pkcs11/recover/recover.h). A token on which an operation used up its deadline is not asked by others until a
- * probe succeeds (pkcs11/module/breaker.h): that is asked at the beginning, and told at the end. For recover.c,
- * key-operate.c and find.c. */
+ * probe succeeds (pkcs11/module/breaker.h): that is asked at the beginning, and told at the end. For
+ * recover.c and the room pkcs11/key. */
 #ifndef SIGNET_PKCS11_RECOVER_ATTEMPTS_H
 #define SIGNET_PKCS11_RECOVER_ATTEMPTS_H
 

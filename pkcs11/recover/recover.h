@@ -1,9 +1,10 @@
-/* What to do after a failure that need not be final: the third column of the CKR table, carried out.
+/* What to do after a failure that need not be final: the column `recovery` of the CKR table (pkcs11/result/ckr.h),
+ * carried out.
  *
  * Whoever retries keeps a `struct tok_attempts` for one operation: each kind of recovery is tried at most once for a
  * loss, waiting excepted, and nothing goes on beyond the deadline. What follows is another loss if the token itself
  * says that session or login are gone, and not only the call that failed. A token that went is waited for; a module
- * whose daemon is gone is initialised again where that is ours to do. For pkcs11/key/key.c and pkcs11/key/find.c. */
+ * whose daemon is gone is initialised again where that is ours to do. For the room pkcs11/key. */
 #ifndef SIGNET_PKCS11_RECOVER_RECOVER_H
 #define SIGNET_PKCS11_RECOVER_RECOVER_H
 

@@ -1,9 +1,8 @@
 /* The CKR table: for each return value its name, what it means to an administrator, what we do about it, and what it
  * says of a PIN.
  *
- * The third column is the recovery that an operation tries (pkcs11/key/key.c), at most once of a kind. The table is
- * complete for PKCS#11 v3.2, with a row for vendor-defined values. Constant data; for
- * everybody. */
+ * The column `recovery` is what an operation tries (pkcs11/recover/recover.c), at most once of a kind. The table is
+ * complete for PKCS#11 v3.2, with a row for vendor-defined values. Constant data; for everybody. */
 #ifndef SIGNET_PKCS11_RESULT_CKR_H
 #define SIGNET_PKCS11_RESULT_CKR_H
 

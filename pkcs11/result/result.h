@@ -3,7 +3,7 @@
  * Three dialects meet in a provider: OpenSSL's 1 is good, Cryptoki's 0 (CKR_OK) is good, and libc has -1. So a result
  * here is a struct: returning it from a function of another dialect does not compile. A failure carries its code, the
  * C_ function and CK_RV where a module spoke, and a message that says what happened and where; each floor may put its
- * own context in front (tok_fail_context). Nothing on this floor logs an error or knows OpenSSL's queue. Messages never
+ * own context in front (tok_context). Nothing on this floor logs an error or knows OpenSSL's queue. Messages never
  * hold a secret. */
 #ifndef SIGNET_PKCS11_RESULT_RESULT_H
 #define SIGNET_PKCS11_RESULT_RESULT_H

@@ -1,4 +1,4 @@
-/* Sources of PINs in a folder of their own, for the tests of pkcs11/pin. */
+/* Sources of PINs in a folder of their own, for the tests of pkcs11/config/pin.c. */
 #ifndef SIGNET_TESTS_UNIT_PIN_USE_H
 #define SIGNET_TESTS_UNIT_PIN_USE_H
 
