@@ -16,7 +16,7 @@
 #include "base/flight.h"
 #include "base/lock.h"
 #include "pkcs11/config/settings.h"
-#include "pkcs11/module/breaker.h"
+#include "pkcs11/module/health.h"
 #include "pkcs11/module/call.h"
 #include "pkcs11/module/quirks.h"
 #include "pkcs11/result/cryptoki.h"
@@ -51,8 +51,8 @@ struct tok_module {
     _Atomic(enum tok_module_state) state; /* likewise */
     _Atomic uint64_t starts;              /* how often it was initialised; likewise */
 
-    struct lock lock;           /* guards what follows */
-    struct tok_breaker breaker; /* of C_Initialize */
+    struct lock lock;         /* guards what follows */
+    struct tok_health health; /* of C_Initialize */
     bool initialized_by_us;
     bool inherited;       /* initialised by an ancestor of this process, */
     bool inherited_by_us; /* and that by us */

@@ -2,8 +2,8 @@
  *
  * Whoever retries keeps a `struct tok_attempts` for one operation. It has the deadline, the pauses, and what was tried
  * before (pkcs11/recover/recover.h). A token on which an operation used up its deadline is not asked by others until a
- * probe succeeds (pkcs11/module/breaker.h): that is asked at the beginning, and told at the end. For
- * recover.c and the room pkcs11/key. */
+ * trial succeeds (pkcs11/module/health.h): that is asked at the beginning, and told at the end. For recover.c and the
+ * room pkcs11/key. */
 #ifndef SIGNET_PKCS11_RECOVER_ATTEMPTS_H
 #define SIGNET_PKCS11_RECOVER_ATTEMPTS_H
 
@@ -18,7 +18,8 @@ struct tok_attempts {
     bool doubt_login; /* what was not found may be there behind a login */
     bool others;      /* another token has the key as well: nobody waits for this one here, */
     bool quick;       /* nor is it recovered, but for what a session or a login lost, */
-    bool probes;      /* and its breaker is asked for a probe only where this one is to be tried */
+    bool probes;      /* and one that is away is tried only by who is to try it: */
+    bool on_trial;    /* this caller, or whoever comes first */
     bool want_new;    /* the next attempt is to take a new session: idle ones turned out to be lost */
 
     /* recover.c's */
@@ -41,9 +42,9 @@ struct tok_attempts {
  * the caller has just read the clock; 0: not. */
 void tok_attempts_begin(struct tok_attempts *attempts, const struct tok_settings *settings, uint64_t deadline_us,
                         uint64_t now_us);
-/* tok_attempts_enter asks the token's breaker, once for an operation. TOK_CODE_UNAVAILABLE: not now. */
+/* tok_attempts_enter asks the token's health, once for an operation. TOK_CODE_UNAVAILABLE: not now. */
 TOK_RESULT tok_attempts_enter(struct tok_attempts *attempts, struct tok_token *token);
-/* tok_attempts_end tells the breaker how it went. */
+/* tok_attempts_end tells it how it went. */
 void tok_attempts_end(struct tok_attempts *attempts, struct tok_token *token, const struct tok_result *result);
 
 /* tok_first_recovery is what the CKR table says of it. */

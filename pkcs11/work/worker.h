@@ -2,7 +2,7 @@
  *
  * An event-driven server must not wait for a token. It makes a request, which has copies of all that the operation
  * needs, and hears of its end by a descriptor or a function. A worker is a thread that takes requests one after the
- * other and leases sessions like everybody (pkcs11/key/key.h), so that recovery, breaker and deadlines are the same.
+ * other and leases sessions like everybody (pkcs11/key/key.h), so that recovery, health and deadlines are the same.
  * Workers start at the first request, more of them while requests have to wait, and end when there is nothing to do;
  * the requests of each token wait in a lane of their own, and none may take all workers, so that a token that hangs
  * does not keep another's waiting. A request that is not served by its deadline fails, and a worker that is still
