@@ -71,14 +71,14 @@ static struct tok_result query_pin_value(struct tok_uri *uri, const struct uri_a
     return tok_pin_source_value(&uri->pin, &pin);
 }
 
-static bool is_in_list(const char *path)
+static bool is_read_otherwise(const char *path)
 {
-    return strpbrk(path, ",") != NULL || isspace((unsigned char)path[strlen(path) - 1]);
+    return strpbrk(path, ",$") != NULL || isspace((unsigned char)path[strlen(path) - 1]);
 }
 
 /* What an application passes on may come from a stranger: a module is code that we will run. So the path becomes the
  * one that was checked, which leads nowhere else any more. The registry takes lists, and cuts white space off; one URI
- * names one module. */
+ * names one module. dlopen puts folders of its own in place of $LIB and its like, which nobody has checked. */
 static struct tok_result module_path_check(char **in_out_path)
 {
     const char *path = *in_out_path;
@@ -89,11 +89,11 @@ static struct tok_result module_path_check(char **in_out_path)
     if (path[0] != '/') {
         return tok_fail(TOK_CODE_BAD_URI, "module-path '%s' of the PKCS#11 URI is not absolute", path);
     }
-    if (is_in_list(path)) {
-        return tok_fail(TOK_CODE_BAD_URI, "module-path '%s' of the PKCS#11 URI has a comma, or a space at its end",
-                        path);
+    if (is_read_otherwise(path)) {
+        return tok_fail(TOK_CODE_BAD_URI,
+                        "module-path '%s' of the PKCS#11 URI has a comma, a '$', or a space at its end", path);
     }
-    if (!path_resolve(resolved, path, &text) || is_in_list(resolved)) {
+    if (!path_resolve(resolved, path, &text) || is_read_otherwise(resolved)) {
         return tok_fail(TOK_CODE_BAD_URI,
                         "module-path '%s' of the PKCS#11 URI may be changed by others than root%s: %s", path,
                         geteuid() == 0 ? "" : " and this user", why);

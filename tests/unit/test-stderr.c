@@ -5,6 +5,7 @@
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/un.h>
 #include <unistd.h>
 
 #include "base/complain.h"
@@ -56,6 +57,16 @@ static bool opens_a_database(void)
     return opens(O_RDWR);
 }
 
+static bool is_redirected(void)
+{
+    return opens(O_WRONLY);
+}
+
+static bool opens_a_journal_of_data(void)
+{
+    return opens(O_WRONLY | O_APPEND | O_CLOEXEC);
+}
+
 static bool opens_its_log(void)
 {
     return opens(O_WRONLY | O_APPEND);
@@ -73,6 +84,35 @@ static bool makes_sockets(void)
     close(STDOUT_FILENO);
     close(STDERR_FILENO);
     return socketpair(AF_UNIX, SOCK_STREAM, 0, ends) == 0 && ends[1] == STDERR_FILENO;
+}
+
+/* Accepts a connection, or makes one, under the number of standard error. */
+static bool talks(bool accepts)
+{
+    struct sockaddr_un name = { .sun_family = AF_UNIX };
+    int listening = socket(AF_UNIX, SOCK_STREAM, 0);
+    int connected = socket(AF_UNIX, SOCK_STREAM, 0);
+    int accepted;
+
+    snprintf(name.sun_path, sizeof(name.sun_path), "%s/socket", folder);
+    unlink(name.sun_path);
+    if (bind(listening, (struct sockaddr *)&name, sizeof(name)) != 0 || listen(listening, 1) != 0 ||
+        connect(connected, (struct sockaddr *)&name, sizeof(name)) != 0) {
+        return false;
+    }
+    accepted = accept(listening, NULL, NULL);
+    unlink(name.sun_path);
+    return dup2(accepts ? accepted : connected, STDERR_FILENO) == STDERR_FILENO;
+}
+
+static bool accepts_a_client(void)
+{
+    return talks(true);
+}
+
+static bool asks_a_database(void)
+{
+    return talks(false);
 }
 
 /* As an event loop that wakes itself. */
@@ -105,8 +145,18 @@ TEST(what_it_was_from_the_start_it_is)
 {
     assert_int_equal(after(NULL, NULL), OURS);
     assert_int_equal(after(NULL, moves_it_away_and_back), OURS);
-    assert_int_equal(after(opens_a_database, NULL), OURS); /* a shell's 2>file */
-    assert_int_equal(after(makes_sockets, NULL), OURS);    /* the journal's */
+    assert_int_equal(after(is_redirected, NULL), OURS); /* a shell's 2>file */
+    assert_int_equal(after(opens_its_log, NULL), OURS);
+    assert_int_equal(after(makes_sockets, NULL), OURS); /* of who started it */
+}
+
+TEST(what_a_daemon_opened_before_we_came_is_not)
+{
+    assert_int_equal(after(closes_it, NULL), NOT_OURS);
+    assert_int_equal(after(opens_a_database, NULL), NOT_OURS);
+    assert_int_equal(after(opens_a_journal_of_data, NULL), NOT_OURS);
+    assert_int_equal(after(accepts_a_client, NULL), NOT_OURS);
+    assert_int_equal(after(asks_a_database, NULL), NOT_OURS);
 }
 
 TEST(what_a_daemon_opened_in_its_place_is_not)
@@ -116,7 +166,8 @@ TEST(what_a_daemon_opened_in_its_place_is_not)
     assert_int_equal(after(NULL, makes_sockets), NOT_OURS);
     assert_int_equal(after(NULL, makes_a_pipe), NOT_OURS);
     assert_int_equal(after(closes_it, opens_a_database), NOT_OURS);
-    assert_int_equal(after(opens_its_log, opens_a_database), OURS); /* the same file */
+    assert_int_equal(after(opens_its_log, is_redirected), OURS); /* the same file */
+    assert_int_equal(after(NULL, accepts_a_client), NOT_OURS);
 }
 
 TEST(where_a_program_has_put_its_log_it_is)
@@ -176,6 +227,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(what_it_was_from_the_start_it_is),
+        cmocka_unit_test(what_a_daemon_opened_before_we_came_is_not),
         cmocka_unit_test(what_a_daemon_opened_in_its_place_is_not),
         cmocka_unit_test(where_a_program_has_put_its_log_it_is),
         cmocka_unit_test(neither_traces_nor_complaints_go_into_a_daemons_database),

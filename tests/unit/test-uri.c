@@ -619,6 +619,8 @@ TEST(one_uri_names_one_module)
     assert_non_null(strstr(refused("pkcs11:token=t?module-path=/usr/lib/x.so,/tmp/evil.so"), "comma"));
     assert_non_null(strstr(refused("pkcs11:token=t?module-path=/usr/lib/x.so%2c/tmp/evil.so"), "comma"));
     assert_non_null(strstr(refused("pkcs11:token=t?module-path=/usr/lib/x.so%20"), "space at its end"));
+    assert_non_null(strstr(refused("pkcs11:token=t?module-path=/usr/$LIB/x.so"), "'$'")); /* not as dlopen reads it */
+    assert_non_null(strstr(refused("pkcs11:token=t?module-path=/usr/%24%7BLIB%7D/x.so"), "'$'"));
     assert_non_null(strstr(refused("pkcs11:token=t?module-name=/tmp/evil.so"), "module-path"));
     assert_non_null(strstr(refused("pkcs11:token=t?module-name=../tmp/evil.so"), "module-path"));
     assert_non_null(strstr(refused("pkcs11:token=t?module-name=a,b"), "module-name"));
