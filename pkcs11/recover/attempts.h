@@ -1,4 +1,4 @@
-/* The attempts at one operation: how long there may be some, and whether the token is to be asked at all.
+/* The attempts at one operation: until when, and whether the token may be asked at all.
  *
  * Whoever retries keeps a `struct tok_attempts` for one operation. It has the deadline, the pauses, and what was tried
  * before (pkcs11/recover/recover.h). A token on which an operation used up its deadline is not asked by others until a
@@ -38,8 +38,8 @@ struct tok_attempts {
     char note[256];    /* why a module was not initialised again; the last member */
 };
 
-/* tok_attempts_begin: the deadline is that of the settings, unless the caller has been under way for a while;
- * `now_us` spares a look at the clock where the caller has just looked (0: not). */
+/* tok_attempts_begin takes the caller's deadline, or (0) that of the settings, from now. `now_us` is the time, where
+ * the caller has just read the clock; 0: not. */
 void tok_attempts_begin(struct tok_attempts *attempts, const struct tok_settings *settings, uint64_t deadline_us,
                         uint64_t now_us);
 /* tok_attempts_enter asks the token's health, once for an operation. TOK_CODE_UNAVAILABLE: not now. */
@@ -49,13 +49,13 @@ void tok_attempts_end(struct tok_attempts *attempts, struct tok_token *token, co
 
 /* tok_first_recovery is what the CKR table says of it. */
 enum tok_recovery tok_first_recovery(const struct tok_result *result);
-/* tok_has_answered tells whether the token spoke, be it a refusal: then another time makes no difference. */
+/* tok_has_answered tells whether the token gave an answer, if only a refusal: asking again would change nothing. */
 bool tok_has_answered(const struct tok_result *failure);
 /* tok_others_are_served: has the token served anybody since this attempt began? */
 bool tok_others_are_served(const struct tok_attempts *attempts, struct tok_token *token);
 
-/* tok_attempts_pause is a pause, longer each time. False, without one, if the deadline comes first, or if this caller
- * is not to wait. */
+/* tok_attempts_pause pauses, longer each time. False, without a pause, if the deadline comes first or this caller must
+ * not wait. */
 bool tok_attempts_pause(struct tok_attempts *attempts);
 
 #endif
