@@ -13,7 +13,7 @@ libtok_la_SOURCES = \
     pkcs11/module/module.h pkcs11/module/load.c pkcs11/module/module.c \
     pkcs11/module/registry.h pkcs11/module/registry.c \
     pkcs11/module/quirks.h pkcs11/module/quirks.c \
-    pkcs11/module/breaker.h pkcs11/module/breaker.c \
+    pkcs11/module/health.h pkcs11/module/health.c \
     pkcs11/token/token.h pkcs11/token/token.c \
     pkcs11/token/again.h pkcs11/token/again.c \
     pkcs11/token/tries.h pkcs11/token/tries.c \

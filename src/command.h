@@ -32,20 +32,20 @@ struct common_options {
 #define COMMON_USAGE                                                                                                   \
     "  --config FILE    read the settings there, not in OpenSSL's own configuration\n"                                 \
     "  --provider NAME  as which the provider is activated there (signet)\n"                                           \
-    "  --module PATH    use this PKCS#11 module; may be said several times\n"                                          \
+    "  --module PATH    use this PKCS#11 module; may be given repeatedly\n"                                            \
     "  --pin SOURCE     file:PATH, env:NAME, fd:N, ... as the setting pin\n"
 
 /* common_provider is the name of the section's entry. */
 const char *common_provider(const struct common_options *options);
 /* common_option takes one of them; false if `option` is none. */
 bool common_option(struct common_options *options, int option, const char *argument);
-/* common_config reads the settings; what the options say comes first. What seems wrong in the file is complained about.
+/* common_config reads the settings; what the options say comes first. What seems wrong in the file is printed.
  * End with prov_config_end. */
 TOK_RESULT common_config(struct prov_config *out_config, const struct common_options *options);
 
-/* complain prints "signet: " and the text on standard error, after what standard output has. */
+/* tell prints "signet: " and the text on standard error, after what standard output has. */
 __attribute__((format(printf, 1, 2))) void tell(const char *format, ...);
-/* report complains with the failure's message and advice, and returns 1, the exit status. */
+/* report prints the failure's message and advice that way, and returns 1, the exit status. */
 int report(const struct tok_result *failure);
 
 #endif

@@ -8,7 +8,7 @@
 #include "command.h"
 #include "provider/settings/conffile.h"
 
-/* --module may be said several times. */
+/* --module may be given repeatedly. */
 static void module_add(const char *path)
 {
     static char list[4096];

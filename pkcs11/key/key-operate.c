@@ -337,6 +337,7 @@ static void attempt_begin(struct attempt *attempt, const struct run *run, const 
     attempts->out_of_time = run->is_last;
     attempts->quick = run->round == 0 && flight->standing == TOK_WORKS;
     attempts->probes = flight->standing != TOK_WORKS;
+    attempts->on_trial = flight->standing == TOK_ON_TRIAL;
     if (attempts->quick && attempts->deadline_us > attempts->began_us) {
         attempts->deadline_us -= (attempts->deadline_us - attempts->began_us) / 4 * 3;
     }
@@ -377,7 +378,8 @@ static void set_aside(const struct run *run)
 
         if ((run->failed & replica->bit) != 0) {
             trace(TRACE_KEY, "key: '%s' is asked last for a while", replica->token->label);
-            tok_aside_put((run->answered & replica->bit) != 0 ? &replica->aside : &replica->token->aside, clock_us());
+            tok_health_aside((run->answered & replica->bit) != 0 ? &replica->health : &replica->token->health,
+                             clock_us());
         }
     }
 }
@@ -387,10 +389,10 @@ static void served(const struct run *run, struct tok_replica *replica)
     if (run->failed != 0) {
         set_aside(run);
     }
-    if (tok_aside_is(&replica->aside) || tok_aside_is(&replica->token->aside)) {
+    if (!tok_health_works(&replica->health) || !tok_health_works(&replica->token->health)) {
         trace(TRACE_KEY, "key: '%s' serves again", replica->token->label);
-        tok_aside_end(&replica->aside);
-        tok_aside_end(&replica->token->aside);
+        tok_health_good(&replica->health);
+        tok_health_good(&replica->token->health);
     }
     if (atomic_load_explicit(&run->key->served, memory_order_relaxed) != replica) {
         atomic_store(&run->key->served, replica);

@@ -481,7 +481,7 @@ bool tok_key_disprove(struct tok_key *key, uint64_t unproved)
 
         if (replica->unproved == unproved) {
             trace(TRACE_KEY, "key: another one bears the name on '%s'", replica->token->label);
-            tok_aside_put(&replica->aside, clock_us());
+            tok_health_aside(&replica->health, clock_us());
         }
     }
     return key->replicas.count > 1;

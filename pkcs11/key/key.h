@@ -34,8 +34,8 @@ TOK_RESULT tok_key_found(struct tok_key **out_key, const struct tok_settings *se
 /* tok_key_join: what a search found on another token is the same key, which is on both from now on. Both are just found
  * by one name; `other` is only good for being freed afterwards. */
 TOK_RESULT tok_key_join(struct tok_key *key, struct tok_key *other);
-/* tok_key_look_again: a token failed to tell whether it has the key, too; the next operation takes it for one that may.
- */
+/* tok_key_look_again says that some token could not answer whether it has the key; the next operation looks for
+ * the key's tokens again. */
 void tok_key_look_again(struct tok_key *key);
 struct tok_key *tok_key_ref(struct tok_key *key);
 void tok_key_unref(struct tok_key *key);
@@ -66,9 +66,9 @@ void tok_key_ask_mechanisms(struct tok_key *key);
  * Outputs change on success only, but for the bytes in `out`, which is the token's to write to. */
 TOK_RESULT tok_key_sign_until(struct tok_key *key, const CK_MECHANISM *mechanism, const uint8_t *in, size_t in_len,
                               uint8_t *out, size_t *in_out_len, uint64_t *out_unproved, uint64_t deadline_us);
-/* Whatever a token may say of the data that it is to decrypt is good here, and costs the same calls, now and later, as
- * a message does: `*out_refusal` is CKR_OK, or what it said; then the length is 0. It must not show where the token
- * removes padding. tok_key_refused makes an error of it. */
+/* Decrypts likewise. A token's refusal of the data is a success here, and costs the same calls, now and later, as a
+ * message does: `*out_refusal` is CKR_OK, or the token's answer, and then the length is 0. Where the token removes
+ * padding, the caller must not let the difference show. tok_key_refused makes an error of a refusal. */
 TOK_RESULT tok_key_decrypt_until(struct tok_key *key, const CK_MECHANISM *mechanism, const uint8_t *in, size_t in_len,
                                  uint8_t *out, size_t *in_out_len, CK_RV *out_refusal, uint64_t deadline_us);
 TOK_RESULT tok_key_refused(struct tok_key *key, CK_RV refusal);

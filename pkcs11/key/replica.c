@@ -5,8 +5,6 @@
 #include "base/fork.h"
 #include "base/trace.h"
 
-#define STUCK_US (1000 * 1000)
-
 void tok_replica_free(struct tok_replica *replica)
 {
     if (replica != NULL) {
@@ -72,43 +70,25 @@ bool tok_replicas_put(struct tok_replicas *all, struct tok_replica *replica)
     return true;
 }
 
-/* Nothing served for a while though somebody is inside: a call that does not return, perhaps. What all do for
- * themselves, at their own times, is good enough here. */
-static bool is_stuck(struct tok_token *token, uint64_t now_us)
-{
-    uint64_t served = atomic_load_explicit(&token->pool.served, memory_order_relaxed);
-
-    if (atomic_load_explicit(&token->in_flight, memory_order_relaxed) == 0 ||
-        served != atomic_load_explicit(&token->stuck_at, memory_order_relaxed)) {
-        atomic_store_explicit(&token->stuck_at, served, memory_order_relaxed);
-        atomic_store_explicit(&token->stuck_us, now_us, memory_order_relaxed);
-        return false;
-    }
-    return now_us > atomic_load_explicit(&token->stuck_us, memory_order_relaxed) + STUCK_US;
-}
-
-/* May it be tried now, by this caller alone? Both reasons must allow it. */
+/* May it be tried now, by this caller alone? Both reasons must allow it. Under the key's lock nobody else gets a trial
+ * of the replica between the two looks at it. */
 static bool is_on_trial(struct tok_replica *replica, uint64_t now_us)
 {
-    struct tok_aside *of_token = &replica->token->aside;
-
-    if (!tok_aside_is(&replica->aside)) {
-        return tok_aside_claim(of_token, now_us);
-    }
-    return tok_aside_claim(&replica->aside, now_us) && (!tok_aside_is(of_token) || tok_aside_claim(of_token, now_us));
+    return tok_health_is_due(&replica->health, now_us) && tok_health_try(&replica->token->health, now_us) &&
+           tok_health_try(&replica->health, now_us);
 }
 
 static enum tok_standing standing_of(struct tok_replica *replica, uint64_t now_us)
 {
     struct tok_token *token = replica->token;
 
-    if (tok_breaker_is_open(&token->breaker)) {
-        tok_aside_put(&token->aside, now_us);
-    }
-    if (tok_aside_is(&token->aside) || tok_aside_is(&replica->aside)) {
+    if (!tok_health_works(&token->health) || !tok_health_works(&replica->health)) {
         return is_on_trial(replica, now_us) ? TOK_ON_TRIAL : TOK_LAST_RESORT;
     }
-    return is_stuck(token, now_us) ? TOK_LAST_RESORT : TOK_WORKS;
+    return tok_health_is_stuck(&token->health, atomic_load_explicit(&token->in_flight, memory_order_relaxed),
+                               atomic_load_explicit(&token->pool.served, memory_order_relaxed), now_us)
+               ? TOK_LAST_RESORT
+               : TOK_WORKS;
 }
 
 static bool is_better(const struct tok_replica *replica, enum tok_standing standing, const struct tok_flight *than)
@@ -151,9 +131,16 @@ bool tok_flight_begin(struct tok_flight *flight, const struct tok_replicas *all,
     return true;
 }
 
-/* In the child of a fork the count is another. */
+/* In the child of a fork the count is another. A trial is over, whatever came of it: of what has served, that is told
+ * next (key-operate.c). */
 void tok_flight_end(const struct tok_flight *flight)
 {
+    if (flight->standing == TOK_ON_TRIAL) {
+        uint64_t now_us = clock_us();
+
+        tok_health_failed(&flight->replica->health, now_us);
+        tok_health_failed(&flight->replica->token->health, now_us);
+    }
     if (flight->generation == fork_generation()) {
         atomic_fetch_sub_explicit(&flight->replica->token->in_flight, 1, memory_order_relaxed);
     }

@@ -1,10 +1,10 @@
 /* Replicas: the tokens that hold one key, and which of them serves next.
  *
  * A key has an ordered list of them, for most keys a list of one. An operation goes to the one that works and has the
- * fewest operations in flight; where that is equal, to the first in the order of the setting `tokens`. What failed
- * while another one served is set aside: it is asked when nothing else is left, and by one operation now and then,
- * which moves on if it fails. One that has served nobody for a second though somebody is inside counts as not working,
- * too.
+ * fewest operations in flight; where that is equal, to the first in the order of the setting `tokens`. A replica
+ * that failed while another one served is set aside (pkcs11/module/health.h): it is asked when nothing else is left, and
+ * by one operation after each pause, which moves on if it fails. A token that has served nobody for a second while calls
+ * are inside counts as not working, too.
  *
  * For pkcs11/key/key.c and key-operate.c. The list and what is not constant are guarded by the key's lock. */
 #ifndef SIGNET_PKCS11_KEY_REPLICA_H
@@ -14,19 +14,19 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#include "pkcs11/module/breaker.h"
+#include "pkcs11/module/health.h"
 #include "pkcs11/config/settings.h"
 #include "pkcs11/token/token.h"
 
 #define TOK_MOST_REPLICAS 16
 
 struct tok_replica {
-    struct tok_token *token; /* constant, like all up to `aside` */
-    struct tok_uri *uri;     /* of the object there; NULL: the key's; owned */
-    bool alone;              /* the one token that was meant, so that a PIN of the URI is meant for it */
-    size_t wish;             /* its place in the setting `tokens` */
-    unsigned bit;            /* of its own, for sets of replicas; once it is in a list */
-    struct tok_aside aside;  /* for reasons of the key on this token; those of the token are with the token */
+    struct tok_token *token;  /* constant, like all up to `health` */
+    struct tok_uri *uri;      /* of the object there; NULL: the key's; owned */
+    bool alone;               /* the one token that was meant, so that a PIN of the URI is meant for it */
+    size_t wish;              /* its place in the setting `tokens` */
+    unsigned bit;             /* of its own, for sets of replicas; once it is in a list */
+    struct tok_health health; /* for reasons of the key on this token; those of the token are with the token */
 
     _Atomic bool no_messages; /* it does not sign messages (pkcs11/token/message.h), or not by its mechanism */
 

@@ -1,6 +1,6 @@
-/* What a module answers is checked here, and nowhere else, before anybody believes it: each count and each length
- * against what was asked for, values against being left unfilled. An answer that can't be is a failure of that call,
- * TOK_CODE_ANSWER, and counts as CKR_GENERAL_ERROR in what is done about it (pkcs11/recover). For the rooms of
+/* What a module answers is checked here, and nowhere else, before it is used: each count and each length must fit the
+ * room that was given, and a value must not have been left unfilled. An impossible answer is a failure of that call,
+ * TOK_CODE_ANSWER, and is recovered from like CKR_GENERAL_ERROR (pkcs11/recover/recover.h). For the rooms of
  * pkcs11/. */
 #ifndef SIGNET_PKCS11_MODULE_ANSWER_H
 #define SIGNET_PKCS11_MODULE_ANSWER_H
@@ -12,7 +12,7 @@
 #include "pkcs11/result/cryptoki.h"
 #include "pkcs11/result/result.h"
 
-/* More of these is no answer, but a module that has lost its mind. */
+/* Above these an answer is impossible. */
 #define ANSWER_MOST_OBJECTS 100000      /* of one search */
 #define ANSWER_MOST_LISTED 4096         /* slots, or mechanisms of one */
 #define ANSWER_MOST_VALUE (1024 * 1024) /* bytes of an attribute */

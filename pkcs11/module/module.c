@@ -8,7 +8,7 @@
 #include "base/trace.h"
 #include "pkcs11/result/ckr.h"
 
-/* Pauses between initialising again: those of a breaker, and shorter ones where it harms nobody. */
+/* Pauses between initialising again: those between trials, and shorter ones where it harms nobody. */
 #define AGAIN_HARMLESS_US (UINT64_C(200) * 1000)
 
 /* The threads of a server share the module, so it must lock; it may use the system's locks. */
@@ -55,14 +55,14 @@ static struct tok_result wait_idle(struct tok_module *module, uint64_t deadline_
 static bool start_claim(struct tok_module *module, uint64_t deadline_us, struct tok_result *out_result)
 {
     LOCKED(&module->lock);
-    if (!tok_breaker_is_open(&module->breaker)) {
+    if (!tok_health_is_away(&module->health)) {
         if (!wait_for(module, &module->starting, deadline_us, out_result) || module->state == TOK_MODULE_READY) {
             return false;
         }
     }
-    if (tok_breaker_is_open(&module->breaker) && !tok_breaker_probe(&module->breaker, clock_us())) {
+    if (tok_health_is_away(&module->health) && !tok_health_try(&module->health, clock_us())) {
         *out_result =
-            tok_context(tok_breaker_refusal(&module->breaker, clock_us()), "initialising module '%s'", module->path);
+            tok_context(tok_health_refusal(&module->health, clock_us()), "initialising module '%s'", module->path);
         return false;
     }
     module->state = TOK_MODULE_STARTING;
@@ -79,12 +79,12 @@ static void start_judge(struct tok_module *module, CK_RV rv, uint64_t deadline_u
     struct text text = TEXT_OVER(why);
 
     if (module->state == TOK_MODULE_READY) {
-        tok_breaker_close(&module->breaker);
-    } else if (tok_breaker_is_open(&module->breaker)) {
-        tok_breaker_probed(&module->breaker, now);
+        tok_health_good(&module->health);
+    } else if (tok_health_is_away(&module->health)) {
+        tok_health_failed(&module->health, now);
     } else if (module->starting.late || (now >= deadline_us && flight_is_slow(&module->starting, now))) {
         text_printf(&text, "C_Initialize: %s", tok_ckr(rv)->name);
-        tok_breaker_trip(&module->breaker, now, module->starting.since_us, false, why);
+        tok_health_away(&module->health, now, module->starting.since_us, false, why);
     }
 }
 
@@ -327,7 +327,7 @@ void tok_module_anew(struct tok_module *module)
     module->closed = false;
     module->starting = module->looking = (struct flight){ .on = false };
     module->initialized_by_us = false;
-    tok_breaker_close(&module->breaker);
+    tok_health_good(&module->health);
     module->again_us = 0;
     module->again_pause = 0;
 }

@@ -16,7 +16,7 @@
 #include "base/flight.h"
 #include "base/lock.h"
 #include "pkcs11/config/settings.h"
-#include "pkcs11/module/breaker.h"
+#include "pkcs11/module/health.h"
 #include "pkcs11/module/call.h"
 #include "pkcs11/module/quirks.h"
 #include "pkcs11/result/cryptoki.h"
@@ -51,8 +51,8 @@ struct tok_module {
     _Atomic(enum tok_module_state) state; /* likewise */
     _Atomic uint64_t starts;              /* how often it was initialised; likewise */
 
-    struct lock lock;           /* guards what follows */
-    struct tok_breaker breaker; /* of C_Initialize */
+    struct lock lock;         /* guards what follows */
+    struct tok_health health; /* of C_Initialize */
     bool initialized_by_us;
     bool inherited;       /* initialised by an ancestor of this process, */
     bool inherited_by_us; /* and that by us */
@@ -79,19 +79,20 @@ TOK_RESULT tok_module_ask_functions(struct tok_module *module);
 /* tok_module_close frees one that has no function list. */
 void tok_module_close(struct tok_module **module);
 
-/* tok_module_start makes sure that the module is initialised in this process; any number of times. A failure is no
- * state for ever: the next call tries again. TOK_CODE_UNAVAILABLE if it
- * took too long only to fail, and is not tried again yet, TOK_CODE_RECURSION if this thread is inside a module,
- * TOK_CODE_EXITING after exit has begun, TOK_CODE_DEADLINE if another thread has been initialising it for too long. */
+/* tok_module_start makes sure that the module is initialised in this process; any number of times. After a failure the
+ * next call tries again. TOK_CODE_UNAVAILABLE if the last try failed after the deadline and no other is made yet,
+ * TOK_CODE_RECURSION if this thread is inside a module, TOK_CODE_EXITING after exit has begun, TOK_CODE_DEADLINE if
+ * another thread has been initialising it for too long. */
 TOK_RESULT tok_module_start(struct tok_module *module, uint64_t deadline_us);
 
 /* tok_module_forgot takes note that the module forgot its initialisation, if `starts` is still module->starts. False:
  * it was started since. Requires the lock. For pkcs11/token/again.c, which tells the tokens. */
 bool tok_module_forgot(struct tok_module *module, uint64_t starts);
 
-/* To finalise the module and initialise it again, for pkcs11/token/again.c, which has all threads leave in between.
- * tok_module_again_begin takes the right to, and closes the door; false with *out_result where it need not or may not
- * be done. tok_module_again_end does it, tok_module_again_cancel leaves things as they are; both open the door. */
+/* To finalise the module and initialise it again, for pkcs11/token/again.c, which waits in between until no thread is
+ * inside. tok_module_again_begin takes the right to do it, and lets no new session be lent; false, with *out_result,
+ * where it need not or may not be done. tok_module_again_end does it, tok_module_again_cancel does not; both let
+ * sessions be lent again. */
 #define TOK_RESTART "; the process must be restarted to initialise the module again"
 bool tok_module_again_begin(struct tok_module *module, uint64_t starts, bool harmless, uint64_t deadline_us,
                             struct tok_result *out_result);
@@ -99,8 +100,8 @@ TOK_RESULT tok_module_again_end(struct tok_module *module, uint64_t deadline_us)
 void tok_module_again_cancel(struct tok_module *module);
 
 /* The right to make calls that belong to no session: one thread at a time, and none while the module is being
- * initialised. Waits, up to the deadline; tok_module_leave ends it. Who wants to look at the slots hears in *out_looked
- * whether somebody else did so meanwhile, from beginning to end: then there is no right, and nothing to end. */
+ * initialised. Waits, up to the deadline; tok_module_leave ends it. For a look at the slots, *out_looked is set if
+ * another thread has made a whole look meanwhile: then the caller has no right, and nothing to end. */
 TOK_RESULT tok_module_enter(struct tok_module *module, bool *out_looked, uint64_t deadline_us);
 void tok_module_leave(struct tok_module *module, bool has_looked);
 
@@ -112,8 +113,8 @@ TOK_RESULT tok_module_info(struct tok_module *module, CK_INFO *out_info, uint64_
 /* tok_module_quirk is the row of its oddities; that of an unknown module where it does not say who it is. Never NULL.
  */
 const struct tok_quirk *tok_module_quirk(struct tok_module *module, uint64_t deadline_us);
-/* tok_module_quirk_inside is the same for whoever keeps the module from being finalised already: who starts it, or has
- * a lease. */
+/* tok_module_quirk_inside is the same for a caller that keeps the module from being finalised: it is starting it, or
+ * has a lease. */
 const struct tok_quirk *tok_module_quirk_inside(struct tok_module *module);
 
 #endif

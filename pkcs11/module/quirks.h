@@ -23,7 +23,8 @@ struct tok_quirk {
     unsigned notices_ms; /* so long the module takes a card that was pulled for present, and may hang if it is used */
     bool error_stays;    /* a GENERAL_ERROR that does not pass means that the connection is gone, and only C_Initialize
                             makes a new one */
-    CK_RV pin_unseen[2]; /* what C_Login answers without having looked at the PIN, beyond the CKR table; 0: none */
+    CK_RV pin_unseen[2]; /* what C_Login answers without having looked at the PIN, beyond the CKR table; 0: none.
+                            Believed of that file alone, not of what stands in front of it */
     const char *reason;
 };
 

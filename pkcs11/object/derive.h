@@ -11,7 +11,7 @@
 
 struct tok_lease;
 
-/* tok_derive gives the secret that `key` shares with whom the point belongs to. `*in_out_len` is its length, as far as
+/* tok_derive gives the secret that `key` shares with the owner of `point`. `*in_out_len` is its length, as far as
  * that is known, and the room in `out`. */
 TOK_RESULT tok_derive(struct tok_lease *lease, CK_MECHANISM_TYPE type, CK_OBJECT_HANDLE key, const uint8_t *point,
                       size_t point_len, uint8_t *out, CK_ULONG *in_out_len);

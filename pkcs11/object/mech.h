@@ -25,8 +25,8 @@ const char *tok_mech_name(CK_MECHANISM_TYPE type);
 /* tok_mech_offered is what the token's slot offers, if it was asked and answered; else NULL. Lives as long as the
  * token. */
 const struct bytes *tok_mech_offered(struct tok_token *token);
-/* tok_mech_ask asks it, unless somebody did before. A slot that does not tell is none of the caller's business: what
- * it offers stays unknown. */
+/* tok_mech_ask asks the token's slot, unless that was done before. If the slot gives no list, what it offers stays
+ * unknown, which is no failure. */
 void tok_mech_ask(struct tok_token *token, uint64_t deadline_us);
 
 #endif

@@ -31,7 +31,7 @@ static struct tok_result enter_slowly(struct tok_attempts *attempts, struct tok_
 
     LOCKED(&token->lock);
     atomic_store_explicit(&token->pool.look_us, now + LOOK_FOR_OVERDUE_US, memory_order_relaxed);
-    if (!tok_breaker_is_open(&token->breaker)) {
+    if (!tok_health_is_away(&token->health)) {
         const struct tok_lease *overdue = tok_pool_overdue(&token->pool, now - GRACE_US);
         char why[64];
         struct text text = TEXT_OVER(why);
@@ -41,10 +41,11 @@ static struct tok_result enter_slowly(struct tok_attempts *attempts, struct tok_
         }
         text_printf(&text, "an operation in %s has not ended", tok_inside_name(overdue->inside));
         trace(TRACE_TOKEN, "token: '%s' is not asked by everybody any more: %s", token->label, why);
-        tok_breaker_trip(&token->breaker, now, overdue->began_us, true, why);
+        tok_health_away(&token->health, now, overdue->began_us, true, why);
+        attempts->on_trial = false; /* that was another trial */
     }
-    if ((attempts->others && !attempts->probes) || !tok_breaker_probe(&token->breaker, now)) {
-        return tok_breaker_refusal(&token->breaker, now);
+    if (!attempts->on_trial && ((attempts->others && !attempts->probes) || !tok_health_try(&token->health, now))) {
+        return tok_health_refusal(&token->health, now);
     }
     trace(TRACE_TOKEN, "token: '%s' is asked whether it answers again", token->label);
     attempts->probing = true;
@@ -58,7 +59,7 @@ struct tok_result tok_attempts_enter(struct tok_attempts *attempts, struct tok_t
     }
     attempts->entered = token;
     attempts->served = atomic_load_explicit(&token->pool.served, memory_order_relaxed);
-    if (!tok_breaker_is_open(&token->breaker) &&
+    if (!tok_health_is_away(&token->health) &&
         attempts->began_us < atomic_load_explicit(&token->pool.look_us, memory_order_relaxed)) {
         return tok_good();
     }
@@ -90,12 +91,12 @@ static void end_badly(struct tok_attempts *attempts, struct tok_token *token, co
     LOCKED(&token->lock);
     if (attempts->probing) {
         attempts->probing = false;
-        tok_breaker_probed(&token->breaker, now);
+        tok_health_failed(&token->health, now);
         trace(TRACE_TOKEN, "token: '%s' does not answer: %s", token->label, result->message);
     } else if (result->code != TOK_CODE_UNAVAILABLE && !tok_others_are_served(attempts, token) &&
                (attempts->out_of_time || now >= attempts->deadline_us)) {
         trace(TRACE_TOKEN, "token: '%s' is not asked by everybody any more: %s", token->label, result->message);
-        tok_breaker_trip(&token->breaker, now, attempts->began_us, false, result->message);
+        tok_health_away(&token->health, now, attempts->began_us, false, result->message);
     }
 }
 
@@ -105,9 +106,9 @@ void tok_attempts_end(struct tok_attempts *attempts, struct tok_token *token, co
         end_badly(attempts, token, result);
         return;
     }
-    if (tok_breaker_is_open(&token->breaker)) {
+    if (tok_health_is_away(&token->health)) {
         LOCKED(&token->lock);
-        tok_breaker_close(&token->breaker);
+        tok_health_good(&token->health);
         trace(TRACE_TOKEN, "token: '%s' answers again", token->label);
     }
 }

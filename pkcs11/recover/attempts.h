@@ -1,9 +1,9 @@
-/* The attempts at one operation: how long there may be some, and whether the token is to be asked at all.
+/* The attempts at one operation: until when, and whether the token may be asked at all.
  *
  * Whoever retries keeps a `struct tok_attempts` for one operation. It has the deadline, the pauses, and what was tried
  * before (pkcs11/recover/recover.h). A token on which an operation used up its deadline is not asked by others until a
- * probe succeeds (pkcs11/module/breaker.h): that is asked at the beginning, and told at the end. For
- * recover.c and the room pkcs11/key. */
+ * trial succeeds (pkcs11/module/health.h): that is asked at the beginning, and told at the end. For recover.c and the
+ * room pkcs11/key. */
 #ifndef SIGNET_PKCS11_RECOVER_ATTEMPTS_H
 #define SIGNET_PKCS11_RECOVER_ATTEMPTS_H
 
@@ -18,7 +18,8 @@ struct tok_attempts {
     bool doubt_login; /* what was not found may be there behind a login */
     bool others;      /* another token has the key as well: nobody waits for this one here, */
     bool quick;       /* nor is it recovered, but for what a session or a login lost, */
-    bool probes;      /* and its breaker is asked for a probe only where this one is to be tried */
+    bool probes;      /* and one that is away is tried only by who is to try it: */
+    bool on_trial;    /* this caller, or whoever comes first */
     bool want_new;    /* the next attempt is to take a new session: idle ones turned out to be lost */
 
     /* recover.c's */
@@ -37,24 +38,24 @@ struct tok_attempts {
     char note[256];    /* why a module was not initialised again; the last member */
 };
 
-/* tok_attempts_begin: the deadline is that of the settings, unless the caller has been under way for a while;
- * `now_us` spares a look at the clock where the caller has just looked (0: not). */
+/* tok_attempts_begin takes the caller's deadline, or (0) that of the settings, from now. `now_us` is the time, where
+ * the caller has just read the clock; 0: not. */
 void tok_attempts_begin(struct tok_attempts *attempts, const struct tok_settings *settings, uint64_t deadline_us,
                         uint64_t now_us);
-/* tok_attempts_enter asks the token's breaker, once for an operation. TOK_CODE_UNAVAILABLE: not now. */
+/* tok_attempts_enter asks the token's health, once for an operation. TOK_CODE_UNAVAILABLE: not now. */
 TOK_RESULT tok_attempts_enter(struct tok_attempts *attempts, struct tok_token *token);
-/* tok_attempts_end tells the breaker how it went. */
+/* tok_attempts_end tells it how it went. */
 void tok_attempts_end(struct tok_attempts *attempts, struct tok_token *token, const struct tok_result *result);
 
 /* tok_first_recovery is what the CKR table says of it. */
 enum tok_recovery tok_first_recovery(const struct tok_result *result);
-/* tok_has_answered tells whether the token spoke, be it a refusal: then another time makes no difference. */
+/* tok_has_answered tells whether the token gave an answer, if only a refusal: asking again would change nothing. */
 bool tok_has_answered(const struct tok_result *failure);
 /* tok_others_are_served: has the token served anybody since this attempt began? */
 bool tok_others_are_served(const struct tok_attempts *attempts, struct tok_token *token);
 
-/* tok_attempts_pause is a pause, longer each time. False, without one, if the deadline comes first, or if this caller
- * is not to wait. */
+/* tok_attempts_pause pauses, longer each time. False, without a pause, if the deadline comes first or this caller must
+ * not wait. */
 bool tok_attempts_pause(struct tok_attempts *attempts);
 
 #endif

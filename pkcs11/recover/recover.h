@@ -17,12 +17,12 @@ void tok_attempts_note(struct tok_attempts *attempts, struct tok_token *token, s
                        const struct tok_result *failure);
 
 /* tok_recover prepares another attempt after `failure`, which happened with `lease`, ended by now, on the token. False
- * if there is nothing to do but report it; its message may have got a reason more. */
+ * if it can only be reported; its message may then have one reason more. */
 bool tok_recover(struct tok_attempts *attempts, struct tok_token *token, const struct tok_lease *lease,
                  struct tok_result *failure);
-/* tok_recover_module is the same for a failure on the way to a token, while modules are started and looked into:
- * another look may help, a wait is short, since another module may have the token. `starts` is the module's count
- * before. */
+/* tok_recover_module is the same for a failure before a token was found, while a module is started or its slots are
+ * looked at. Another look may help; waits are short, since another module may have the token. `starts` is
+ * module->starts before the attempt. */
 bool tok_recover_module(struct tok_attempts *attempts, struct tok_module *module, uint64_t starts,
                         const struct tok_result *failure);
 

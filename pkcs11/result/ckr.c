@@ -81,8 +81,7 @@ static const struct tok_ckr rows[] = {
     ROW(CKR_ENCRYPTED_DATA_INVALID, TOK_GIVE_UP, ""),
     ROW(CKR_ENCRYPTED_DATA_LEN_RANGE, TOK_GIVE_UP, ""),
     ROW(CKR_AEAD_DECRYPT_FAILED, TOK_GIVE_UP, ""),
-    /* "canceled in mid-execution" */
-    ROW_OF_PIN(CKR_FUNCTION_CANCELED, TOK_NEW_SESSION, TOK_PIN_CUT_SHORT, ""),
+    ROW(CKR_FUNCTION_CANCELED, TOK_NEW_SESSION, ""),
     ROW(CKR_FUNCTION_NOT_PARALLEL, TOK_GIVE_UP, ""),
     ROW(CKR_FUNCTION_NOT_SUPPORTED, TOK_GIVE_UP, "The module can't do this"),
     ROW(CKR_KEY_HANDLE_INVALID, TOK_FIND_AGAIN, "The key is not where it was: was it deleted?"),
@@ -102,8 +101,7 @@ static const struct tok_ckr rows[] = {
         "The token does not serve these parameters (for PSS: digest and salt length)"),
     ROW(CKR_OBJECT_HANDLE_INVALID, TOK_FIND_AGAIN, "The key is not where it was: was it deleted?"),
     ROW(CKR_OPERATION_ACTIVE, TOK_NEW_SESSION, ""),
-    /* of CKU_CONTEXT_SPECIFIC: no operation waits for a PIN */
-    ROW_OF_PIN(CKR_OPERATION_NOT_INITIALIZED, TOK_NEW_SESSION, TOK_PIN_UNSEEN, ""),
+    ROW(CKR_OPERATION_NOT_INITIALIZED, TOK_NEW_SESSION, ""),
     ROW_OF_PIN(CKR_PIN_INCORRECT, TOK_GIVE_UP, TOK_PIN_WRONG, PIN_RIGHT),
     ROW_OF_PIN(CKR_PIN_INVALID, TOK_GIVE_UP, TOK_PIN_WRONG, PIN_RIGHT),
     ROW_OF_PIN(CKR_PIN_LEN_RANGE, TOK_GIVE_UP, TOK_PIN_WRONG, "The PIN is longer or shorter than the token allows"),

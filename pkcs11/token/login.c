@@ -6,6 +6,7 @@
 #include "base/shared.h"
 #include "base/text.h"
 #include "base/trace.h"
+#include "pkcs11/module/quirks.h"
 #include "pkcs11/result/ckr.h"
 #include "pkcs11/token/tie.h"
 #include "pkcs11/token/tries.h"
@@ -216,13 +217,14 @@ static struct tok_result login_failed(const char *pin_name, CK_RV rv)
     return tok_context(tok_fail_ckr("C_Login", rv), "PIN from %s", pin_name);
 }
 
-/* What the answer says of the PIN: by the table, or by what is known of this module. */
+/* What the answer says of the PIN: by the table, or by what is known of this module. By its file's name alone: what
+ * stands in front of it shows its manufacturer, too, and may answer a wrong PIN in its own words. */
 static enum tok_of_pin of_pin(struct tok_token *token, CK_RV rv)
 {
     enum tok_of_pin answer = tok_ckr(rv)->pin;
 
     if (answer == TOK_PIN_UNCLEAR) {
-        const struct tok_quirk *quirk = tok_module_quirk_inside(token->module);
+        const struct tok_quirk *quirk = tok_quirk_of(token->module->path, NULL);
 
         for (size_t i = 0; i < COUNT_OF(quirk->pin_unseen); i++) {
             answer = rv == quirk->pin_unseen[i] ? TOK_PIN_UNSEEN : answer;

@@ -31,27 +31,27 @@ struct tok_message {
     uint8_t params[40];
 };
 
-/* tok_message_offered: has the module such functions, and did the token not refuse them? */
+/* tok_message_offered tells whether the module has these functions and the token has not refused them. */
 bool tok_message_offered(const struct tok_token *token);
-/* tok_message_make fills what to want of a lease. False where it can't be compared, since the parameters are too long,
- * or point elsewhere. */
+/* tok_message_make fills in what a lease asks its session to sign with. False where that can't be compared: the
+ * parameters are too long, or contain pointers. */
 bool tok_message_make(struct tok_message *out, CK_OBJECT_HANDLE key, uint64_t objects, const CK_MECHANISM *mechanism);
 
-/* tok_message_idle is where the idle session for a lease hangs in the pool's list: one that was told what it wants,
- * else one that was told nothing, else the last used. *out_switch: it is the third. Requires the token's lock; the pool
+/* tok_message_idle finds the idle session for a lease, as a place in the pool's list: one that was told what the
+ * lease wants, else one that was told nothing, else the last used; *out_switch is true where that was told something
+ * else. Requires the token's lock; the pool
  * has an idle session. */
 unsigned *tok_message_idle(struct tok_pool *pool, const struct tok_lease *lease, bool *out_switch);
-/* tok_message_count counts how often a session could go on, and how often it had to be told something else: where
- * sessions are so few, and keys so many, that it is mostly the latter, two calls are less. Requires the token's lock.
- */
+/* tok_message_count counts how often a session could go on, and how often it had to be told something else. Where the
+ * latter prevails (few sessions, many keys), C_SignInit and C_Sign cost less. Requires the token's lock. */
 void tok_message_count(struct tok_token *token, const struct tok_lease *lease);
-/* tok_message_settle ends what the lease's session was told, unless that is what the lease wants. */
+/* tok_message_settle ends what the lease's session was told (C_MessageSignFinal), unless the lease wants it. */
 void tok_message_settle(struct tok_lease *lease);
 
 enum tok_message_verdict {
     TOK_MESSAGE_TRIED,   /* the result counts */
-    TOK_MESSAGE_REFUSED, /* this key can't do it, or not by this mechanism, ... */
-    TOK_MESSAGE_NEVER,   /* ... or the token can't do it at all: sign by two calls, and remember where these work */
+    TOK_MESSAGE_REFUSED, /* this key can't do it, or not with this mechanism: sign by two calls, */
+    TOK_MESSAGE_NEVER,   /* nor can the token at all: likewise; if the two calls work, don't try again */
 };
 /* tok_message_sign signs with what the lease wants. Outputs change on success only. */
 TOK_RESULT tok_message_sign(struct tok_lease *lease, enum tok_message_verdict *out_verdict,

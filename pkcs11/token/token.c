@@ -57,8 +57,7 @@ static void token_anew(struct tok_token *token)
 {
     lock_init(&token->lock);
     tok_pool_anew(&token->pool);
-    tok_breaker_close(&token->breaker);
-    tok_aside_end(&token->aside);
+    tok_health_good(&token->health);
     atomic_store(&token->in_flight, 0);
     token_forget(token);
 }

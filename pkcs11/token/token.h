@@ -19,7 +19,7 @@
 #include "base/flight.h"
 #include "base/lock.h"
 #include "base/secret.h"
-#include "pkcs11/module/breaker.h"
+#include "pkcs11/module/health.h"
 #include "pkcs11/module/call.h"
 #include "pkcs11/token/message.h"
 #include "pkcs11/module/module.h"
@@ -69,10 +69,8 @@ struct tok_token {
     char label[33];                   /* constant: for messages, without the padding */
     struct bytes *_Atomic mechanisms; /* what its slot offers (pkcs11/object/mech.h); constant once there */
     _Atomic bool mechanisms_asked;
-    struct tok_aside aside; /* for keys that are on other tokens as well (pkcs11/key/replica.h), like the next three */
-    _Atomic unsigned in_flight; /* operations under way or about to be */
-    _Atomic uint64_t stuck_at;  /* what the pool had served when it was last seen to serve, */
-    _Atomic uint64_t stuck_us;  /* and when that was */
+    struct tok_health health;   /* guards itself, but for what its header says */
+    _Atomic unsigned in_flight; /* operations under way or about to be, of keys (pkcs11/key/replica.h) */
     _Atomic bool no_messages;   /* C_MessageSignInit is not worth while (pkcs11/token/message.h) */
     _Atomic bool wraps_points;  /* the other side's, in key agreement, as an OCTET STRING (pkcs11/object/derive.c) */
 
@@ -86,7 +84,6 @@ struct tok_token {
     uint64_t epoch;        /* of sessions */
     uint64_t objects;      /* of object handles: grows with the epoch, and with each lost login */
     struct tok_pool pool;
-    struct tok_breaker breaker;
     int balance; /* pkcs11/token/message.c's */
     enum tok_login_state login;
     struct flight logging_in;

@@ -1,7 +1,7 @@
 /* What requests, workers and their watch have in common: one state for the process, behind one lock.
  *
- * Who makes requests is in submit.c, who carries them out in worker.c; here is what becomes of a request in any case,
- * and what a fork and exit make of all. For these two; everybody else goes through pkcs11/work/worker.h. */
+ * submit.c makes requests, worker.c carries them out; here a request ends, whichever way, and here fork and exit are
+ * handled. For these two; everybody else goes through pkcs11/work/worker.h. */
 #ifndef SIGNET_PKCS11_WORK_CREW_H
 #define SIGNET_PKCS11_WORK_CREW_H
 
@@ -9,9 +9,9 @@
 #include "pkcs11/work/lane.h"
 #include "pkcs11/work/request.h"
 
-#define CREW_LATE_US (1 * 1000)     /* a request that waits for so long wants another worker */
-#define CREW_WAITS_US (10 * 1000)   /* and after so long gets it, though nobody else comes or is done */
-#define CREW_GRACE_US (100 * 1000)  /* for the worker's own report of a passed deadline, which knows more */
+#define CREW_LATE_US (1 * 1000)     /* once a request has waited so long, a worker that takes one starts another, */
+#define CREW_WAITS_US (10 * 1000)   /* and after so long the watch does */
+#define CREW_GRACE_US (100 * 1000)  /* for the worker to report the passed deadline itself: its error says more */
 #define CREW_LEAVE_US (1000 * 1000) /* how long the end of an instance of the provider waits for calls */
 
 struct worker { /* on its own stack */
@@ -47,9 +47,9 @@ bool crew_wait(uint64_t deadline_us);
 void crew_changed(void);
 
 void crew_add(struct tok_request *request);
-/* crew_part_ends: an owner less. */
+/* crew_part_ends drops one owner's part in the request. */
 void crew_part_ends(struct tok_request *request);
-/* crew_done tells who waits for the request. It may give the lock away meanwhile. */
+/* crew_done wakes those who wait for the request. It may give the lock away meanwhile. */
 void crew_done(struct tok_request *request);
 /* crew_undone is the same for one that was not served in time, or will not be at all. */
 void crew_undone(struct tok_request *request, enum request_end why);
@@ -58,10 +58,10 @@ void crew_undone(struct tok_request *request, enum request_end why);
 bool worker_start(void);
 /* workers_feed: no request that may be served is left beside an idle worker. */
 void workers_feed(void);
-/* worker_write_off: it is not waited for any longer, and another worker may take the place of the one who has it. */
+/* worker_write_off gives up the worker that has this request: another one may take its place. */
 void worker_write_off(struct tok_request *request);
-/* watch_for sees to it that the request is not late without its maker being told, nor waits for those who hang. Without
- * the watch a worker still reports its own deadline. */
+/* watch_for has the watch end the request at its deadline and start workers beside those that hang. Without the watch a
+ * worker still reports its own deadline. */
 void watch_for(const struct tok_request *request);
 
 #endif

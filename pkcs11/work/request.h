@@ -65,12 +65,12 @@ struct tok_request {
     alignas(max_align_t) uint8_t bytes[]; /* parameters, data, room for the result */
 };
 
-/* request_make is tok_request_new, but for that the crew knows of it. */
+/* request_make is tok_request_new without adding the request to the crew. */
 TOK_RESULT request_make(struct tok_request **out_request, enum tok_work work, struct tok_key *key,
                         const CK_MECHANISM *mechanism, const uint8_t *in, size_t in_len, size_t room);
 /* request_carry_out does the work, in a worker, without a lock. */
 void request_carry_out(struct tok_request *request);
-/* request_free: nobody has a part in it. */
+/* request_free frees a request that has no owner left. */
 void request_free(struct tok_request *request);
 
 #endif

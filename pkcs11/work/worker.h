@@ -2,14 +2,14 @@
  *
  * An event-driven server must not wait for a token. It makes a request, which has copies of all that the operation
  * needs, and hears of its end by a descriptor or a function. A worker is a thread that takes requests one after the
- * other and leases sessions like everybody (pkcs11/key/key.h), so that recovery, breaker and deadlines are the same.
+ * other and leases sessions like everybody (pkcs11/key/key.h), so that recovery, health and deadlines are the same.
  * Workers start at the first request, more of them while requests have to wait, and end when there is nothing to do;
  * the requests of each token wait in a lane of their own, and none may take all workers, so that a token that hangs
  * does not keep another's waiting. A request that is not served by its deadline fails, and a worker that is still
  * inside the module then is written off: another one takes its place. At exit they stop; in the child of a fork there
  * are none, its copies of requests fail, and their descriptors are closed.
  *
- * A request has two owners, who made it and the worker; each may go first. For provider/operations/async.c. */
+ * A request has two owners, its maker and its worker; either may leave first. For provider/operations/async.c. */
 #ifndef SIGNET_PKCS11_WORK_WORKER_H
 #define SIGNET_PKCS11_WORK_WORKER_H
 
@@ -36,16 +36,16 @@ TOK_RESULT tok_request_new(struct tok_request **out_request, enum tok_work work,
 /* tok_request_submit hands it to the workers. A failure (no thread can be had, the process is exiting) leaves it
  * undone. */
 TOK_RESULT tok_request_submit(struct tok_request *request);
-/* tok_request_soon is for who is about to pause. Where a token answers as fast as a thread is woken, pausing costs more
- * than it gains: if nobody else has a request, this looks for the result for twice the time that it usually takes, if
- * that is a millisecond at the most. False if it is not done. */
+/* tok_request_soon is for a caller that is about to pause its job. Where a token answers as fast as a thread is woken,
+ * a pause costs more than it gains. So if there is no other request, and results usually take a millisecond at most,
+ * this waits for the result for twice the usual time. False if it is not done by then. */
 bool tok_request_soon(struct tok_request *request);
 /* tok_request_on_done: once it is done the bell rings, and a worker calls `wake(arg)`, unless they are NULL; but not
  * after tok_request_leave. False if it is done already: nobody rings, nobody calls. */
 bool tok_request_on_done(struct tok_request *request, struct tok_bell *bell, void (*wake)(void *arg), void *arg);
 /* tok_request_done never waits. */
 bool tok_request_done(struct tok_request *request);
-/* tok_request_wait does, which its deadline ends at the latest. */
+/* tok_request_wait waits until it is done, at the latest until its deadline. */
 void tok_request_wait(struct tok_request *request);
 /* tok_request_result is that of a request that is done. `*in_out_len` is the room in `out` before, and the length
  * after; both may be NULL where there is nothing to be had. */

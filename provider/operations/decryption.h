@@ -1,8 +1,8 @@
 /* RSA decryption with a key on a token.
  *
- * It is raw RSA there, where the token has it, and the padding is removed here in constant time
- * (provider/operations/unpad.h); else the token removes it. Nothing that is told, and no time, depends on whether
- * PKCS#1 padding was right. For provider/operations/asymcipher.c, whose context it is. */
+ * The token does raw RSA, where it has that, and the padding is removed here in constant time
+ * (provider/operations/unpad.h); else the token removes it. Neither an error nor the time that we take depends on
+ * whether PKCS#1 padding was right. For provider/operations/asymcipher.c, whose context it is. */
 #ifndef SIGNET_PROVIDER_OPERATIONS_DECRYPTION_H
 #define SIGNET_PROVIDER_OPERATIONS_DECRYPTION_H
 

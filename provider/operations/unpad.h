@@ -1,8 +1,8 @@
 /* Removing RSA padding without telling whether it was right: constant in time but for public lengths.
  *
- * Who can learn whether a ciphertext of his had good padding can decrypt others (Bleichenbacher 1998). So nothing here
- * fails over data: a message with bad padding becomes another one, which its sender can't tell from a real one, and
- * which is the same whenever he tries again. For provider/operations/decryption.c; owns nothing. */
+ * An attacker who learns whether his ciphertexts have good padding can decrypt others (Bleichenbacher 1998). So nothing
+ * here fails over data: a message with bad padding becomes another one, which its sender can't tell from a real one,
+ * and which is the same whenever he tries again. For decryption.c and exchange.c (prov_unpad_align); owns nothing. */
 #ifndef SIGNET_PROVIDER_OPERATIONS_UNPAD_H
 #define SIGNET_PROVIDER_OPERATIONS_UNPAD_H
 

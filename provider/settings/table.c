@@ -378,7 +378,7 @@ const struct prov_setting prov_settings[] = {
       .otherwise = "64",
       .set = set_workers,
       .help =
-          "At most so many threads carry out the operations of ASYNC jobs. They start as jobs have to wait, no more "
+          "The maximum number of threads for the operations of ASYNC jobs. They start as jobs have to wait, no more "
           "than a token has sessions, and end when there is nothing to do." },
 };
 

@@ -437,8 +437,6 @@ static int may_refuse_pin(CK_RV rv)
     static const CK_RV others[] = {
         CKR_OK,
         0x32 /* DEVICE_REMOVED */,
-        0x50 /* FUNCTION_CANCELED */,
-        0x91 /* OPERATION_NOT_INITIALIZED */,
         0xb0 /* SESSION_CLOSED */,
         0xb3 /* SESSION_HANDLE_INVALID */,
         0xe0 /* TOKEN_NOT_PRESENT */,

@@ -1,7 +1,7 @@
 # One test for each file of base/ and pkcs11/; these link no libcrypto (tests/unit/walls.sh proves it).
 unit_tests = tests/unit/test-bytes tests/unit/test-text tests/unit/test-value tests/unit/test-secret tests/unit/test-ground \
     tests/unit/test-lock tests/unit/test-flight tests/unit/test-path tests/unit/test-stderr tests/unit/test-fork tests/unit/test-complain tests/unit/test-siphash tests/unit/test-shared tests/unit/test-trace \
-    tests/unit/test-result tests/unit/test-lane tests/unit/test-breaker tests/unit/test-ckr tests/unit/test-uri \
+    tests/unit/test-result tests/unit/test-lane tests/unit/test-health tests/unit/test-ckr tests/unit/test-uri \
     tests/unit/test-pin tests/unit/test-pin-descriptors tests/unit/test-pin-programs tests/unit/test-settings
 # Those of the rooms that call a module have a mock to call.
 mock_tests = tests/unit/test-call tests/unit/test-answer tests/unit/test-module tests/unit/test-registry tests/unit/test-token \
@@ -52,8 +52,8 @@ tests_unit_test_lane_CFLAGS = $(unit_cflags)
 tests_unit_test_lane_LDADD = $(unit_ldadd)
 tests_unit_test_message_CFLAGS = $(mock_cflags)
 tests_unit_test_message_LDADD = $(unit_ldadd)
-tests_unit_test_breaker_CFLAGS = $(unit_cflags)
-tests_unit_test_breaker_LDADD = $(unit_ldadd)
+tests_unit_test_health_CFLAGS = $(unit_cflags)
+tests_unit_test_health_LDADD = $(unit_ldadd)
 tests_unit_test_ckr_CFLAGS = $(unit_cflags)
 tests_unit_test_ckr_LDADD = $(unit_ldadd)
 tests_unit_test_settings_CFLAGS = $(unit_cflags)

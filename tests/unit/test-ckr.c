@@ -140,6 +140,30 @@ TEST(what_an_administrator_meets_comes_with_advice)
     }
 }
 
+/* Another row here is another answer after which a PIN that may be wrong is sent again. */
+TEST(few_answers_say_that_nobody_looked_at_a_pin_or_that_the_token_went_amid_the_look)
+{
+    static const CK_RV unseen[] = { CKR_SESSION_HANDLE_INVALID, CKR_TOKEN_NOT_PRESENT, CKR_USER_ALREADY_LOGGED_IN,
+                                    CKR_USER_ANOTHER_ALREADY_LOGGED_IN, CKR_CRYPTOKI_NOT_INITIALIZED };
+    static const CK_RV cut_short[] = { CKR_DEVICE_REMOVED, CKR_SESSION_CLOSED };
+    size_t count;
+    const struct tok_ckr *rows = tok_ckr_rows(&count);
+    size_t num[2] = { 0, 0 };
+
+    for (size_t i = 0; i < count; i++) {
+        num[0] += rows[i].pin == TOK_PIN_UNSEEN;
+        num[1] += rows[i].pin == TOK_PIN_CUT_SHORT;
+    }
+    assert_int_equal(num[0], COUNT_OF(unseen));
+    assert_int_equal(num[1], COUNT_OF(cut_short));
+    for (size_t i = 0; i < COUNT_OF(unseen); i++) {
+        assert_int_equal(tok_ckr(unseen[i])->pin, TOK_PIN_UNSEEN);
+    }
+    for (size_t i = 0; i < COUNT_OF(cut_short); i++) {
+        assert_int_equal(tok_ckr(cut_short[i])->pin, TOK_PIN_CUT_SHORT);
+    }
+}
+
 /* What tokens were seen to answer, and what made them serve again. */
 TEST(each_trouble_asks_for_the_recovery_that_helped)
 {
@@ -217,6 +241,7 @@ int main(void)
         cmocka_unit_test(vendors_values_are_known_as_such_and_final),
         cmocka_unit_test(advice_is_one_sentence_that_begins_with_a_capital),
         cmocka_unit_test(what_an_administrator_meets_comes_with_advice),
+        cmocka_unit_test(few_answers_say_that_nobody_looked_at_a_pin_or_that_the_token_went_amid_the_look),
         cmocka_unit_test(each_trouble_asks_for_the_recovery_that_helped),
         cmocka_unit_test(mechanisms_have_names),
     };

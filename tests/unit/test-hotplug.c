@@ -49,11 +49,11 @@ static void insert(unsigned i, CK_SLOT_ID slot)
     mock->tokens[i].present = true;
 }
 
-/* A test may ask the breaker again at once, where a server would after a second. */
-static void breaker_forgets(void)
+/* A test may ask again at once, where a server would after a second. */
+static void health_forgets(void)
 {
     for (struct tok_token *token = module->tokens; token != NULL; token = token->next) {
-        tok_breaker_close(&token->breaker);
+        tok_health_good(&token->health);
     }
 }
 
@@ -183,7 +183,7 @@ TEST(its_own_key_signs_again_when_it_is_back_beside_the_other)
     insert(1, 0);
     assert_false(tok_ok(&(struct tok_result[]){ sign() }[0]));
     insert(0, 7);
-    breaker_forgets();
+    health_forgets();
     OK(sign());
     assert_int_equal(mock->tokens[0].wrong_pins + mock->tokens[1].wrong_pins, 0);
 }
@@ -229,7 +229,7 @@ TEST(and_one_that_comes_back)
     OK(find("pkcs11:token=test;object=www"));
     pull(0);
     assert_false(tok_ok(&(struct tok_result[]){ sign() }[0]));
-    breaker_forgets();
+    health_forgets();
     insert(0, 3);
     OK(sign());
 }

@@ -34,9 +34,9 @@ TEST(a_token_that_is_away_is_waited_for_once_and_then_refused_at_once_until_it_i
     assert_true(sign_took_us < 50000);
     mock->tokens[0].present = true;
     FAILS(sign(), TOK_CODE_UNAVAILABLE);
-    module->tokens->breaker.probe_us = 0; /* a second later */
+    module->tokens->health.trial_us = 0; /* a second later */
     OK(sign());
-    assert_false(tok_breaker_is_open(&module->tokens->breaker));
+    assert_false(tok_health_is_away(&module->tokens->health));
     OK(sign());
 }
 
@@ -51,7 +51,7 @@ TEST(a_probe_that_finds_nothing_does_not_wait)
     mock_fails(mock, MOCK_SignInit, CKR_DEVICE_REMOVED, 0, 1);
     FAILS_CKR(sign(), CKR_DEVICE_REMOVED);
     settings.deadline_us = 30 * SECOND;
-    module->tokens->breaker.probe_us = 0;
+    module->tokens->health.trial_us = 0;
     began = clock_us();
     FAILS_CKR(sign(), CKR_TOKEN_NOT_PRESENT);
     assert_true(clock_us() - began < 10 * SECOND);
@@ -106,7 +106,7 @@ TEST(of_many_at_one_moment_one_probes_and_the_others_make_no_call)
     mock->delay_us[MOCK_SignInit] = 50000; /* while the probe is inside */
     assert_int_equal(calls_of_eight(results), 0);
     assert_int_equal(num_refused(results), 8);
-    module->tokens->breaker.probe_us = 0;
+    module->tokens->health.trial_us = 0;
     assert_int_equal(calls_of_eight(results), 1);
     assert_int_equal(num_refused(results), 7);
     assert_int_equal(calls_of_eight(results), 0); /* not at once again */
@@ -126,11 +126,11 @@ TEST(a_daemon_that_is_away_is_looked_for_by_the_probe_alone)
     assert_true(mock->calls[MOCK_Finalize] > 0);
     assert_int_equal(calls_of_eight(results), 0);
     assert_int_equal(num_refused(results), 8);
-    module->tokens->breaker.probe_us = 0;
+    module->tokens->health.trial_us = 0;
     assert_true(calls_of_eight(results) > 0);
     assert_int_equal(num_refused(results), 7);
     mock->down = false;
-    module->tokens->breaker.probe_us = 0;
+    module->tokens->health.trial_us = 0;
     module->again_us = 1; /* a second later */
     OK(sign());
     finalized = mock->calls[MOCK_Finalize];
@@ -150,7 +150,7 @@ TEST(a_token_that_refuses_has_answered)
     FAILS_CKR(sign(), CKR_DEVICE_MEMORY);
     refused(TOK_CODE_UNAVAILABLE);
     mock_fails(mock, MOCK_SignInit, CKR_KEY_FUNCTION_NOT_PERMITTED, 0, 1);
-    module->tokens->breaker.probe_us = 0;
+    module->tokens->health.trial_us = 0;
     FAILS_CKR(sign(), CKR_KEY_FUNCTION_NOT_PERMITTED);
     OK(sign());
 }
@@ -246,7 +246,7 @@ TEST(a_look_at_the_slots_that_hangs_is_waited_for_until_the_deadline)
     SAYS("C_GetSlotList, called by another thread ");
     mock->hang = 0;
     assert_int_equal(pthread_join(thread, NULL), 0);
-    module->tokens->breaker.probe_us = 0;
+    module->tokens->health.trial_us = 0;
     OK(sign());
 }
 

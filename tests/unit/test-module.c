@@ -382,12 +382,12 @@ TEST(an_initialisation_that_takes_too_long_only_to_fail_is_tried_again_by_one_no
     SAYS("(C_Initialize: CKR_DEVICE_ERROR); it is asked again in ");
     assert_true(quickest < 50000);
     assert_int_equal(mock->calls[MOCK_Initialize], 1);
-    module->breaker.probe_us = 0; /* a second later */
+    module->health.trial_us = 0; /* a second later */
     FAILS_CKR(tok_module_start(module, soon()), CKR_DEVICE_ERROR);
     FAILS(tok_module_start(module, soon()), TOK_CODE_UNAVAILABLE);
-    module->breaker.probe_us = 0;
+    module->health.trial_us = 0;
     OK(tok_module_start(module, soon()));
-    assert_false(tok_breaker_is_open(&module->breaker));
+    assert_false(tok_health_is_away(&module->health));
 }
 
 TEST(a_module_that_comes_back_to_us_gets_an_error_and_no_deadlock)

@@ -427,7 +427,7 @@ static bool shuts_out(unsigned others_served)
     OK(tok_attempts_enter(&attempts, token));
     atomic_fetch_add(&token->pool.served, others_served);
     tok_attempts_end(&attempts, token, &late);
-    return tok_breaker_is_open(&token->breaker);
+    return tok_health_is_away(&token->health);
 }
 
 TEST(who_is_late_shuts_a_token_out_unless_it_served_others_meanwhile)

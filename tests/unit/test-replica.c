@@ -123,10 +123,10 @@ static char who_signs(void)
     return who();
 }
 
-static void pause_ends(struct tok_aside *aside)
+static void pause_ends(struct tok_health *health)
 {
-    assert_true(tok_aside_is(aside));
-    atomic_store(&aside->until_us, 1);
+    assert_false(tok_health_works(health));
+    atomic_store(&health->trial_us, 1);
 }
 
 /* --- which one ---------------------------------------------------------------------------------------------------- */
@@ -199,7 +199,7 @@ TEST(one_that_hangs_is_not_asked_by_anybody_else)
     for (int i = 0; i < 20; i++) {
         assert_int_equal(who_signs(), 'b');
     }
-    atomic_store(&modules[0]->tokens->stuck_us, 1); /* for more than a second */
+    atomic_store(&modules[0]->tokens->health.stuck_us, 1); /* for more than a second */
     mocks[1]->tokens[0].present = mocks[2]->tokens[0].present = true;
     assert_int_equal(who_signs(), 'b');
     atomic_store(&mocks[0]->hang, 0);
@@ -232,7 +232,7 @@ TEST(one_in_which_nothing_ends_for_a_second_is_asked_last_however_busy_the_other
     atomic_store(&modules[1]->tokens->in_flight, 2);
     atomic_store(&modules[2]->tokens->in_flight, 3);
     assert_int_equal(who_is_next(), 'a');
-    atomic_store(&first->stuck_us, 1); /* since then */
+    atomic_store(&first->health.stuck_us, 1); /* since then */
     assert_int_equal(who_is_next(), 'b');
     atomic_fetch_add(&first->pool.served, 1);
     assert_int_equal(who_is_next(), 'a');
@@ -248,14 +248,49 @@ TEST(one_that_is_set_aside_for_two_reasons_is_tried_when_both_pauses_are_over)
     furnish("abc");
     OK(sign());
     first = key->replicas.items[0];
-    tok_aside_put(&first->aside, clock_us());
-    tok_aside_put(&first->token->aside, clock_us());
+    tok_health_aside(&first->health, clock_us());
+    tok_health_aside(&first->token->health, clock_us());
     assert_int_equal(who_is_next(), 'b');
-    pause_ends(&first->aside);
+    pause_ends(&first->health);
     assert_int_equal(who_is_next(), 'b');
-    pause_ends(&first->aside);
-    pause_ends(&first->token->aside);
+    pause_ends(&first->health);
+    pause_ends(&first->token->health);
     assert_int_equal(who_is_next(), 'a');
+}
+
+TEST(one_that_is_away_for_all_is_tried_once_its_one_pause_is_over)
+{
+    struct tok_token *first;
+
+    furnish("abc");
+    OK(sign());
+    first = modules[0]->tokens;
+    tok_health_away(&first->health, clock_us(), clock_us(), false, "x");
+    assert_int_equal(who_signs(), 'b');
+    pause_ends(&first->health);
+    assert_int_equal(who_signs(), 'a');
+    assert_true(tok_health_works(&first->health));
+    assert_int_equal(who_signs(), 'a');
+}
+
+TEST(while_one_is_on_trial_nobody_else_tries_it)
+{
+    struct tok_flight trial;
+    struct tok_flight other;
+    uint64_t now = clock_us();
+
+    furnish("abc");
+    OK(sign());
+    tok_health_aside(&modules[0]->tokens->health, now);
+    assert_true(tok_flight_begin(&trial, &key->replicas, 0, now + SECOND));
+    assert_ptr_equal(trial.replica->token, modules[0]->tokens);
+    assert_true(tok_flight_begin(&other, &key->replicas, 0, now + 100 * SECOND));
+    assert_ptr_not_equal(other.replica->token, modules[0]->tokens);
+    tok_flight_end(&other);
+    tok_flight_end(&trial); /* in vain */
+    assert_true(tok_flight_begin(&trial, &key->replicas, 0, now + 100 * SECOND));
+    assert_ptr_equal(trial.replica->token, modules[0]->tokens);
+    tok_flight_end(&trial);
 }
 
 static struct tok_flight under_way;
@@ -309,15 +344,15 @@ TEST(one_that_comes_back_is_tried_by_one_operation_and_first_again)
     OK(sign());
     mock_fails(mocks[0], MOCK_SignInit, CKR_DEVICE_ERROR, 0, 1000);
     OK(sign());
-    pause_ends(&modules[0]->tokens->aside);
+    pause_ends(&modules[0]->tokens->health);
     assert_int_equal(who_signs(), 'b'); /* it was tried, and still fails */
-    assert_true(tok_aside_is(&modules[0]->tokens->aside));
+    assert_false(tok_health_works(&modules[0]->tokens->health));
     assert_int_equal(who_signs(), 'b');
     mocks[0]->failures[MOCK_SignInit].times = 0;
     assert_int_equal(who_signs(), 'b'); /* nobody knows yet */
-    pause_ends(&modules[0]->tokens->aside);
+    pause_ends(&modules[0]->tokens->health);
     assert_int_equal(who_signs(), 'a');
-    assert_false(tok_aside_is(&modules[0]->tokens->aside));
+    assert_true(tok_health_works(&modules[0]->tokens->health));
     assert_int_equal(who_signs(), 'a');
 }
 
@@ -330,7 +365,7 @@ TEST(a_daemon_that_went_and_came_serves_again)
     assert_int_equal(who_signs(), 'b');
     mocks[0]->down = false;
     modules[0]->again_us = 1; /* it was not initialised just now */
-    pause_ends(&modules[0]->tokens->aside);
+    pause_ends(&modules[0]->tokens->health);
     assert_int_equal(who_signs(), 'a');
 }
 
@@ -345,7 +380,7 @@ TEST(a_token_that_went_and_came_elsewhere_serves_again)
     assert_int_equal(who_signs(), 'b');
     mocks[0]->tokens[0].present = true;
     mocks[0]->tokens[0].slot = 9;
-    pause_ends(&modules[0]->tokens->aside);
+    pause_ends(&modules[0]->tokens->health);
     assert_int_equal(who_signs(), 'a');
 }
 
@@ -361,7 +396,7 @@ TEST(where_all_refuse_each_is_asked_once_and_that_is_told)
     SAYS("the last of 3");
     for (size_t i = 0; i < NUM; i++) {
         assert_int_equal(mocks[i]->calls[MOCK_SignInit], 1);
-        assert_false(tok_aside_is(&modules[i]->tokens->aside)); /* it may be about the data */
+        assert_true(tok_health_works(&modules[i]->tokens->health)); /* it may be about the data */
         mocks[i]->failures[MOCK_SignInit].times = 0;
     }
     (void)who();
@@ -563,7 +598,7 @@ TEST(a_token_in_trouble_while_the_key_is_loaded_delays_nothing_and_serves_later)
     assert_true(clock_us() - began < settings.deadline_us / 2);
     mocks[0]->failures[MOCK_OpenSession].times = 0;
     mocks[1]->failures[MOCK_OpenSession].times = 0;
-    pause_ends(&modules[0]->tokens->aside);
+    pause_ends(&modules[0]->tokens->health);
     assert_int_equal(who_signs(), 'a');
 }
 
@@ -774,6 +809,8 @@ int main(void)
         cmocka_unit_test(one_that_hangs_is_not_asked_by_anybody_else),
         cmocka_unit_test(one_in_which_nothing_ends_for_a_second_is_asked_last_however_busy_the_others_are),
         cmocka_unit_test(one_that_is_set_aside_for_two_reasons_is_tried_when_both_pauses_are_over),
+        cmocka_unit_test(one_that_is_away_for_all_is_tried_once_its_one_pause_is_over),
+        cmocka_unit_test(while_one_is_on_trial_nobody_else_tries_it),
         cmocka_unit_test(what_was_under_way_before_a_fork_is_not_counted_out_in_the_child),
         cmocka_unit_test(whatever_one_answers_another_serves),
         cmocka_unit_test(one_that_comes_back_is_tried_by_one_operation_and_first_again),

@@ -136,13 +136,12 @@ static const CK_RV all_codes[] = {
 static bool proves_that_nobody_looked(CK_RV rv)
 {
     return rv == CKR_SESSION_HANDLE_INVALID || rv == CKR_TOKEN_NOT_PRESENT || rv == CKR_CRYPTOKI_NOT_INITIALIZED ||
-           rv == CKR_USER_ALREADY_LOGGED_IN || rv == CKR_USER_ANOTHER_ALREADY_LOGGED_IN ||
-           rv == CKR_OPERATION_NOT_INITIALIZED;
+           rv == CKR_USER_ALREADY_LOGGED_IN || rv == CKR_USER_ANOTHER_ALREADY_LOGGED_IN;
 }
 
 static bool is_believed_once(CK_RV rv)
 {
-    return rv == CKR_DEVICE_REMOVED || rv == CKR_SESSION_CLOSED || rv == CKR_FUNCTION_CANCELED;
+    return rv == CKR_DEVICE_REMOVED || rv == CKR_SESSION_CLOSED;
 }
 
 static int is_refused(void *arg)
