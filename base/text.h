@@ -29,8 +29,8 @@ void text_put_hex(struct text *text, const void *data, size_t len);
 
 /* text_clean makes one line of text that may be anybody's (a label, a path, what was typed) in place, before people or
  * terminals see it: control characters, line ends in any alphabet, what turns the direction of writing and bytes that
- * are no UTF-8 become question marks. Returns the length, which may be less. Whatever leaves the house passes it once:
- * OpenSSL's queue, traces, complaints, what `signet` prints. */
+ * are no UTF-8 become question marks. Returns the length, which may be less. Whatever leaves Signet passes through it
+ * once: OpenSSL's queue, traces, complaints, what `signet` prints. */
 size_t text_clean(char *string);
 /* text_put_clean does so with bytes, which may have zeros. */
 void text_put_clean(struct text *text, const void *data, size_t len);

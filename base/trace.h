@@ -28,8 +28,8 @@ extern _Atomic unsigned trace_areas; /* the bits that are on */
 
 /* trace_set turns traces on as a setting says: "stderr", "file:PATH", either followed by ":AREA,AREA" (for a file the
  * last colon counts when only area names follow it), or "off". False when the text makes no sense or the file can't be
- * opened; then `*out_why` is a text that lasts
- * until this thread's next call. The last call in a process wins. */
+ * opened; then `*out_why` is a text that lasts until this thread's next call. The last call in a process wins.
+ */
 bool trace_set(const char *setting, const char **out_why);
 const char *trace_area_names(void); /* "config, module, ..." for messages and the man page */
 

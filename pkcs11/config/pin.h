@@ -3,9 +3,9 @@
  * A source is a short text: `file:PATH`, `env:NAME`, `fd:N`, `credential:NAME` (systemd's $CREDENTIALS_DIRECTORY),
  * `exec:PROGRAM`, `value:PIN`, or the PIN itself if it has no : and no /. What the environment knows is copied when the
  * source is made, since servers wipe their environment; a file is read when the PIN is first needed, and again after a
- * refusal if it changed. One line end after the PIN is cut off. Nothing here is ever printed but the source's name, and
- * that never for a literal PIN. A source is owned by the settings that it belongs to, or shared by
- * the copies of a URI; fetching is thread-safe. */
+ * refusal if it changed. One line end after the PIN is cut off. Nothing here is ever printed but the source's name,
+ * which never contains a literal PIN. A source is owned by the settings that it belongs to, or shared by the copies of
+ * a URI; fetching is thread-safe. */
 #ifndef SIGNET_PKCS11_CONFIG_PIN_H
 #define SIGNET_PKCS11_CONFIG_PIN_H
 
@@ -23,10 +23,9 @@ enum tok_pin_origin {
 };
 
 /* tok_pin_source_new reads the text of a source. TOK_CODE_PIN_SOURCE if it is malformed: an empty name, a relative path
- * for file: or exec:, an fd that is no number, a credential name with a slash, and what looks like a path or a source
- * but is none. The values of env: and the directory of
- * credential: are copied now; a missing one is an error only when fetched. In a set-user-id process (AT_SECURE) env:
- * and credential: give nothing. */
+ * for file: or exec:, an fd that is no number, a credential name with a slash, and a text that looks like a path or a
+ * source but is none. The values of env: and the directory of credential: are copied now; a missing one is an error
+ * only when fetched. In a set-user-id process (AT_SECURE) env: and credential: give nothing. */
 TOK_RESULT tok_pin_source_new(struct tok_pin_source **out_source, const char *text, enum tok_pin_origin origin);
 /* tok_pin_source_value makes a source that is the PIN itself (pin-value); the PIN moves into it. */
 TOK_RESULT tok_pin_source_value(struct tok_pin_source **out_source, struct secret *pin);

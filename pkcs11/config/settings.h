@@ -31,7 +31,7 @@ struct tok_named_token {
     enum tok_fork fork;
 };
 
-/* What whoever calls this floor does around work that it did not ask for; NULL: nothing. */
+/* What the floor above runs around work that it did not ask for (logins in a forked child); NULL: nothing. */
 struct tok_quiet {
     void (*begin)(void *arg);
     void (*end)(void *arg);

@@ -1,9 +1,9 @@
 /* Replicas: the tokens that hold one key, and which of them serves next.
  *
  * A key has an ordered list of them, for most keys a list of one. An operation goes to the one that works and has the
- * fewest operations in flight; where that is equal, to the first in the order of the setting `tokens`. A replica
- * that failed while another one served is set aside (pkcs11/module/health.h): it is asked when nothing else is left, and
- * by one operation after each pause, which moves on if it fails. A token that has served nobody for a second while calls
+ * fewest operations in flight; where that is equal, to the first in the order of the setting `tokens`. A replica that
+ * failed while another one served is set aside (pkcs11/module/health.h): it is asked when nothing else is left, and by
+ * one operation after each pause, which moves on if it fails. A token that has served nobody for a second while calls
  * are inside counts as not working, too.
  *
  * For pkcs11/key/key.c and key-operate.c. The list and what is not constant are guarded by the key's lock. */

@@ -1,7 +1,7 @@
 /* Known oddities of modules: a table of rows, each with its reason and a test.
  *
- * Whether a module is the one a row means is told by its file's name or by what C_GetInfo says of it, so that one
- * behind a counting or logging module is known, too. What the configuration says of a token (token.NAME.quirks) comes
+ * A row is chosen by the name of the module's file, or by what C_GetInfo says of it, so that a module behind a counting
+ * or logging one is recognised, too. What the configuration says of a token (token.NAME.quirks) comes
  * first. Where it comes from: tok_module_quirk of pkcs11/module/module.h. */
 #ifndef SIGNET_PKCS11_MODULE_QUIRKS_H
 #define SIGNET_PKCS11_MODULE_QUIRKS_H
@@ -20,7 +20,7 @@ struct tok_quirk {
     bool forgets_fork;   /* C_Initialize in a child is good, and its parent's connection is in use all the same */
     bool start_may_miss; /* C_Initialize overlooks a token that another process is writing to just then, and never
                             looks again */
-    unsigned notices_ms; /* so long the module takes a card that was pulled for present, and may hang if it is used */
+    unsigned notices_ms; /* so long the module believes that a pulled card is still there, and may hang if it is used */
     bool error_stays;    /* a GENERAL_ERROR that does not pass means that the connection is gone, and only C_Initialize
                             makes a new one */
     CK_RV pin_unseen[2]; /* what C_Login answers without having looked at the PIN, beyond the CKR table; 0: none.

@@ -19,9 +19,9 @@ struct tok_module_list {
 
 /* tok_registry_modules collects the modules that `names` means: comma-separated paths and p11-kit names, or NULL for
  * every registered one. `init_args` is pReserved for those named by path (NULL: none); p11-kit's own x-init-reserved
- * serves those it knows, unless init_args is given. A module that does not load is left out and told in `trouble`; none
- * at all is TOK_CODE_NO_MODULE or that trouble. A module that another thread is loading is waited for until the
- * deadline, and no longer than anybody has waited before. *out_list is ended by tok_module_list_end. */
+ * serves those it knows, unless init_args is given. A module that does not load is left out, and `trouble` says why; if
+ * none is left, that is TOK_CODE_NO_MODULE or the trouble. A module that another thread is loading is waited for until
+ * the deadline, and no longer than anybody has waited before. *out_list is ended by tok_module_list_end. */
 TOK_RESULT tok_registry_modules(struct tok_module_list *out_list, const char *names, const char *init_args,
                                 uint64_t deadline_us);
 void tok_module_list_end(struct tok_module_list *list);

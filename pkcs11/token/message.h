@@ -37,10 +37,9 @@ bool tok_message_offered(const struct tok_token *token);
  * parameters are too long, or contain pointers. */
 bool tok_message_make(struct tok_message *out, CK_OBJECT_HANDLE key, uint64_t objects, const CK_MECHANISM *mechanism);
 
-/* tok_message_idle finds the idle session for a lease, as a place in the pool's list: one that was told what the
- * lease wants, else one that was told nothing, else the last used; *out_switch is true where that was told something
- * else. Requires the token's lock; the pool
- * has an idle session. */
+/* tok_message_idle finds the idle session for a lease, as a place in the pool's list: one that was told what the lease
+ * wants, else one that was told nothing, else the last used; *out_switch is true where that was told something else.
+ * Requires the token's lock; the pool has an idle session. */
 unsigned *tok_message_idle(struct tok_pool *pool, const struct tok_lease *lease, bool *out_switch);
 /* tok_message_count counts how often a session could go on, and how often it had to be told something else. Where the
  * latter prevails (few sessions, many keys), C_SignInit and C_Sign cost less. Requires the token's lock. */

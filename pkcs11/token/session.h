@@ -35,7 +35,7 @@ struct tok_lease {
     bool is_new;             /* it was opened for this lease */
     struct tok_message told; /* what the session signs messages with: what the lease wants, or nothing */
     bool op_open;            /* an operation was begun and not ended: close the session */
-    bool failed;             /* what it was for: the token has served nobody */
+    bool failed;             /* the operation failed, so the token has served nobody by it */
     bool spoilt;             /* the module complained of the session: close it */
     bool forgotten;          /* the module does not know the session any more: there is nothing to close */
 

@@ -1,7 +1,7 @@
 /* Which token a PIN of the configuration is for.
  *
- * A line of the configuration that gives a PIN (`pin`, `token.NAME.pin`) is for one token. Which one that is gets
- * decided once in a process (pkcs11/key/aim.h), and from then on the line is tied to that token's identity: label,
+ * A line of the configuration that gives a PIN (`pin`, `token.NAME.pin`) is for one token. That is decided
+ * once in a process (pkcs11/key/aim.h), and from then on the line is tied to that token's identity: label,
  * serial number, manufacturer and model. A tie holds for every context whose configuration says the same, and for
  * children; another configuration is another line. pkcs11/token/login.c sends a PIN to no token but the one that its
  * line is tied to. Nothing is untied, and there is no lock, so that a fork has nothing to do. */
@@ -11,7 +11,7 @@
 #include "pkcs11/config/settings.h"
 #include "pkcs11/token/token.h"
 
-/* A line that gives a token its PIN; borrows from the settings. */
+/* A line of the configuration that gives a token its PIN; borrows from the settings. */
 struct tok_pin_line {
     struct tok_pin_source *source;       /* NULL: there is none */
     const struct tok_named_token *named; /* whose PIN it is; NULL: the setting pin, which no token is named for */

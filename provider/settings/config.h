@@ -1,10 +1,9 @@
 /* Reading the settings: from openssl.cnf, the environment and the options of the command, by the table of
  * provider/settings/table.h, from which the man page is printed, too.
  *
- * Precedence: openssl.cnf, SIGNET_<NAME> in the
- * environment, the peers' environment variables, the default; the environment does not count in set-user-id processes.
- * Nothing is opened here but the file of a trace. For provider/core/context.c and the command; whoever
- * reads settings owns their values. */
+ * Precedence: openssl.cnf, SIGNET_<NAME> in the environment, the peers' environment variables, the default. The
+ * environment does not count in set-user-id processes. Nothing is opened here but the file of a trace. For
+ * provider/core/context.c and the command; the caller of prov_config_read owns the values. */
 #ifndef SIGNET_PROVIDER_SETTINGS_CONFIG_H
 #define SIGNET_PROVIDER_SETTINGS_CONFIG_H
 

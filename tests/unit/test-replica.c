@@ -803,6 +803,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_child_moves_over_as_well_and_does_not_count_what_its_parent_has_in_flight),
+        cmocka_unit_test(what_was_under_way_before_a_fork_is_not_counted_out_in_the_child),
         cmocka_unit_test(a_key_on_several_tokens_signs_on_the_first_of_the_settings_order),
         cmocka_unit_test(its_uri_is_the_name_that_means_all_of_them),
         cmocka_unit_test(an_operation_goes_to_the_one_with_the_fewest_in_flight),
@@ -811,7 +812,6 @@ int main(void)
         cmocka_unit_test(one_that_is_set_aside_for_two_reasons_is_tried_when_both_pauses_are_over),
         cmocka_unit_test(one_that_is_away_for_all_is_tried_once_its_one_pause_is_over),
         cmocka_unit_test(while_one_is_on_trial_nobody_else_tries_it),
-        cmocka_unit_test(what_was_under_way_before_a_fork_is_not_counted_out_in_the_child),
         cmocka_unit_test(whatever_one_answers_another_serves),
         cmocka_unit_test(one_that_comes_back_is_tried_by_one_operation_and_first_again),
         cmocka_unit_test(a_daemon_that_went_and_came_serves_again),
