@@ -109,6 +109,13 @@ demo_chain() {
     sed 's/^/   /' "$demo/chain"
 }
 
+# demo_conf: each token has a PIN of its own in the configuration, since a key file does not choose where a PIN goes
+demo_conf() {
+    conf_write "$demo/openssl.cnf" "default signet" "pkcs11-module = $SOFTHSM_MODULE" "tokens = server, client" \
+        "token.server.uri = pkcs11:token=server" "token.server.pin = file:$demo/pin" \
+        "token.client.uri = pkcs11:token=client" "token.client.pin = file:$demo/pin"
+}
+
 # demo_begin: what every demonstration stands on
 demo_begin() {
     server=
@@ -122,7 +129,7 @@ demo_begin() {
     pin=$(printf '%010u' "$(od -An -N4 -tu4 /dev/urandom | tr -d ' ')")
     (umask 077 && printf '%s\n' "$pin" >"$demo/pin")
     token_home "$demo"
-    conf_write "$demo/openssl.cnf" "default signet" "pkcs11-module = $SOFTHSM_MODULE" "pin = file:$demo/pin"
+    demo_conf
     export OPENSSL_CONF="$demo/openssl.cnf" OPENSSL_MODULES="$build/.libs"
 
     step "Two tokens, with keys generated in them"

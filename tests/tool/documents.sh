@@ -80,4 +80,18 @@ for target in $(grep -ohE '`make [a-z-]+' $documents | sed 's/.*make //' | sort 
     grep -qE "^$target:" "$build/Makefile" || echo "$target" >>"$work/missing"
 done
 none "every target of make exists" "$work/missing"
+
+# --- the configuration of ./quickstart demo
+. scripts/demo.sh
+demo=$work
+token_home "$work"
+ends_tokens "$PIN" || exit 99
+demo_conf
+export OPENSSL_CONF="$demo/openssl.cnf"
+date >"$work/data"
+for uri in "$server_ec" "$client_ec"; do
+    token=${uri#pkcs11:token=}
+    "$signet" key-file --output "$work/${token%%;*}.key" "$uri" || exit 99
+    ok "the demonstration's ${token%%;*} signs with a key file" openssl pkeyutl -sign -rawin -digest sha256 -inkey "$work/${token%%;*}.key" -in "$work/data" -out "$work/signature"
+done
 tap_done
