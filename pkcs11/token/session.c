@@ -161,7 +161,8 @@ struct tok_result tok_lease_begin(struct tok_lease *lease, struct tok_token *tok
             continue;
         }
         if (rv == CKR_SESSION_EXISTS) {
-            return tok_fail_answer("C_OpenSession", "with a number that is none, or another session's, %u times",
+            return tok_fail_answer("C_OpenSession",
+                                   "CKR_SESSION_EXISTS, or with a number that is none, or another session's, %u times",
                                    taken);
         }
         if (rv != CKR_SESSION_COUNT) {

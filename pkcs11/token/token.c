@@ -267,7 +267,7 @@ static struct tok_result look_into(struct look *found, size_t *out_num, struct t
         CK_RV rv;
 
         if (i > 0 && clock_us() >= deadline_us) {
-            return tok_fail(TOK_CODE_DEADLINE, "looking into slots, after %zu of %lu", i, slots->count);
+            return tok_fail(TOK_CODE_DEADLINE, "C_GetTokenInfo: %zu of %lu slots were looked at", i, slots->count);
         }
         if (listed_before(slots, i)) {
             continue;
