@@ -83,12 +83,6 @@ static int lasts(void)
 /* --- what is right -------------------------------------------------------------------------------------------------
  */
 
-/* SoftHSM, on which these tests run, has not looked at the PIN by then (pkcs11/module/quirks.c). */
-static int softhsm_did_not_look(void)
-{
-    return now->rv == CKR_GENERAL_ERROR || now->rv == CKR_USER_PIN_NOT_INITIALIZED;
-}
-
 /* A PIN that was never accepted is not sent again after these: no later step can go well, and no second C_Login may be
  * made. */
 static int pin_refused(void)
@@ -96,8 +90,7 @@ static int pin_refused(void)
     enum tok_of_pin answer = tok_ckr(now->rv)->pin;
 
     return strikes(COUNT_Login) && now->variant != HANGS_AMONG &&
-           (answer == TOK_PIN_WRONG || answer == TOK_PIN_BARRED ||
-            (answer == TOK_PIN_UNCLEAR && !softhsm_did_not_look()));
+           (answer == TOK_PIN_WRONG || answer == TOK_PIN_BARRED || answer == TOK_PIN_UNCLEAR);
 }
 
 /* Once it is believed that nobody looked. */
