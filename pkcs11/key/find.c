@@ -205,6 +205,9 @@ static struct tok_result find_private(struct search *search, struct tok_lease *l
 
         TOK_TRY(tok_lease_in_time(lease, "objects", i));
         TOK_TRY(tok_private_read(&key, lease, found.items[i]));
+        if (!tok_is_asked(tok_uri_id(search->uri), tok_uri_label(search->uri), &key.id, &key.label)) {
+            continue;
+        }
         join_complete(&join, &key);
         TOK_TRY(tok_public_resolve(&key, lease));
         TOK_TRY(private_add(search, lease, &key));
@@ -234,7 +237,8 @@ static struct tok_result find_public(struct search *search, struct tok_lease *le
         TOK_TRY(tok_lease_in_time(lease, "objects", i));
         TOK_TRY(tok_public_read(&item.half, &id, &label, lease, found.items[i]));
         TOK_TRY(item_uri(&item, lease, CKO_PUBLIC_KEY, &id, &label));
-        if (tok_public_known(&item.half)) {
+        if (tok_public_known(&item.half) &&
+            tok_is_asked(tok_uri_id(search->uri), tok_uri_label(search->uri), &id, &label)) {
             struct tok_item moved = STEAL(item);
 
             TOK_TRY(items_add(&search->items, &moved));
@@ -256,7 +260,8 @@ static struct tok_result find_certificates(struct search *search, struct tok_lea
         TOK_TRY(tok_lease_in_time(lease, "objects", i));
         TOK_TRY(tok_certificate_read(&item.certificate, &id, &label, lease, found.items[i]));
         TOK_TRY(item_uri(&item, lease, CKO_CERTIFICATE, &id, &label));
-        if (item.certificate.len > 0) {
+        if (item.certificate.len > 0 &&
+            tok_is_asked(tok_uri_id(search->uri), tok_uri_label(search->uri), &id, &label)) {
             struct tok_item moved = STEAL(item);
 
             TOK_TRY(items_add(&search->items, &moved));

@@ -2,6 +2,7 @@
 
 #include <string.h>
 
+#include "base/trace.h"
 #include "pkcs11/module/answer.h"
 #include "pkcs11/object/attr.h"
 #include "pkcs11/object/mech.h"
@@ -326,6 +327,38 @@ struct tok_result tok_search(struct tok_handles *out_handles, struct tok_lease *
     return tok_good();
 }
 
+static size_t len_without_padding(const struct bytes *text)
+{
+    size_t len = text->len;
+
+    while (len > 0 && (text->data[len - 1] == ' ' || text->data[len - 1] == '\0')) {
+        len--;
+    }
+    return len;
+}
+
+static bool is_name(const struct bytes *asked, const struct bytes *shown)
+{
+    size_t len;
+
+    if (asked == NULL || shown->len == 0) {
+        return true;
+    }
+    len = len_without_padding(asked);
+    return len == len_without_padding(shown) && (len == 0 || memcmp(asked->data, shown->data, len) == 0);
+}
+
+bool tok_is_asked(const struct bytes *id_asked, const struct bytes *label_asked, const struct bytes *id,
+                  const struct bytes *label)
+{
+    bool is_asked = (id_asked == NULL || id->len == 0 || bytes_equal(id_asked, id)) && is_name(label_asked, label);
+
+    if (!is_asked) {
+        trace(TRACE_FIND, "find: the module gives one that was not asked for");
+    }
+    return is_asked;
+}
+
 static struct tok_result resolve_by_public_object(struct tok_private *key, struct tok_lease *lease)
 {
     SCOPED(tok_handles_end) struct tok_handles found = { .items = NULL };
@@ -337,7 +370,7 @@ static struct tok_result resolve_by_public_object(struct tok_private *key, struc
         SCOPED(tok_public_end) struct tok_public half = { .type = 0 };
 
         TOK_TRY(tok_public_read(&half, &id, &label, lease, found.items[i]));
-        if (half.type == key->half.type && tok_public_known(&half)) {
+        if (half.type == key->half.type && tok_public_known(&half) && tok_is_asked(&key->id, NULL, &id, &label)) {
             tok_public_complete(&key->half, &half);
         }
     }
@@ -351,8 +384,14 @@ static struct tok_result resolve_by_certificate(struct tok_private *key, struct 
     SCOPED(bytes_end) struct bytes label = { 0 };
 
     TOK_TRY(tok_search(&found, lease, CKO_CERTIFICATE, &key->id, NULL, true));
-    return found.count == 0 ? tok_good()
-                            : tok_certificate_read(&key->half.certificate, &id, &label, lease, found.items[0]);
+    if (found.count == 0) {
+        return tok_good();
+    }
+    TOK_TRY(tok_certificate_read(&key->half.certificate, &id, &label, lease, found.items[0]));
+    if (!tok_is_asked(&key->id, NULL, &id, &label)) {
+        bytes_end(&key->half.certificate);
+    }
+    return tok_good();
 }
 
 struct tok_result tok_public_resolve(struct tok_private *key, struct tok_lease *lease)

@@ -59,6 +59,11 @@ void tok_handles_end(struct tok_handles *handles);
 TOK_RESULT tok_search(struct tok_handles *out_handles, struct tok_lease *lease, CK_OBJECT_CLASS class,
                       const struct bytes *id, const struct bytes *label, bool first_only);
 
+/* tok_is_asked: may an object that shows these names be one of those that were searched for? A search whose template
+ * the module ignored gives others. Blanks and NULs at the end don't count; what is not shown can't differ. */
+bool tok_is_asked(const struct bytes *id_asked, const struct bytes *label_asked, const struct bytes *id,
+                  const struct bytes *label);
+
 TOK_RESULT tok_private_read(struct tok_private *out_key, struct tok_lease *lease, CK_OBJECT_HANDLE object);
 /* tok_public_read reads a public key object, with the names that it goes by. */
 TOK_RESULT tok_public_read(struct tok_public *out_half, struct bytes *out_id, struct bytes *out_label,

@@ -93,6 +93,7 @@ struct mock {
     _Atomic unsigned hang; /* bits of 1 << enum mock_function: the call does not return while its bit is set */
     _Atomic unsigned hung; /* so many calls are inside */
     void (*on_call)(enum mock_function which); /* runs inside the call */
+    bool ignores_names;                        /* a search gives all objects of its class, whatever names it has */
 
     bool initialized;
     /* Its daemon is gone: calls answer CKR_DEVICE_ERROR; C_Initialize is good, and then there are no slots. */

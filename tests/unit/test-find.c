@@ -43,6 +43,26 @@ TEST(a_key_is_found_by_its_name)
     assert_int_equal(mock->calls[MOCK_Login], 1);
 }
 
+TEST(what_a_module_gives_under_another_name_is_not_taken_for_what_was_asked)
+{
+    SCOPED(tok_items_end) struct tok_items items = { .items = NULL };
+
+    furnish();
+    mock_token(mock, "test");
+    mock_ec_key(mock, CKO_PUBLIC_KEY, "other", 9, "\x04qq");
+    mock_ec_key(mock, CKO_PRIVATE_KEY, "other", 9, NULL);
+    mock_ec_key(mock, CKO_PUBLIC_KEY, "www", 1, "\x04xy");
+    mock_ec_key(mock, CKO_PRIVATE_KEY, "www", 1, NULL);
+    mock->ignores_names = true;
+    OK(find(&items, "pkcs11:token=test;object=www;type=private", TOK_WANT_PRIVATE));
+    assert_int_equal(items.count, 1);
+    assert_non_null(strstr(items.items[0].uri, "object=www"));
+    assert_true(bytes_is(&tok_key_half(items.items[0].key)->point, "\x04xy", 3));
+    OK(find(&items, "pkcs11:token=test;id=%01;type=public", TOK_WANT_PUBLIC));
+    assert_int_equal(items.count, 1);
+    FAILS(find(&items, "pkcs11:token=test;object=mail;type=private", TOK_WANT_PRIVATE), TOK_CODE_NO_OBJECT);
+}
+
 TEST(the_uri_of_a_found_key_finds_it_again_and_holds_no_pin)
 {
     SCOPED(tok_items_end) struct tok_items items = { .items = NULL };
@@ -477,6 +497,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_key_is_found_by_its_name),
+        cmocka_unit_test(what_a_module_gives_under_another_name_is_not_taken_for_what_was_asked),
         cmocka_unit_test(the_uri_of_a_found_key_finds_it_again_and_holds_no_pin),
         cmocka_unit_test(what_is_not_there_is_told_with_what_was_looked_for),
         cmocka_unit_test(a_module_that_does_not_load_is_the_reason),
