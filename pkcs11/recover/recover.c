@@ -49,9 +49,9 @@ void tok_note_failure(struct tok_lease *lease, const struct tok_result *failure)
         lease->op_open = false;
         lease->spoilt = false;
     }
-    /* One that was not opened can't be forgotten. */
-    lease->forgotten = (tok_is(failure, CKR_SESSION_HANDLE_INVALID) || tok_is(failure, CKR_SESSION_CLOSED)) &&
-                       strcmp(failure->function, "C_OpenSession") != 0;
+    /* Where none is held, as when one is being opened or the token is looked for, no session can be forgotten. */
+    lease->forgotten = lease->token != NULL &&
+                       (tok_is(failure, CKR_SESSION_HANDLE_INVALID) || tok_is(failure, CKR_SESSION_CLOSED));
 }
 
 /* Handles of objects may name others by now: the token was restarted, perhaps. */

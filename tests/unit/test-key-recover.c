@@ -3,6 +3,8 @@
 
 #include <stdatomic.h>
 
+#include "pkcs11/token/again.h"
+
 #include "../token/ckr.h"
 #include "base/shared.h"
 #include "pkcs11/result/ckr.h"
@@ -63,6 +65,23 @@ TEST(no_session_is_asked_for_time_and_again)
         mock->calls[MOCK_OpenSession] = 0;
         FAILS_CKR(sign(), troubles[i]);
         assert_true(mock->calls[MOCK_OpenSession] <= 16);
+    }
+}
+
+/* Nor can it be said by who was only asked where the token is. */
+TEST(slots_are_not_asked_for_time_and_again)
+{
+    static const CK_RV troubles[] = { CKR_SESSION_HANDLE_INVALID, CKR_SESSION_CLOSED, CKR_USER_NOT_LOGGED_IN };
+
+    for (size_t i = 0; i < COUNT_OF(troubles); i++) {
+        furnish();
+        OK(sign());
+        tok_module_lost(module, module->starts);
+        mock->initialized = false;
+        mock_fails(mock, MOCK_GetSlotList, troubles[i], 0, 1u << 30);
+        mock->calls[MOCK_GetSlotList] = 0;
+        FAILS_CKR(sign(), troubles[i]);
+        assert_true(mock->calls[MOCK_GetSlotList] <= 16);
     }
 }
 
@@ -487,6 +506,7 @@ int main(void)
         cmocka_unit_test(a_failed_call_that_leaves_its_operation_open_spoils_no_later_one),
         cmocka_unit_test(a_session_that_the_module_complained_of_is_not_kept),
         cmocka_unit_test(no_session_is_asked_for_time_and_again),
+        cmocka_unit_test(slots_are_not_asked_for_time_and_again),
         cmocka_unit_test(all_sessions_lost_are_survived),
         cmocka_unit_test(whatever_gets_lost_again_and_again_in_one_operation_is_survived),
         cmocka_unit_test(a_token_that_goes_again_and_again_in_one_operation_is_waited_for),

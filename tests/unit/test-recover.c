@@ -28,7 +28,7 @@ static void furnish(void)
 /* With a session that is new, as after an earlier failure. */
 static bool recover(CK_RV rv)
 {
-    struct tok_lease lease = { .is_new = true, .epoch = token->epoch };
+    struct tok_lease lease = { .token = token, .is_new = true, .epoch = token->epoch };
 
     failure = tok_fail_ckr("C_Sign", rv);
     tok_note_failure(&lease, &failure);
@@ -185,6 +185,7 @@ TEST(idle_sessions_may_turn_out_to_be_lost_one_after_another)
     struct tok_lease lease = { .epoch = 1 };
 
     furnish();
+    lease.token = token;
     for (int i = 0; i < 5; i++) {
         failure = tok_fail_ckr("C_SignInit", CKR_SESSION_HANDLE_INVALID);
         tok_note_failure(&lease, &failure);
