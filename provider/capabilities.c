@@ -53,7 +53,8 @@ static int tell_groups(const struct prov_variant *variant, OSSL_CALLBACK *callba
 static int tell_scheme(const struct prov_variant *variant, OSSL_CALLBACK *callback, void *arg)
 {
     const struct prov_tls_scheme *scheme = &variant->tls_scheme;
-    char oid[64];
+    char oid[64] = "";
+    bool is_told = scheme->tls_name != NULL && prov_variant_oid(oid, sizeof(oid), variant);
     unsigned id = scheme->id;
     unsigned security_bits = scheme->security_bits;
     int min_tls = TLS1_3_VERSION;
@@ -72,7 +73,7 @@ static int tell_scheme(const struct prov_variant *variant, OSSL_CALLBACK *callba
         OSSL_PARAM_construct_end(),
     };
 
-    return scheme->tls_name == NULL || !prov_variant_oid(oid, sizeof(oid), variant) || callback(params, arg);
+    return !is_told || callback(params, arg); /* the parameters have the lengths of their texts by now */
 }
 
 static const struct {

@@ -60,7 +60,7 @@ beside() {
 # ours TITLE ORDER PROGRAM [ARGUMENT...]: a program that knows only us, where URIs are ours by preference
 ours() {
     title=$1
-    conf "$2" "pkcs11-module = $SOFTHSM_MODULE,$soft_module" "default_properties = ?provider=signet"
+    conf_modules "$2" "$SOFTHSM_MODULE,$soft_module" "default_properties = ?provider=signet"
     program=$3
     shift 3
     run_tap "$title" timeout 300 "$build/tests/tls/$program" "$work" "$@"

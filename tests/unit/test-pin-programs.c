@@ -131,6 +131,9 @@ TEST(a_program_that_does_not_end_is_ended_with_its_whole_group)
 
         snprintf(what, sizeof(what), "hang%zu", i);
         snprintf(hangs[i].text, sizeof(hangs[i].text), "%s", exec_of(what, script[i]));
+    }
+    /* Once all are written: a process that starts while one is being written holds it open, and it can't be run. */
+    for (size_t i = 0; i < 3; i++) {
         assert_int_equal(pthread_create(&threads[i], NULL, run_hang, &hangs[i]), 0);
     }
     for (size_t i = 0; i < 3; i++) {
