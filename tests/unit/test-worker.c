@@ -251,6 +251,15 @@ static unsigned num_workers(void)
     return crew.num_workers;
 }
 
+/* Workers of other tests end when they have been idle for a while. */
+static void wait_until_nobody_works(void)
+{
+    for (unsigned i = 0; i < 3000 && num_workers() > 0; i++) {
+        usleep(10000);
+    }
+    assert_int_equal(num_workers(), 0);
+}
+
 /* When the watch is to look again, at the latest. */
 static uint64_t watch_until(void)
 {
@@ -283,13 +292,14 @@ TEST(a_token_that_hangs_does_not_keep_another_one_waiting)
     hang_no_more(stuck, 6);
 }
 
-/* Workers of other tests end when they have been idle for a while; here none is idle, and none comes back. */
+/* Here none is idle, and none comes back. */
 TEST(the_first_request_of_another_token_has_a_worker_at_once)
 {
     struct tok_request *stuck[MOST_STUCK];
     struct tok_request *request;
-    unsigned before = num_workers() > 2 ? num_workers() : 2;
+    const unsigned before = 2;
 
+    wait_until_nobody_works();
     hang(stuck, before, 0);
     assert_true(mock_hung(mock, before));
     assert_int_equal(num_workers(), before);
@@ -303,8 +313,9 @@ TEST(the_first_request_of_another_token_has_a_worker_at_once)
 TEST(another_request_of_a_token_that_hangs_is_looked_at_soon_though_nobody_else_comes)
 {
     struct tok_request *stuck[MOST_STUCK];
-    unsigned before = num_workers() > 2 ? num_workers() : 2;
+    const unsigned before = 2;
 
+    wait_until_nobody_works();
     hang(stuck, before, 0);
     assert_true(mock_hung(mock, before));
     stuck[before] = request_of(key, NULL);
