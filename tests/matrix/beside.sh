@@ -63,7 +63,7 @@ ours() {
     conf_modules "$2" "$SOFTHSM_MODULE,$soft_module" "default_properties = ?provider=signet"
     program=$3
     shift 3
-    run_tap "$title" timeout 300 "$build/tests/tls/$program" "$work" "$@"
+    run_tap "$title" timeout 300 "$build/tests/tls/$program" "$@"
 }
 
 orders() {
@@ -89,8 +89,8 @@ on test "$SOFTHSM_MODULE" ec,1.2,1.3 rsa,1.2,1.3 rsa-pss,1.2,1.3 ed25519,1.2,1.3
     secp256k1 brainpoolP256r1,1.3
 orders
 all="test/ec test/rsa test/ed25519 test/ed448 test/rsa-pss $(printf 'test/%s ' $curves) $(printf 'soft/%s ' $PQC)"
-ours "order, the other between" "default pkcs11 signet" order $all
-ours "order, the other last" "signet default pkcs11" order $all
-ours "handshakes, the other between" "default pkcs11 signet" handshakes good
-ours "handshakes, the other last" "signet default pkcs11" handshakes good
+ours "order, the other between" "default pkcs11 signet" order --beside "$work" $all
+ours "order, the other last" "signet default pkcs11" order --beside "$work" $all
+ours "handshakes, the other between" "default pkcs11 signet" handshakes "$work" good
+ours "handshakes, the other last" "signet default pkcs11" handshakes "$work" good
 tap_done
