@@ -8,16 +8,6 @@
 #include "provider/operations/signature-parts.h"
 #include "provider/operations/signing.h"
 
-bool signature_whole(const struct signature_ctx *ctx)
-{
-    return ctx->key->variant->family->default_digest == NULL;
-}
-
-bool signature_on_token(const struct signature_ctx *ctx)
-{
-    return ctx->key->token != NULL && (ctx->operation == EVP_PKEY_OP_SIGN || ctx->operation == EVP_PKEY_OP_SIGNCTX);
-}
-
 /* --- the delegate ------------------------------------------------------------------------------------------------- */
 
 void signature_forget(struct signature_ctx *ctx)
@@ -26,8 +16,12 @@ void signature_forget(struct signature_ctx *ctx)
         EVP_PKEY_CTX_free(ctx->delegate);
     }
     EVP_MD_CTX_free(ctx->delegate_md);
-    free(ctx->extras);
-    free(ctx->listed);
+    if (ctx->extras != NULL) {
+        free(ctx->extras);
+    }
+    if (ctx->listed != NULL) {
+        free(ctx->listed);
+    }
     ctx->delegate = NULL;
     ctx->delegate_md = NULL;
     ctx->extras = NULL;

@@ -7,7 +7,7 @@
 #include <openssl/evp.h>
 
 #include "base/bytes.h"
-#include "provider/keys/key.h"
+#include "provider/operations/async.h"
 
 #define DIGEST_NAME_ROOM 50 /* OpenSSL's own */
 
@@ -30,8 +30,14 @@ struct signature_ctx {
 
 /* signature_whole tells whether the key hashes for itself, so that no digest is named and the message is given at once;
  * signature_on_token, whether the operation is the token's. */
-bool signature_whole(const struct signature_ctx *ctx);
-bool signature_on_token(const struct signature_ctx *ctx);
+static inline bool signature_whole(const struct signature_ctx *ctx)
+{
+    return ctx->key->variant->family->default_digest == NULL;
+}
+static inline bool signature_on_token(const struct signature_ctx *ctx)
+{
+    return ctx->key->token != NULL && (ctx->operation == EVP_PKEY_OP_SIGN || ctx->operation == EVP_PKEY_OP_SIGNCTX);
+}
 
 /* signature_start begins the operation at hand with parameters, signature_start_again once more with what was set
  * before (those with a digest alone). What is delegated has a context of libcrypto's from then on; of a key on a token
@@ -53,13 +59,11 @@ OSSL_FUNC_signature_settable_ctx_params_fn signature_settable_ctx_params;
 /* signature_scheme is what the application set, or the defaults. 0 with an error raised. */
 int signature_scheme(struct signature_ctx *ctx, struct prov_scheme *scheme);
 
-/* Of a message that comes in pieces: signature_stream_add, the next one; signature_stream_data, its digest, of which
- * `digest` has EVP_MAX_MD_SIZE bytes of room, and the message where it was kept; signature_stream_end. */
-int signature_stream_add(struct signature_ctx *ctx, const unsigned char *data, size_t len);
+/* Of a message that comes in pieces: signature_stream_add, the next one, where `job` ends the context if it is
+ * abandoned; signature_stream_data, after one or more, the digest, for which `digest` has EVP_MAX_MD_SIZE bytes of
+ * room, and the message where it was kept; signature_stream_end. */
+int signature_stream_add(struct signature_ctx *ctx, const struct prov_job *job, const unsigned char *data, size_t len);
 int signature_stream_data(struct signature_ctx *ctx, uint8_t *digest, struct prov_data *out);
 void signature_stream_end(struct signature_ctx *ctx);
-
-/* signature_abandoned ends what a job has that is abandoned. */
-void signature_abandoned(void *vctx);
 
 #endif

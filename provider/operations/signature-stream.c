@@ -37,10 +37,10 @@ void signature_stream_end(struct signature_ctx *ctx)
 }
 
 /* Not to be kept any longer is no failure: most tokens want the digest. */
-static int message_keep(struct signature_ctx *ctx, const unsigned char *data, size_t len)
+static int message_keep(struct signature_ctx *ctx, const struct prov_job *job, const unsigned char *data, size_t len)
 {
     if (ctx->keeps && ctx->message.len + len > KEPT_UNKNOWN && !ctx->key->signed_once) {
-        prov_async_ask_mechanisms(ctx->key, &(struct prov_job){ signature_abandoned, ctx });
+        prov_async_ask_mechanisms(ctx->key, job);
         ctx->keeps = token_hashes(ctx);
     }
     if (!ctx->keeps) {
@@ -51,10 +51,10 @@ static int message_keep(struct signature_ctx *ctx, const unsigned char *data, si
            prov_raise(ctx->prov, PROV_R_NO_MEMORY, "a message of %zu bytes", len);
 }
 
-int signature_stream_add(struct signature_ctx *ctx, const unsigned char *data, size_t len)
+int signature_stream_add(struct signature_ctx *ctx, const struct prov_job *job, const unsigned char *data, size_t len)
 {
     return (ctx->hash != NULL || stream_begin(ctx)) && EVP_DigestUpdate(ctx->hash, data, len) &&
-           message_keep(ctx, data, len);
+           message_keep(ctx, job, data, len);
 }
 
 static const uint8_t *message_kept(const struct signature_ctx *ctx)
@@ -66,7 +66,7 @@ int signature_stream_data(struct signature_ctx *ctx, uint8_t *digest, struct pro
 {
     unsigned digest_len;
 
-    if (!signature_stream_add(ctx, NULL, 0) || !EVP_DigestFinal_ex(ctx->hash, digest, &digest_len)) {
+    if (!EVP_DigestFinal_ex(ctx->hash, digest, &digest_len)) {
         return 0;
     }
     *out = (struct prov_data){ digest, digest_len, message_kept(ctx), ctx->message.len };

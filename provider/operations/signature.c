@@ -50,7 +50,7 @@ static void signature_reset(struct signature_ctx *ctx)
     ctx->digest_name[0] = '\0';
 }
 
-void signature_abandoned(void *vctx)
+static void signature_abandoned(void *vctx)
 {
     struct signature_ctx *ctx = vctx;
 
@@ -100,7 +100,9 @@ static void *signature_dupctx(void *vctx)
 /* Starts an operation: a NULL key means the one of the operation before. */
 static int signature_begin(struct signature_ctx *ctx, struct prov_key *key, int operation)
 {
-    signature_reset(ctx);
+    if (ctx->key != NULL) { /* not the first one */
+        signature_reset(ctx);
+    }
     if (key != NULL) {
         prov_key_unref(ctx->key);
         ctx->key = prov_key_ref(key);
@@ -261,6 +263,7 @@ static int digest_sign_init(void *vctx, const char *mdname, void *vkey, const OS
 static int digest_sign_update(void *vctx, const unsigned char *data, size_t datalen)
 {
     struct signature_ctx *ctx = vctx;
+    const struct prov_job job = { signature_abandoned, ctx };
 
     if (!signature_on_token(ctx)) {
         return EVP_DigestSignUpdate(ctx->delegate_md, data, datalen);
@@ -269,7 +272,7 @@ static int digest_sign_update(void *vctx, const unsigned char *data, size_t data
         return prov_raise(ctx->prov, PROV_R_PARAMETER, "%s signs a message at once: use EVP_DigestSign",
                           ctx->key->variant->type);
     }
-    return signature_stream_add(ctx, data, datalen);
+    return signature_stream_add(ctx, &job, data, datalen);
 }
 
 static int digest_sign_final(void *vctx, unsigned char *sig, size_t *siglen, size_t sigsize)
