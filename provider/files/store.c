@@ -154,13 +154,13 @@ static int offer_next(struct store *store, OSSL_CALLBACK *callback, void *arg)
     return key != NULL && prov_key_offer(key, callback, arg);
 }
 
-static bool served(const struct tok_item *item)
+static bool served(const struct prov_ctx *prov, const struct tok_item *item)
 {
     switch (item->kind) {
     case TOK_WANT_PRIVATE:
-        return prov_key_serves(tok_key_half(item->key));
+        return prov_key_serves(prov, tok_key_half(item->key));
     case TOK_WANT_PUBLIC:
-        return prov_key_serves(&item->half);
+        return prov_key_serves(prov, &item->half);
     default:
         return true;
     }
@@ -168,12 +168,12 @@ static bool served(const struct tok_item *item)
 
 /* Keys of types that we don't serve go to the end of a listing and are left out of it; one that is all there is stays,
  * to be told of. */
-static void pass_over_unserved(struct tok_items *items)
+static void pass_over_unserved(const struct prov_ctx *prov, struct tok_items *items)
 {
     size_t kept = 0;
 
     for (size_t i = 0; i < items->count; i++) {
-        if (served(&items->items[i])) {
+        if (served(prov, &items->items[i])) {
             struct tok_item moved = items->items[i];
 
             items->items[i] = items->items[kept];
@@ -201,7 +201,7 @@ static int look(struct store *store, OSSL_PASSPHRASE_CALLBACK *ask, void *ask_ar
     prov_err_mark(store->prov);
     result = tok_find(&store->items, &store->prov->settings, store->uri, store->wanted, &prompt);
     prov_err_forget(store->prov);
-    pass_over_unserved(&store->items);
+    pass_over_unserved(store->prov, &store->items);
     return tok_ok(&result) ? 1 : prov_fail(store->prov, &result);
 }
 
