@@ -16,6 +16,7 @@ libprovider_la_SOURCES = \
     provider/keys/alg-bytes.h provider/keys/alg-bytes.c provider/keys/alg-edwards.c provider/keys/alg-montgomery.c provider/keys/alg-mldsa.c \
     provider/keys/alg-slhdsa.c \
     provider/keys/key.h provider/keys/key.c \
+    provider/keys/prover.h provider/keys/prover.c \
     provider/keys/keymgmt.h provider/keys/keymgmt.c \
     provider/operations/signature.h provider/operations/signature.c \
     provider/operations/signing.h provider/operations/signing.c \

@@ -7,7 +7,7 @@
 #include <openssl/store.h>
 
 #include "provider/files/prompt.h"
-#include "provider/keys/key.h"
+#include "provider/keys/prover.h"
 
 static OSSL_FUNC_store_open_fn store_open;
 static OSSL_FUNC_store_settable_ctx_params_fn store_settable;
@@ -189,6 +189,8 @@ static int look(struct store *store, OSSL_PASSPHRASE_CALLBACK *ask, void *ask_ar
 {
     struct prov_prompt asker = { ask, ask_arg };
     struct tok_pin_prompt prompt = prov_prompt_pin(&asker);
+    SCOPED(prov_prover_end) struct prov_prover prover = { .digest = NULL };
+    struct tok_find_options options = { .prompt = &prompt, .evidence = { .prover = &prover.prover } };
     struct tok_result result;
 
     store->looked = true;
@@ -199,7 +201,8 @@ static int look(struct store *store, OSSL_PASSPHRASE_CALLBACK *ask, void *ask_ar
         return prov_fail(store->prov, &store->parsed);
     }
     prov_err_mark(store->prov);
-    result = tok_find(&store->items, &store->prov->settings, store->uri, store->wanted, &prompt);
+    prov_prover_begin(&prover, store->prov);
+    result = tok_find_by(&store->items, &store->prov->settings, store->uri, store->wanted, &options);
     prov_err_forget(store->prov);
     pass_over_unserved(&store->items);
     return tok_ok(&result) ? 1 : prov_fail(store->prov, &result);
