@@ -27,6 +27,7 @@ libprovider_la_SOURCES = \
     provider/operations/exchange.h provider/operations/exchange.c \
     provider/operations/unpad.h provider/operations/unpad.c \
     provider/files/store.h provider/files/store.c \
+    provider/files/certificates.h provider/files/certificates.c \
     provider/files/prompt.h provider/files/prompt.c \
     provider/files/keyfile.h provider/files/keyfile.c \
     provider/files/decoder.h provider/files/decoder.c \

@@ -98,6 +98,7 @@ struct inquiry {
     struct tok_private *key;
     struct tok_lease *lease;
     const struct tok_prover *prover; /* NULL: none */
+    bool believes;                   /* what bears the key's id alone is its half, unless its first signature differs */
     struct bytes sig;                /* one of the key's; empty: not made */
     bool cannot_sign;                /* as it turned out */
     size_t misfits;                  /* candidates that are another key's, or of which nobody knows */
@@ -159,7 +160,7 @@ static struct tok_result sign_by(struct inquiry *inquiry, CK_MECHANISM *mechanis
     return tok_good();
 }
 
-/* One signature serves for all candidates. A key that can't sign, or is asked for a PIN each time, makes none. */
+/* One signature serves for all candidates; a key that can't sign makes none. */
 static struct tok_result sign_once(struct inquiry *inquiry, const struct tok_public *half)
 {
     CK_MECHANISM mechanism;
@@ -214,7 +215,7 @@ static struct tok_result decide(struct inquiry *inquiry, struct tok_halves *cand
     if (open == 0) {
         return tok_good();
     }
-    if (prover != NULL && !(inquiry->key->always_authenticate && by_id && open == 1)) {
+    if (prover != NULL && !(inquiry->believes && by_id && inquiry->undecided == 0 && open == 1)) {
         TOK_TRY(sign_once(inquiry, only));
     }
     for (size_t i = 0; i < candidates->count && inquiry->sig.len > 0; i++) {
@@ -343,7 +344,13 @@ static void inquiry_end(struct inquiry *inquiry)
 struct tok_result tok_half_resolve(struct tok_private *key, struct tok_result *out_why, struct tok_lease *lease,
                                    struct tok_halves *halves, const struct tok_evidence *evidence)
 {
-    SCOPED(inquiry_end) struct inquiry inquiry = { .key = key, .lease = lease, .prover = evidence->prover };
+    SCOPED(inquiry_end)
+    struct inquiry inquiry = {
+        .key = key,
+        .lease = lease,
+        .prover = evidence->prover,
+        .believes = evidence->in_doubt_only || key->always_authenticate, /* which asks a person for each signature */
+    };
 
     *out_why = tok_good();
     if (evidence->given != NULL) {

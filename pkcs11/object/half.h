@@ -39,6 +39,7 @@ TOK_RESULT tok_halves_read(struct tok_halves *halves, struct tok_lease *lease);
 struct tok_evidence {
     const struct tok_prover *prover;
     const struct tok_public *given; /* the only candidate */
+    bool in_doubt_only;             /* a listing: a key whose id has one half is not asked to sign */
 };
 
 /* tok_half_resolve completes the half of a key that tok_private_read has read. Whether it came to be known, and if not
