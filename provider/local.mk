@@ -18,7 +18,8 @@ libprovider_la_SOURCES = \
     provider/keys/key.h provider/keys/key.c \
     provider/keys/prover.h provider/keys/prover.c \
     provider/keys/keymgmt.h provider/keys/keymgmt.c \
-    provider/operations/signature.h provider/operations/signature.c \
+    provider/operations/signature.h provider/operations/signature.c provider/operations/signature-parts.h \
+    provider/operations/signature-params.c provider/operations/signature-stream.c \
     provider/operations/signing.h provider/operations/signing.c \
     provider/operations/async.h provider/operations/async.c \
     provider/keys/pad.h provider/keys/pad.c \

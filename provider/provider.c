@@ -102,7 +102,7 @@ static bool variant_add(struct instance *instance, const struct prov_variant *va
 
     return table_add(&instance->tables[OSSL_OP_KEYMGMT], variant->names, properties_of(instance, variant), NULL,
                      prov_keymgmt_functions(variant), variant->description) &&
-           operation_add(instance, OSSL_OP_SIGNATURE, family->signature, prov_signature_functions) &&
+           operation_add(instance, OSSL_OP_SIGNATURE, family->signature, prov_signature_functions(family)) &&
            operation_add(instance, OSSL_OP_ASYM_CIPHER, family->asym_cipher, prov_asym_cipher_functions) &&
            operation_add(instance, OSSL_OP_KEYEXCH, family->key_exchange, prov_exchange_functions);
 }

@@ -145,6 +145,7 @@ include tests/faults/local.mk
 include tests/cards/local.mk
 include tests/fuzz/local.mk
 include tests/hostile/local.mk
+include tests/same/local.mk
 
 # The same suite under the OpenSSL of other Debian releases; needs root.
 check-matrix:

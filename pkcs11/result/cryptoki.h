@@ -59,4 +59,16 @@ struct tok_eddsa_params {
     CK_BYTE *context;
 };
 
+/* CK_SIGN_ADDITIONAL_CONTEXT of PKCS#11 v3.2, likewise, and its CK_HEDGE_TYPE. */
+struct tok_sign_context {
+    CK_ULONG hedge;
+    CK_BYTE *context;
+    CK_ULONG context_len;
+};
+#ifndef CKH_HEDGE_PREFERRED
+#define CKH_HEDGE_PREFERRED 0UL
+#define CKH_HEDGE_REQUIRED 1UL
+#define CKH_DETERMINISTIC_REQUIRED 2UL
+#endif
+
 #endif

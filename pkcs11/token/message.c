@@ -39,8 +39,13 @@ void tok_message_never(struct tok_token *token)
 static bool has_pointers(const CK_MECHANISM *mechanism)
 {
     const struct tok_eddsa_params *eddsa = mechanism->pParameter;
+    const struct tok_sign_context *more = mechanism->pParameter;
 
-    return mechanism->mechanism == CKM_EDDSA && mechanism->ulParameterLen > 0 && eddsa->context != NULL;
+    if (mechanism->ulParameterLen == 0) {
+        return false;
+    }
+    return (mechanism->mechanism == CKM_EDDSA && eddsa->context != NULL) ||
+           ((mechanism->mechanism == CKM_ML_DSA || mechanism->mechanism == CKM_SLH_DSA) && more->context != NULL);
 }
 
 bool tok_message_make(struct tok_message *out, CK_OBJECT_HANDLE key, uint64_t objects, const CK_MECHANISM *mechanism)

@@ -11,7 +11,7 @@ static size_t aligned(size_t size)
     return (size + alignof(max_align_t) - 1) / alignof(max_align_t) * alignof(max_align_t);
 }
 
-/* What parameters point to, and where: the field to be set, its length. Of all mechanisms that this project uses, two
+/* What parameters point to, and where: the field to be set, its length. Of all mechanisms that this project uses, four
  * have such. NULL: nothing. */
 static void **pointed_to(const CK_MECHANISM *mechanism, void *params, size_t *out_len)
 {
@@ -27,6 +27,13 @@ static void **pointed_to(const CK_MECHANISM *mechanism, void *params, size_t *ou
 
         *out_len = eddsa->context_len;
         return (void **)&eddsa->context;
+    }
+    if ((mechanism->mechanism == CKM_ML_DSA || mechanism->mechanism == CKM_SLH_DSA) &&
+        mechanism->ulParameterLen == sizeof(struct tok_sign_context)) {
+        struct tok_sign_context *more = params;
+
+        *out_len = more->context_len;
+        return (void **)&more->context;
     }
     return NULL;
 }

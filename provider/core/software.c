@@ -2,6 +2,7 @@
 
 #include <limits.h>
 #include <openssl/core_names.h>
+#include <openssl/err.h>
 #include <openssl/evp.h>
 #include <openssl/provider.h>
 #include <openssl/rand.h>
@@ -66,6 +67,14 @@ bool prov_software_prove(struct prov_ctx *prov)
         prov->software = true;
     }
     return true;
+}
+
+int prov_software_said(const struct prov_ctx *prov, int answer, const char *what)
+{
+    if (answer <= 0 && ERR_peek_last_error() == 0) {
+        (void)prov_raise(prov, PROV_R_SOFTWARE, "%s; the provider that was asked does not say why", what);
+    }
+    return answer;
 }
 
 EVP_PKEY_CTX *prov_software_ctx(const struct prov_ctx *prov, EVP_PKEY *key)

@@ -29,6 +29,10 @@ void prov_software_leave(const int *entered);
 #define PROV_SOFTWARE_SCOPE(prov) SCOPED(prov_software_leave) int entered_ = prov_software_enter(prov)
 #define PROV_SOFTWARE_ENTERED (entered_ != 0)
 
+/* prov_software_said returns what a delegation answered; where that is no success and nobody said why, an error is
+ * raised: algorithms of other providers fail silently here and there. */
+int prov_software_said(const struct prov_ctx *prov, int answer, const char *what);
+
 /* New contexts in the child, NULL on failure. */
 EVP_PKEY_CTX *prov_software_ctx(const struct prov_ctx *prov, EVP_PKEY *key);
 EVP_PKEY_CTX *prov_software_ctx_by_name(const struct prov_ctx *prov, const char *type);

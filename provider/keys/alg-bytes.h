@@ -31,6 +31,12 @@ EVP_PKEY *prov_bytes_public_key(const struct prov_ctx *prov, const struct prov_v
 bool prov_bytes_describe(struct tok_public *out_half, EVP_PKEY *key);
 struct tok_result prov_bytes_prepare(struct prov_mechanism *out, const struct prov_scheme *scheme,
                                      const struct prov_choice *choice, const struct prov_data *data);
+/* The same with CK_SIGN_ADDITIONAL_CONTEXT (PKCS#11 v3.2), where what was set needs it, and the rules for that. */
+struct tok_result prov_bytes_prepare_more(struct prov_mechanism *out, const struct prov_scheme *scheme,
+                                          const struct prov_choice *choice, const struct prov_data *data);
+extern const struct prov_param_rule prov_bytes_rules[];
+bool prov_bytes_take_context(struct prov_extras *extras, const OSSL_PARAM *param);
+bool prov_bytes_take_zero(struct prov_extras *extras, const OSSL_PARAM *param);
 bool prov_bytes_shape(uint8_t *sig, size_t *len, size_t size);
 
 /* A row; what not all types have comes last: `.set = …`. */

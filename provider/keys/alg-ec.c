@@ -206,6 +206,21 @@ static const OSSL_PARAM ec_generation[] = {
 
 const CK_MECHANISM prov_ec_derive = { CKM_ECDH1_DERIVE, NULL, 0 };
 
+/* nonce-type 0 is the default, a random one; kat, in 3.0 alone, is for tests of known answers. */
+static bool take_random(struct prov_extras *extras, const OSSL_PARAM *param)
+{
+    unsigned type;
+
+    (void)extras;
+    return OSSL_PARAM_get_uint(param, &type) && type == 0;
+}
+
+static const struct prov_param_rule ec_rules[] = {
+    { "nonce-type", false, take_random, "no mechanism says where its nonce comes from" },
+    { "kat", false, NULL, "a token has its own random numbers" },
+    { .name = NULL },
+};
+
 static const struct prov_family ec = {
     .signature = "SIGNET-EC",
     .key_exchange = "SIGNET-ECDH",
@@ -218,6 +233,7 @@ static const struct prov_family ec = {
     .generation = ec_generation,
     .public_key = ec_public_key,
     .describe = ec_describe,
+    .param_rules = ec_rules,
     .choice = ec_choice,
     .prepare = ec_prepare,
     .shape = ec_shape,

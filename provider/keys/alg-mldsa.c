@@ -10,7 +10,7 @@ static const OSSL_PARAM mldsa_readable[] = {
     OSSL_PARAM_END,
 };
 
-/* Without parameters the token hedges and there is no context, which is what TLS and X.509 want. */
+/* Without parameters the token hedges as it prefers and there is no context, which is what TLS and X.509 want. */
 static const struct prov_family mldsa = {
     .signature = "SIGNET-ML-DSA",
     .seed_param = "seed",
@@ -19,7 +19,8 @@ static const struct prov_family mldsa = {
     .writable = prov_bytes_no_params,
     .generation = prov_bytes_seeded,
     .mechanism = CKM_ML_DSA,
-    .prepare = prov_bytes_prepare,
+    .param_rules = prov_bytes_rules,
+    .prepare = prov_bytes_prepare_more,
     PROV_BYTES_FAMILY,
 };
 

@@ -386,6 +386,23 @@ static const OSSL_PARAM rsa_generation[] = {
 
 static const OSSL_PARAM rsa_writable[] = { OSSL_PARAM_END };
 
+static bool take_padding(struct prov_extras *extras, const OSSL_PARAM *param)
+{
+    const char *name = NULL;
+    int number = 0;
+
+    (void)extras;
+    if (param->data_type == OSSL_PARAM_UTF8_STRING) {
+        return !OSSL_PARAM_get_utf8_string_ptr(param, &name) || name == NULL || strcmp(name, "x931") != 0;
+    }
+    return !OSSL_PARAM_get_int(param, &number) || number != RSA_X931_PADDING;
+}
+
+static const struct prov_param_rule rsa_rules[] = {
+    { OSSL_SIGNATURE_PARAM_PAD_MODE, true, take_padding, "no token is asked for the padding of X9.31" },
+    { .name = NULL },
+};
+
 static const struct prov_family rsa = {
     .signature = "SIGNET-RSA",
     .asym_cipher = "SIGNET-RSA-CIPHER",
@@ -401,6 +418,7 @@ static const struct prov_family rsa = {
     .public_key = rsa_public_key,
     .settle = rsa_settle,
     .describe = rsa_describe,
+    .param_rules = rsa_rules,
     .choice = rsa_choice,
     .prepare = rsa_prepare,
     .shape = rsa_shape,

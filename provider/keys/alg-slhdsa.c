@@ -9,7 +9,7 @@ static const OSSL_PARAM slhdsa_readable[] = {
     OSSL_PARAM_END,
 };
 
-/* Without parameters the token hedges and there is no context, which is what X.509 and CMS want. */
+/* Without parameters the token hedges as it prefers and there is no context, which is what X.509 and CMS want. */
 static const struct prov_family slhdsa = {
     .signature = "SIGNET-SLH-DSA",
     .key_params = slhdsa_key_params,
@@ -17,7 +17,8 @@ static const struct prov_family slhdsa = {
     .writable = prov_bytes_no_params,
     .generation = prov_bytes_seeded,
     .mechanism = CKM_SLH_DSA,
-    .prepare = prov_bytes_prepare,
+    .param_rules = prov_bytes_rules,
+    .prepare = prov_bytes_prepare_more,
     PROV_BYTES_FAMILY,
 };
 

@@ -19,6 +19,26 @@
 struct prov_ctx;
 struct prov_variant;
 
+/* What a mechanism's parameters say of a signature besides: of EdDSA, ML-DSA, SLH-DSA. */
+struct prov_extras {
+    const char *instance; /* of EdDSA, as OpenSSL calls it; NULL: that of the key's type */
+    bool prehash;         /* of it: Ed25519ph, Ed448ph */
+    CK_ULONG hedge;       /* CKH_…; 0: as the token prefers */
+    size_t context_len;
+    uint8_t context[255]; /* FIPS 204 §5.2, RFC 8032 §5.1 */
+};
+
+/* A parameter of OpenSSL's that is not all libcrypto's affair: it reaches the token by its mechanism's parameters, or
+ * not at all. All others do by digest, padding, salt. */
+struct prov_param_rule {
+    const char *name; /* NULL ends a list */
+    bool listed;      /* as one that can be set */
+    /* take adds a value to the extras, which may be NULL: then it only tells whether the value can be taken. NULL: none
+     * can. */
+    bool (*take)(struct prov_extras *extras, const OSSL_PARAM *param);
+    const char *why; /* it can't be: "a token has its own random numbers" */
+};
+
 /* What a signature is made with, after the application's parameters and the key's own are known. */
 struct prov_scheme {
     const EVP_MD *digest; /* borrowed; NULL: none (raw data, or a key that hashes for itself) */
@@ -26,8 +46,9 @@ struct prov_scheme {
     const EVP_MD *mgf1;   /* PSS; NULL: as digest */
     size_t salt_len;      /* PSS: bytes */
     size_t key_bits;
-    const struct prov_ctx *prov; /* borrowed: for what is computed here */
-    bool whole;                  /* no digest: the token is given the whole message (EdDSA) */
+    const struct prov_extras *extras; /* borrowed; NULL: none */
+    const struct prov_ctx *prov;      /* borrowed: for what is computed here */
+    bool whole;                       /* no digest: the token is given the whole message (EdDSA) */
 };
 
 /* What is signed: a digest, and the message that it is of where that is at hand; keys that hash for themselves have the
@@ -52,6 +73,7 @@ struct prov_mechanism {
     union {
         CK_RSA_PKCS_PSS_PARAMS pss;
         struct tok_eddsa_params eddsa;
+        struct tok_sign_context more;
     } params;           /* what mechanism.pParameter may point to */
     uint8_t made[2048]; /* what was made for C_Sign: a DigestInfo, a padded block */
     const uint8_t *in;  /* what C_Sign gets: `made`, or the data themselves */
@@ -75,6 +97,7 @@ struct prov_family {
     const OSSL_PARAM *readable;    /* what get_params knows */
     const OSSL_PARAM *writable;    /* what set_params knows, for software keys */
     const OSSL_PARAM *generation;  /* what key generation knows */
+    const struct prov_param_rule *param_rules; /* of signatures; NULL: none */
     /* public_key makes the public half of a key of the row, as an OpenSSL key of the child context, of what the token
      * shows. NULL if that is not enough, or malformed (errors of libcrypto may be on the queue). */
     EVP_PKEY *(*public_key)(const struct prov_ctx *prov, const struct prov_variant *variant,

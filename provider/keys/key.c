@@ -44,35 +44,38 @@ static void digest_free(struct prov_digest *kept)
     }
 }
 
-/* Where two threads are the first, one of them keeps it. */
-static void digest_keep(struct prov_key *key, EVP_MD *digest, const char *name)
+/* Where two threads are the first, both keep it, in one place each, or one of them finds none left. */
+void prov_key_digest_keep(struct prov_key *key, EVP_MD *digest, const char *name)
 {
     struct prov_digest *kept = strlen(name) < sizeof(kept->name) ? calloc(1, sizeof(*kept)) : NULL;
-    struct prov_digest *none = NULL;
 
     if (kept == NULL) {
         return;
     }
     memcpy(kept->name, name, strlen(name) + 1);
     kept->digest = EVP_MD_up_ref(digest) ? digest : NULL;
-    if (kept->digest == NULL || !atomic_compare_exchange_strong(&key->digest, &none, kept)) {
-        digest_free(kept);
+    for (size_t i = 0; kept->digest != NULL && i < COUNT_OF(key->digests); i++) {
+        struct prov_digest *none = NULL;
+
+        if (atomic_compare_exchange_strong(&key->digests[i], &none, kept)) {
+            return;
+        }
     }
+    digest_free(kept);
 }
 
-EVP_MD *prov_key_digest(struct prov_key *key, const char *name)
+EVP_MD *prov_key_digest(struct prov_key *key, const char *name, bool *out_kept)
 {
-    const struct prov_digest *kept = atomic_load(&key->digest);
-    EVP_MD *digest;
+    const struct prov_digest *kept;
 
-    if (kept != NULL && strcmp(kept->name, name) == 0 && EVP_MD_up_ref(kept->digest)) {
-        return kept->digest;
+    *out_kept = false;
+    for (size_t i = 0; i < COUNT_OF(key->digests) && (kept = atomic_load(&key->digests[i])) != NULL; i++) {
+        if (strcmp(kept->name, name) == 0 && EVP_MD_up_ref(kept->digest)) {
+            *out_kept = true;
+            return kept->digest;
+        }
     }
-    digest = prov_software_digest(key->prov, name);
-    if (digest != NULL && kept == NULL) {
-        digest_keep(key, digest, name);
-    }
-    return digest;
+    return prov_software_digest(key->prov, name);
 }
 
 void prov_key_unref(struct prov_key *key)
@@ -82,7 +85,9 @@ void prov_key_unref(struct prov_key *key)
     }
     EVP_PKEY_free(key->software);
     tok_key_unref(key->token);
-    digest_free(atomic_load(&key->digest));
+    for (size_t i = 0; i < COUNT_OF(key->digests); i++) {
+        digest_free(atomic_load(&key->digests[i]));
+    }
     free(key);
 }
 

@@ -3,7 +3,8 @@
  * Either its private half is on a token (`token` != NULL), and then `software` is its public half; or it is a software
  * key that OpenSSL's fetching brought to us, and `software` is all of it: every keymgmt that we register serves those
  * too, by delegation to the child context. A key with neither is one that is being made. Reference-counted: contexts of
- * operations hold one. A key on a token is immutable. */
+ * operations hold one. What a key on a token is never
+ * changes; how its public half is written may. */
 #ifndef SIGNET_PROVIDER_KEYS_KEY_H
 #define SIGNET_PROVIDER_KEYS_KEY_H
 
@@ -25,8 +26,10 @@ struct prov_key {
     int parts;             /* OSSL_KEYMGMT_SELECT_ bits of what the key has */
     struct tok_key *token; /* owned */
     _Atomic bool signed_once;
-    _Atomic uint8_t ways[2];            /* which choice signs with it (provider/operations/signing.h): [1] for PSS */
-    struct prov_digest *_Atomic digest; /* the first one that was used with it; owned, constant once there */
+    _Atomic uint8_t ways[2]; /* which choice signs with it (provider/operations/signing.h): [1] for PSS */
+    struct prov_digest
+        *_Atomic digests[4]; /* the first ones that it was found to sign by; owned, constant once there */
+    _Atomic bool may_sign;   /* libcrypto was asked, for ready digests */
 };
 
 struct prov_key *prov_key_new(struct prov_ctx *prov, const struct prov_variant *variant);
@@ -46,8 +49,10 @@ struct prov_key *prov_key_public_of(struct prov_ctx *prov, const struct tok_publ
 /* prov_key_serves tells whether keys of the half's type are served at all. */
 bool prov_key_serves(const struct tok_public *half);
 /* prov_key_digest fetches a digest for signing with the key, as a new reference; NULL with an error raised. Each
- * handshake of a server asks for the same one: the first is kept with the key, which saves a search by name. */
-EVP_MD *prov_key_digest(struct prov_key *key, const char *name);
+ * handshake of a server asks for the same ones, by two names each: the first ones that are kept save a search, and the
+ * question whether the key may sign by them. */
+EVP_MD *prov_key_digest(struct prov_key *key, const char *name, bool *out_kept);
+void prov_key_digest_keep(struct prov_key *key, EVP_MD *digest, const char *name);
 
 /* prov_key_offer hands the key to OpenSSL as the result of a store or a decoder; takes over the reference. What the
  * callback returns. */

@@ -120,10 +120,15 @@ static int keymgmt_export(void *vkey, int selection, OSSL_CALLBACK *callback, vo
 {
     struct prov_key *key = vkey;
 
-    if (key->software == NULL || (key->token != NULL && (selection & PRIVATE) != 0)) {
-        return 0;
+    if (key->software == NULL) {
+        return prov_raise(key->prov, PROV_R_KEY_TYPE, "an empty key has nothing to export");
     }
-    return EVP_PKEY_export(key->software, selection, callback, arg) > 0;
+    if (key->token != NULL && (selection & PRIVATE) != 0) {
+        return prov_raise(key->prov, PROV_R_NO_PRIVATE_EXPORT, "key '%s' stays on its token; its public half is there",
+                          tok_key_uri(key->token));
+    }
+    return prov_software_said(key->prov, EVP_PKEY_export(key->software, selection, callback, arg),
+                              "nothing was exported") > 0;
 }
 
 /* --- parameters --------------------------------------------------------------------------------------------------- */
@@ -156,18 +161,32 @@ static int keymgmt_get_params(void *vkey, OSSL_PARAM params[])
     if (key->token != NULL && !get_token_params(key, params)) {
         return 0;
     }
-    return key->software != NULL && EVP_PKEY_get_params(key->software, params) > 0;
+    if (key->software == NULL) {
+        return prov_raise(key->prov, PROV_R_KEY_TYPE, "an empty key has no parameters");
+    }
+    return prov_software_said(key->prov, EVP_PKEY_get_params(key->software, params),
+                              "a parameter is not there, or not of this type") > 0;
 }
 
-/* How a private key would be written; `openssl ec` says so even where none is. */
-static bool about_encoding(const OSSL_PARAM params[])
+static bool has_cofactor(const struct prov_key *key)
+{
+    SCOPED(number_end) BIGNUM *cofactor = NULL;
+
+    return EVP_PKEY_get_bn_param(key->software, OSSL_PKEY_PARAM_EC_COFACTOR, &cofactor) && !BN_is_one(cofactor);
+}
+
+/* A key on a token is what it is. How its public half is written may be chosen, as of a key in a file; and a cofactor
+ * of one is the same in both modes. */
+static int may_set(const struct prov_key *key, const OSSL_PARAM params[])
 {
     for (; params->key != NULL; params++) {
-        if (strcmp(params->key, OSSL_PKEY_PARAM_EC_INCLUDE_PUBLIC) != 0) {
-            return false;
+        if (strcmp(params->key, OSSL_PKEY_PARAM_ENCODED_PUBLIC_KEY) == 0 ||
+            strcmp(params->key, OSSL_PKEY_PARAM_PUB_KEY) == 0 || strcmp(params->key, OSSL_PKEY_PARAM_PRIV_KEY) == 0 ||
+            (strcmp(params->key, OSSL_PKEY_PARAM_USE_COFACTOR_ECDH) == 0 && has_cofactor(key))) {
+            return prov_raise(key->prov, PROV_R_PARAMETER, "'%s' of a key on a token can't be changed", params->key);
         }
     }
-    return true;
+    return 1;
 }
 
 static int keymgmt_set_params(void *vkey, const OSSL_PARAM params[])
@@ -177,13 +196,14 @@ static int keymgmt_set_params(void *vkey, const OSSL_PARAM params[])
     if (params == NULL || params->key == NULL) {
         return 1;
     }
-    if (key->token != NULL) {
-        return about_encoding(params);
-    }
     if (key->software == NULL) {
+        return prov_raise(key->prov, PROV_R_KEY_TYPE, "an empty key has no parameters");
+    }
+    if (key->token != NULL && !may_set(key, params)) {
         return 0;
     }
-    if (EVP_PKEY_set_params(key->software, (OSSL_PARAM *)params) <= 0) {
+    if (prov_software_said(key->prov, EVP_PKEY_set_params(key->software, (OSSL_PARAM *)params),
+                           "a parameter was refused") <= 0) {
         return 0;
     }
     if (OSSL_PARAM_locate_const(params, OSSL_PKEY_PARAM_ENCODED_PUBLIC_KEY) != NULL) {
@@ -215,12 +235,14 @@ static void *keymgmt_dup(const void *vkey, int selection)
     SCOPED(prov_key_end) struct prov_key *copy = NULL;
     int parts = key->parts & (selection & (PRIVATE | PUBLIC));
 
-    if (key->token != NULL && (selection & PRIVATE) != 0) {
-        return prov_key_ref((struct prov_key *)key); /* immutable, so that a reference is a copy */
-    }
     copy = prov_key_new(key->prov, key->variant);
     if (copy == NULL || key->software == NULL) {
         return STEAL(copy);
+    }
+    if (key->token != NULL && (selection & PRIVATE) != 0) {
+        copy->token = tok_key_ref(key->token);
+        selection |= PUBLIC; /* the public half is the key */
+        parts |= key->parts & PUBLIC;
     }
     copy->parts = parts | (selection & PARAMETERS);
     copy->software = parts == (key->parts & (PRIVATE | PUBLIC)) ? EVP_PKEY_dup(key->software)

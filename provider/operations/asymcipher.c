@@ -71,16 +71,18 @@ static int asym_set_params(void *vctx, const OSSL_PARAM params[])
     struct asym_ctx *ctx = vctx;
 
     return params == NULL || params->key == NULL || ctx->delegate == NULL ||
-           EVP_PKEY_CTX_set_params(ctx->delegate, params) > 0;
+           prov_software_said(ctx->prov, EVP_PKEY_CTX_set_params(ctx->delegate, params), "a parameter was refused") > 0;
 }
 
 static int asym_get_params(void *vctx, OSSL_PARAM params[])
 {
     struct asym_ctx *ctx = vctx;
 
-    return ctx->delegate != NULL && EVP_PKEY_CTX_get_params(ctx->delegate, params) > 0;
+    return ctx->delegate != NULL && prov_software_said(ctx->prov, EVP_PKEY_CTX_get_params(ctx->delegate, params),
+                                                       "a parameter is not there, or not of this type") > 0;
 }
 
+/* Without an operation; with one the delegate knows. */
 static const OSSL_PARAM known_params[] = {
     OSSL_PARAM_utf8_string(OSSL_ASYM_CIPHER_PARAM_PAD_MODE, NULL, 0),
     OSSL_PARAM_utf8_string(OSSL_ASYM_CIPHER_PARAM_OAEP_DIGEST, NULL, 0),
@@ -96,14 +98,18 @@ static const OSSL_PARAM known_params[] = {
 
 static const OSSL_PARAM *asym_settable(void *vctx, void *vprov)
 {
-    (void)vctx;
+    struct asym_ctx *ctx = vctx;
+
     (void)vprov;
-    return known_params;
+    return ctx == NULL || ctx->delegate == NULL ? known_params : EVP_PKEY_CTX_settable_params(ctx->delegate);
 }
 
 static const OSSL_PARAM *asym_gettable(void *vctx, void *vprov)
 {
-    return asym_settable(vctx, vprov);
+    struct asym_ctx *ctx = vctx;
+
+    (void)vprov;
+    return ctx == NULL || ctx->delegate == NULL ? known_params : EVP_PKEY_CTX_gettable_params(ctx->delegate);
 }
 
 static int asym_begin(struct asym_ctx *ctx, struct prov_key *key, bool decrypting, const OSSL_PARAM params[])
@@ -145,7 +151,7 @@ static int encrypt_run(void *vctx, unsigned char *out, size_t *outlen, size_t ou
     struct asym_ctx *ctx = vctx;
 
     *outlen = outsize;
-    return EVP_PKEY_encrypt(ctx->delegate, out, outlen, in, inlen) > 0;
+    return prov_software_said(ctx->prov, EVP_PKEY_encrypt(ctx->delegate, out, outlen, in, inlen), "nothing encrypted");
 }
 
 static int decrypt_run(void *vctx, unsigned char *out, size_t *outlen, size_t outsize, const unsigned char *in,
@@ -157,7 +163,7 @@ static int decrypt_run(void *vctx, unsigned char *out, size_t *outlen, size_t ou
         return prov_decrypt_by_token(ctx, out, outlen, outsize, in, inlen);
     }
     *outlen = outsize;
-    return EVP_PKEY_decrypt(ctx->delegate, out, outlen, in, inlen) > 0;
+    return EVP_PKEY_decrypt(ctx->delegate, out, outlen, in, inlen);
 }
 
 const OSSL_DISPATCH prov_asym_cipher_functions[] = {

@@ -30,13 +30,10 @@ static OSSL_FUNC_keyexch_gettable_ctx_params_fn exchange_gettable;
 struct exchange_ctx {
     struct prov_ctx *prov;
     struct prov_key *key;
-    EVP_PKEY_CTX *delegate; /* of a software key: all the work */
-    struct bytes point;     /* of a key on a token: the other side's; empty: none yet */
-    bool low_order;         /* and it leads to zeros */
-    char kdf[32];           /* "": none */
-    char digest[64];
-    size_t kdf_len;
-    struct bytes ukm;
+    EVP_PKEY_CTX
+        *delegate;      /* of a software key: all the work; of a key on a token: its parameters, once there are any */
+    struct bytes point; /* of a key on a token: the other side's; empty: none yet */
+    bool low_order;     /* and it leads to zeros */
     uint8_t secret[MOST_SECRET_BYTES];
 };
 
@@ -61,12 +58,9 @@ static void exchange_reset(void *vctx)
     EVP_PKEY_CTX_free(ctx->delegate);
     prov_key_unref(ctx->key);
     bytes_end(&ctx->point);
-    bytes_end(&ctx->ukm);
     secret_wipe(ctx->secret, sizeof(ctx->secret));
     ctx->delegate = NULL;
     ctx->key = NULL;
-    ctx->kdf[0] = ctx->digest[0] = '\0';
-    ctx->kdf_len = 0;
 }
 
 static void exchange_freectx(void *vctx)
@@ -91,14 +85,10 @@ static void *exchange_dupctx(void *vctx)
         return NULL;
     }
     ctx->key = from->key == NULL ? NULL : prov_key_ref(from->key);
-    memcpy(ctx->kdf, from->kdf, sizeof(ctx->kdf));
-    memcpy(ctx->digest, from->digest, sizeof(ctx->digest));
-    ctx->kdf_len = from->kdf_len;
     ctx->low_order = from->low_order;
     ctx->delegate = from->delegate == NULL ? NULL : EVP_PKEY_CTX_dup(from->delegate);
     if ((from->delegate != NULL && ctx->delegate == NULL) ||
-        !bytes_set(&ctx->point, from->point.data, from->point.len) ||
-        !bytes_set(&ctx->ukm, from->ukm.data, from->ukm.len)) {
+        !bytes_set(&ctx->point, from->point.data, from->point.len)) {
         return NULL;
     }
     return STEAL(ctx);
@@ -106,6 +96,13 @@ static void *exchange_dupctx(void *vctx)
 
 /* --- parameters --------------------------------------------------------------------------------------------------- */
 
+/* Whether points are their x coordinate. */
+static bool x_only(const struct exchange_ctx *ctx)
+{
+    return ctx->key != NULL && ctx->key->variant->family->x_only;
+}
+
+/* Without a context; with one, the delegate knows. */
 static const OSSL_PARAM known_params[] = {
     OSSL_PARAM_int(OSSL_EXCHANGE_PARAM_EC_ECDH_COFACTOR_MODE, NULL),
     OSSL_PARAM_utf8_string(OSSL_EXCHANGE_PARAM_KDF_TYPE, NULL, 0),
@@ -116,16 +113,41 @@ static const OSSL_PARAM known_params[] = {
     OSSL_PARAM_END,
 };
 
+static const OSSL_PARAM no_params[] = { OSSL_PARAM_END };
+
+/* Of a key on a token, it is an agreement of the public half, which is prepared and never made. */
+static int delegate_begin(struct exchange_ctx *ctx)
+{
+    int good;
+
+    if (ctx->delegate != NULL) {
+        return 1;
+    }
+    ctx->delegate = prov_software_ctx(ctx->prov, ctx->key->software);
+    good = ctx->delegate == NULL ? 0 : EVP_PKEY_derive_init(ctx->delegate);
+    if (good <= 0) {
+        EVP_PKEY_CTX_free(ctx->delegate);
+        ctx->delegate = NULL;
+    }
+    return prov_software_said(ctx->prov, good, "key agreement could not begin");
+}
+
 static const OSSL_PARAM *exchange_settable(void *vctx, void *vprov)
 {
-    (void)vctx;
+    struct exchange_ctx *ctx = vctx;
+    const OSSL_PARAM *known;
+
     (void)vprov;
-    return known_params;
+    if (ctx == NULL || ctx->key == NULL) {
+        return known_params;
+    }
+    known = delegate_begin(ctx) > 0 ? EVP_PKEY_CTX_settable_params(ctx->delegate) : NULL;
+    return known != NULL ? known : no_params;
 }
 
 static const OSSL_PARAM *exchange_gettable(void *vctx, void *vprov)
 {
-    static const OSSL_PARAM known[] = {
+    static const OSSL_PARAM all[] = {
         OSSL_PARAM_int(OSSL_EXCHANGE_PARAM_EC_ECDH_COFACTOR_MODE, NULL),
         OSSL_PARAM_utf8_string(OSSL_EXCHANGE_PARAM_KDF_TYPE, NULL, 0),
         OSSL_PARAM_utf8_string(OSSL_EXCHANGE_PARAM_KDF_DIGEST, NULL, 0),
@@ -133,32 +155,15 @@ static const OSSL_PARAM *exchange_gettable(void *vctx, void *vprov)
         OSSL_PARAM_DEFN(OSSL_EXCHANGE_PARAM_KDF_UKM, OSSL_PARAM_OCTET_PTR, NULL, 0),
         OSSL_PARAM_END,
     };
+    struct exchange_ctx *ctx = vctx;
+    const OSSL_PARAM *known;
 
-    (void)vctx;
     (void)vprov;
-    return known;
-}
-
-static bool text_get(const OSSL_PARAM params[], const char *name, char *out, size_t room)
-{
-    const OSSL_PARAM *p = OSSL_PARAM_locate_const(params, name);
-
-    return p == NULL || OSSL_PARAM_get_utf8_string(p, &out, room);
-}
-
-static bool kdf_set(struct exchange_ctx *ctx, const OSSL_PARAM params[])
-{
-    const OSSL_PARAM *p = OSSL_PARAM_locate_const(params, OSSL_EXCHANGE_PARAM_KDF_UKM);
-    const void *ukm = NULL;
-    size_t ukm_len = 0;
-
-    if (p != NULL && (!OSSL_PARAM_get_octet_string_ptr(p, &ukm, &ukm_len) || !bytes_set(&ctx->ukm, ukm, ukm_len))) {
-        return false;
+    if (ctx == NULL || ctx->key == NULL) {
+        return all;
     }
-    p = OSSL_PARAM_locate_const(params, OSSL_EXCHANGE_PARAM_KDF_OUTLEN);
-    return (p == NULL || OSSL_PARAM_get_size_t(p, &ctx->kdf_len)) &&
-           text_get(params, OSSL_EXCHANGE_PARAM_KDF_TYPE, ctx->kdf, sizeof(ctx->kdf)) &&
-           text_get(params, OSSL_EXCHANGE_PARAM_KDF_DIGEST, ctx->digest, sizeof(ctx->digest));
+    known = delegate_begin(ctx) > 0 ? EVP_PKEY_CTX_gettable_params(ctx->delegate) : NULL;
+    return known != NULL ? known : no_params;
 }
 
 /* Both modes are one on curves of prime order; tokens are asked for no other. */
@@ -178,48 +183,52 @@ static int exchange_set_params(void *vctx, const OSSL_PARAM params[])
     if (params == NULL || params->key == NULL) {
         return 1;
     }
-    if (ctx->delegate != NULL) {
-        return EVP_PKEY_CTX_set_params(ctx->delegate, params) > 0;
-    }
     p = OSSL_PARAM_locate_const(params, OSSL_EXCHANGE_PARAM_EC_ECDH_COFACTOR_MODE);
-    if (p != NULL && (!OSSL_PARAM_get_int(p, &mode) || (mode == 1 && has_cofactor(ctx)))) {
+    if (ctx->key->token != NULL && p != NULL && OSSL_PARAM_get_int(p, &mode) && mode == 1 && has_cofactor(ctx)) {
         return prov_raise(ctx->prov, PROV_R_PARAMETER, "keys on a token do not derive with a cofactor");
     }
-    if (!kdf_set(ctx, params)) {
-        return prov_raise(ctx->prov, PROV_R_PARAMETER, "a parameter of key agreement makes no sense");
-    }
-    if (ctx->kdf[0] != '\0' && strcmp(ctx->kdf, OSSL_KDF_NAME_X963KDF) != 0) {
-        return prov_raise(ctx->prov, PROV_R_PARAMETER, "key agreement knows no KDF '%s'", ctx->kdf);
-    }
-    return 1;
+    return delegate_begin(ctx) > 0 ? prov_software_said(ctx->prov, EVP_PKEY_CTX_set_params(ctx->delegate, params),
+                                                        "a parameter was refused")
+                                   : 0;
 }
 
 static int exchange_get_params(void *vctx, OSSL_PARAM params[])
 {
     struct exchange_ctx *ctx = vctx;
-    OSSL_PARAM *p;
 
-    if (ctx->delegate != NULL) {
-        return EVP_PKEY_CTX_get_params(ctx->delegate, params) > 0;
+    return delegate_begin(ctx) > 0 ? prov_software_said(ctx->prov, EVP_PKEY_CTX_get_params(ctx->delegate, params),
+                                                        "a parameter is not there, or not of this type")
+                                   : 0;
+}
+
+/* What becomes of the secret. */
+struct kdf {
+    char type[32]; /* "": it is given as it is */
+    char digest[64];
+    size_t len;
+    void *ukm; /* the delegate's */
+    size_t ukm_len;
+};
+
+static int kdf_get(struct kdf *out, const struct exchange_ctx *ctx)
+{
+    OSSL_PARAM asked[] = {
+        OSSL_PARAM_construct_utf8_string(OSSL_EXCHANGE_PARAM_KDF_TYPE, out->type, sizeof(out->type)),
+        OSSL_PARAM_construct_utf8_string(OSSL_EXCHANGE_PARAM_KDF_DIGEST, out->digest, sizeof(out->digest)),
+        OSSL_PARAM_construct_size_t(OSSL_EXCHANGE_PARAM_KDF_OUTLEN, &out->len),
+        OSSL_PARAM_construct_octet_ptr(OSSL_EXCHANGE_PARAM_KDF_UKM, &out->ukm, 0),
+        OSSL_PARAM_construct_end(),
+    };
+
+    *out = (struct kdf){ .type = "" };
+    if (ctx->delegate == NULL || x_only(ctx)) {
+        return 1;
     }
-    if ((p = OSSL_PARAM_locate(params, OSSL_EXCHANGE_PARAM_EC_ECDH_COFACTOR_MODE)) != NULL &&
-        !OSSL_PARAM_set_int(p, 0)) {
-        return 0;
+    if (EVP_PKEY_CTX_get_params(ctx->delegate, asked) <= 0) {
+        return prov_raise(ctx->prov, PROV_R_SOFTWARE, "the parameters of a key agreement can't be read");
     }
-    if ((p = OSSL_PARAM_locate(params, OSSL_EXCHANGE_PARAM_KDF_TYPE)) != NULL &&
-        !OSSL_PARAM_set_utf8_string(p, ctx->kdf)) {
-        return 0;
-    }
-    if ((p = OSSL_PARAM_locate(params, OSSL_EXCHANGE_PARAM_KDF_DIGEST)) != NULL &&
-        !OSSL_PARAM_set_utf8_string(p, ctx->digest)) {
-        return 0;
-    }
-    if ((p = OSSL_PARAM_locate(params, OSSL_EXCHANGE_PARAM_KDF_OUTLEN)) != NULL &&
-        !OSSL_PARAM_set_size_t(p, ctx->kdf_len)) {
-        return 0;
-    }
-    p = OSSL_PARAM_locate(params, OSSL_EXCHANGE_PARAM_KDF_UKM);
-    return p == NULL || OSSL_PARAM_set_octet_ptr(p, ctx->ukm.data, ctx->ukm.len);
+    out->ukm_len = out->ukm != NULL ? asked[3].return_size : 0;
+    return 1;
 }
 
 /* --- agreement ---------------------------------------------------------------------------------------------------- */
@@ -234,19 +243,7 @@ static int exchange_init(void *vctx, void *vkey, const OSSL_PARAM params[])
     if (key->software == NULL) {
         return prov_raise(ctx->prov, PROV_R_KEY_TYPE, "an operation without a key");
     }
-    if (key->token == NULL) {
-        ctx->delegate = prov_software_ctx(ctx->prov, key->software);
-        if (ctx->delegate == NULL || EVP_PKEY_derive_init(ctx->delegate) <= 0) {
-            return 0;
-        }
-    }
-    return exchange_set_params(ctx, params);
-}
-
-/* Whether points are their x coordinate. */
-static bool x_only(const struct exchange_ctx *ctx)
-{
-    return ctx->key != NULL && ctx->key->variant->family->x_only;
+    return key->token != NULL || delegate_begin(ctx) > 0 ? exchange_set_params(ctx, params) : 0;
 }
 
 /* Points that lead to a secret of zeros, whatever the key is, are refused (RFC 7748 §6); libcrypto does, and is asked
@@ -280,7 +277,7 @@ static int exchange_set_peer(void *vctx, void *vpeer)
     if (ctx->key == NULL || peer->software == NULL) {
         return prov_raise(ctx->prov, PROV_R_KEY_TYPE, "a key agreement without keys");
     }
-    if (ctx->delegate != NULL) {
+    if (ctx->key->token == NULL) {
         return EVP_PKEY_derive_set_peer_ex(ctx->delegate, peer->software, 0) > 0;
     }
     if (EVP_PKEY_parameters_eq(ctx->key->software, peer->software) != 1) {
@@ -293,21 +290,22 @@ static int exchange_set_peer(void *vctx, void *vpeer)
                                            &ctx->point.len);
 }
 
-static int kdf_run(struct exchange_ctx *ctx, size_t secret_len, unsigned char *out)
+static int kdf_run(struct exchange_ctx *ctx, struct kdf *with, size_t secret_len, unsigned char *out)
 {
     PROV_SOFTWARE_SCOPE(ctx->prov);
     SCOPED(kdf_end)
-    EVP_KDF *kdf = PROV_SOFTWARE_ENTERED ? EVP_KDF_fetch(ctx->prov->child, ctx->kdf, ctx->prov->query) : NULL;
+    EVP_KDF *kdf = PROV_SOFTWARE_ENTERED ? EVP_KDF_fetch(ctx->prov->child, with->type, ctx->prov->query) : NULL;
     SCOPED(kdf_ctx_end) EVP_KDF_CTX *run = kdf == NULL ? NULL : EVP_KDF_CTX_new(kdf);
     OSSL_PARAM params[] = {
-        OSSL_PARAM_construct_utf8_string(OSSL_KDF_PARAM_DIGEST, ctx->digest, 0),
+        OSSL_PARAM_construct_utf8_string(OSSL_KDF_PARAM_DIGEST, with->digest, 0),
         OSSL_PARAM_construct_octet_string(OSSL_KDF_PARAM_KEY, ctx->secret, secret_len),
-        ctx->ukm.len > 0 ? OSSL_PARAM_construct_octet_string(OSSL_KDF_PARAM_INFO, ctx->ukm.data, ctx->ukm.len)
-                         : OSSL_PARAM_construct_end(),
+        with->ukm_len > 0 ? OSSL_PARAM_construct_octet_string(OSSL_KDF_PARAM_INFO, with->ukm, with->ukm_len)
+                          : OSSL_PARAM_construct_end(),
         OSSL_PARAM_construct_end(),
     };
 
-    return run != NULL && EVP_KDF_derive(run, out, ctx->kdf_len, params) > 0;
+    return prov_software_said(ctx->prov, run == NULL ? 0 : EVP_KDF_derive(run, out, with->len, params),
+                              "the key derivation function failed") > 0;
 }
 
 /* The shared secret is the x coordinate in as many bytes as the field has (SEC 1 §3.3.1): some tokens leave out leading
@@ -341,16 +339,21 @@ static int exchange_derive(void *vctx, unsigned char *out, size_t *out_len, size
 {
     struct exchange_ctx *ctx = vctx;
     size_t field_len = field_length(ctx);
-    size_t wanted = ctx->kdf[0] != '\0' ? ctx->kdf_len : field_len;
+    struct kdf kdf;
+    size_t wanted;
     int good;
 
-    if (ctx->delegate != NULL) {
+    if (ctx->key->token == NULL) {
         *out_len = room;
-        return EVP_PKEY_derive(ctx->delegate, out, out_len) > 0;
+        return prov_software_said(ctx->prov, EVP_PKEY_derive(ctx->delegate, out, out_len), "no secret");
     }
     if (field_len == 0 || field_len > sizeof(ctx->secret)) {
         return prov_raise(ctx->prov, PROV_R_PARAMETER, "a key agreement without the other side's key");
     }
+    if (!kdf_get(&kdf, ctx)) {
+        return 0;
+    }
+    wanted = kdf.type[0] != '\0' ? kdf.len : field_len;
     if (out == NULL) {
         *out_len = wanted;
         return 1;
@@ -362,8 +365,8 @@ static int exchange_derive(void *vctx, unsigned char *out, size_t *out_len, size
     if (!prov_ctx_ready(ctx->prov) || !secret_derive(ctx, field_len)) {
         return 0;
     }
-    if (ctx->kdf[0] != '\0') {
-        good = kdf_run(ctx, field_len, out);
+    if (kdf.type[0] != '\0') {
+        good = kdf_run(ctx, &kdf, field_len, out);
     } else {
         memcpy(out, ctx->secret, field_len);
         good = 1;

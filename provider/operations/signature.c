@@ -1,15 +1,10 @@
 #include "provider/operations/signature.h"
 
-#include <openssl/core_names.h>
 #include <openssl/evp.h>
-#include <openssl/params.h>
-#include <openssl/rsa.h>
 #include <string.h>
-#include <strings.h>
 
-#include "base/trace.h"
 #include "provider/core/software.h"
-#include "provider/keys/key.h"
+#include "provider/operations/signature-parts.h"
 #include "provider/operations/signing.h"
 
 static OSSL_FUNC_signature_newctx_fn signature_newctx;
@@ -29,22 +24,6 @@ static OSSL_FUNC_signature_digest_verify_init_fn digest_verify_init;
 static OSSL_FUNC_signature_digest_verify_update_fn digest_verify_update;
 static OSSL_FUNC_signature_digest_verify_final_fn digest_verify_final;
 static OSSL_FUNC_signature_digest_verify_fn digest_verify;
-static OSSL_FUNC_signature_get_ctx_params_fn get_ctx_params;
-static OSSL_FUNC_signature_gettable_ctx_params_fn gettable_ctx_params;
-static OSSL_FUNC_signature_set_ctx_params_fn set_ctx_params;
-static OSSL_FUNC_signature_settable_ctx_params_fn settable_ctx_params;
-
-struct signature_ctx {
-    struct prov_ctx *prov;
-    struct prov_key *key;
-    int operation;    /* EVP_PKEY_OP_SIGN, _VERIFY, _VERIFYRECOVER, _SIGNCTX (with a digest), _VERIFYCTX */
-    EVP_MD *digest;   /* of _SIGNCTX with a key on a token */
-    EVP_MD_CTX *hash; /* running, between update and final; NULL before the first update */
-    bool keeps;       /* beside it: the message, in whole */
-    struct bytes message;
-    EVP_PKEY_CTX *delegate;  /* of the software key or public half; owned by delegate_md if that is there */
-    EVP_MD_CTX *delegate_md; /* of the operations with a digest */
-};
 
 /* --- life --------------------------------------------------------------------------------------------------------- */
 
@@ -64,17 +43,11 @@ static void *signature_newctx(void *vprov, const char *properties)
 /* Back to a context without an operation; the key stays. */
 static void signature_reset(struct signature_ctx *ctx)
 {
-    if (ctx->delegate_md == NULL) {
-        EVP_PKEY_CTX_free(ctx->delegate);
-    }
-    EVP_MD_CTX_free(ctx->delegate_md);
-    EVP_MD_CTX_free(ctx->hash);
-    bytes_end(&ctx->message);
+    signature_forget(ctx);
+    signature_stream_end(ctx);
     EVP_MD_free(ctx->digest);
-    ctx->delegate = NULL;
-    ctx->delegate_md = NULL;
-    ctx->hash = NULL;
     ctx->digest = NULL;
+    ctx->digest_name[0] = '\0';
 }
 
 static void signature_abandoned(void *vctx)
@@ -99,15 +72,6 @@ static void ctx_end(struct signature_ctx **ctx)
     signature_freectx(*ctx);
 }
 
-static bool md_ctx_dup(EVP_MD_CTX **out, const EVP_MD_CTX *from)
-{
-    if (from == NULL) {
-        return true;
-    }
-    *out = EVP_MD_CTX_new();
-    return *out != NULL && EVP_MD_CTX_copy_ex(*out, from) == 1;
-}
-
 static void *signature_dupctx(void *vctx)
 {
     const struct signature_ctx *from = vctx;
@@ -122,25 +86,23 @@ static void *signature_dupctx(void *vctx)
         ctx->digest = from->digest;
     }
     ctx->keeps = from->keeps;
-    if (!bytes_set(&ctx->message, from->message.data, from->message.len) || !md_ctx_dup(&ctx->hash, from->hash) ||
-        !md_ctx_dup(&ctx->delegate_md, from->delegate_md)) {
-        return NULL;
-    }
-    if (ctx->delegate_md != NULL) {
-        ctx->delegate = EVP_MD_CTX_get_pkey_ctx(ctx->delegate_md);
-    } else if (from->delegate != NULL) {
-        ctx->delegate = EVP_PKEY_CTX_dup(from->delegate);
-        if (ctx->delegate == NULL) {
+    if (from->hash != NULL) {
+        ctx->hash = EVP_MD_CTX_new();
+        if (ctx->hash == NULL || EVP_MD_CTX_copy_ex(ctx->hash, from->hash) != 1) {
             return NULL;
         }
     }
-    return STEAL(ctx);
+    return bytes_set(&ctx->message, from->message.data, from->message.len) && signature_params_dup(ctx, from)
+               ? STEAL(ctx)
+               : NULL;
 }
 
 /* Starts an operation: a NULL key means the one of the operation before. */
 static int signature_begin(struct signature_ctx *ctx, struct prov_key *key, int operation)
 {
-    signature_reset(ctx);
+    if (ctx->key != NULL) { /* not the first one */
+        signature_reset(ctx);
+    }
     if (key != NULL) {
         prov_key_unref(ctx->key);
         ctx->key = prov_key_ref(key);
@@ -152,158 +114,6 @@ static int signature_begin(struct signature_ctx *ctx, struct prov_key *key, int 
     return 1;
 }
 
-/* --- the delegate ------------------------------------------------------------------------------------------------- */
-
-/* Whether the key hashes for itself, so that no digest is named and the message is given at once. */
-static bool whole(const struct signature_ctx *ctx)
-{
-    return ctx->key->variant->family->default_digest == NULL;
-}
-
-static bool on_token(const struct signature_ctx *ctx)
-{
-    return ctx->key->token != NULL && (ctx->operation == EVP_PKEY_OP_SIGN || ctx->operation == EVP_PKEY_OP_SIGNCTX);
-}
-
-/* A context of libcrypto for the ready digest, prepared for `operation`. */
-static int delegate_plain(struct signature_ctx *ctx, int operation)
-{
-    ctx->delegate = prov_software_ctx(ctx->prov, ctx->key->software);
-    if (ctx->delegate == NULL) {
-        return 0;
-    }
-    switch (operation) {
-    case EVP_PKEY_OP_SIGN:
-        return EVP_PKEY_sign_init(ctx->delegate) > 0;
-    case EVP_PKEY_OP_VERIFYRECOVER:
-        return EVP_PKEY_verify_recover_init(ctx->delegate) > 0;
-    default:
-        return EVP_PKEY_verify_init(ctx->delegate) > 0;
-    }
-}
-
-/* Likewise with a digest. `name` NULL: the key's own default. */
-static int delegate_digest(struct signature_ctx *ctx, int operation, const char *name)
-{
-    int (*init)(EVP_MD_CTX *, EVP_PKEY_CTX **, const char *, OSSL_LIB_CTX *, const char *, EVP_PKEY *,
-                const OSSL_PARAM *) = operation == EVP_PKEY_OP_SIGNCTX ? EVP_DigestSignInit_ex
-                                                                       : EVP_DigestVerifyInit_ex;
-    PROV_SOFTWARE_SCOPE(ctx->prov);
-
-    ctx->delegate_md = EVP_MD_CTX_new();
-    return ctx->delegate_md != NULL && PROV_SOFTWARE_ENTERED &&
-           init(ctx->delegate_md, &ctx->delegate, name, ctx->prov->child, ctx->prov->query, ctx->key->software, NULL) >
-               0;
-}
-
-/* For a key on a token the delegate only keeps parameters: a verification with the public half knows the same ones. */
-static int delegate_for_params(struct signature_ctx *ctx)
-{
-    if (ctx->delegate != NULL) {
-        return 1;
-    }
-    return ctx->operation == EVP_PKEY_OP_SIGNCTX
-               ? delegate_digest(ctx, EVP_PKEY_OP_VERIFYCTX, whole(ctx) ? NULL : EVP_MD_get0_name(ctx->digest))
-               : delegate_plain(ctx, EVP_PKEY_OP_VERIFY);
-}
-
-/* --- parameters --------------------------------------------------------------------------------------------------- */
-
-/* OpenSSL 4.0 tells its digest and TLS version again when it starts an operation; that is nothing to keep. */
-static bool nothing_to_set(const struct signature_ctx *ctx, const OSSL_PARAM params[])
-{
-    for (; params != NULL && params->key != NULL; params++) {
-        bool known = strcmp(params->key, "tls-version") == 0 ||
-                     (ctx->operation == EVP_PKEY_OP_SIGNCTX && strcmp(params->key, OSSL_SIGNATURE_PARAM_DIGEST) == 0);
-
-        if (!known) {
-            return false;
-        }
-    }
-    return true;
-}
-
-/* Variants of a scheme (Ed25519ph, a context string) are not told to tokens; TLS and X.509 use none. Refused, rather
- * than signed without. */
-static int is_plain(const struct signature_ctx *ctx, const OSSL_PARAM params[])
-{
-    const OSSL_PARAM *instance = OSSL_PARAM_locate_const(params, "instance");
-    const OSSL_PARAM *context = OSSL_PARAM_locate_const(params, "context-string");
-    const char *name = ctx->key->variant->type;
-
-    if (instance != NULL && (!OSSL_PARAM_get_utf8_string_ptr(instance, &name) || name == NULL ||
-                             strcasecmp(name, ctx->key->variant->type) != 0)) {
-        return prov_raise(ctx->prov, PROV_R_PARAMETER, "keys on a token sign as %s, not as the variant '%s'",
-                          ctx->key->variant->type, name != NULL ? name : "");
-    }
-    if (context != NULL && context->data_size > 0) {
-        return prov_raise(ctx->prov, PROV_R_PARAMETER, "keys on a token sign without a context string");
-    }
-    return 1;
-}
-
-static int set_ctx_params(void *vctx, const OSSL_PARAM params[])
-{
-    struct signature_ctx *ctx = vctx;
-
-    if (ctx->key == NULL || nothing_to_set(ctx, params)) {
-        return 1;
-    }
-    if (on_token(ctx) && whole(ctx) && !is_plain(ctx, params)) {
-        return 0;
-    }
-    return delegate_for_params(ctx) && EVP_PKEY_CTX_set_params(ctx->delegate, params) > 0;
-}
-
-static int get_ctx_params(void *vctx, OSSL_PARAM params[])
-{
-    struct signature_ctx *ctx = vctx;
-
-    if (ctx->key == NULL) {
-        return 0;
-    }
-    return delegate_for_params(ctx) && EVP_PKEY_CTX_get_params(ctx->delegate, params) > 0;
-}
-
-/* All that any family knows: some setters refuse what is not listed. */
-static const OSSL_PARAM *settable_ctx_params(void *vctx, void *vprov)
-{
-    static const OSSL_PARAM known[] = {
-        OSSL_PARAM_utf8_string(OSSL_SIGNATURE_PARAM_DIGEST, NULL, 0),
-        OSSL_PARAM_utf8_string(OSSL_SIGNATURE_PARAM_PROPERTIES, NULL, 0),
-        OSSL_PARAM_utf8_string(OSSL_SIGNATURE_PARAM_PAD_MODE, NULL, 0),
-        OSSL_PARAM_utf8_string(OSSL_SIGNATURE_PARAM_MGF1_DIGEST, NULL, 0),
-        OSSL_PARAM_utf8_string(OSSL_SIGNATURE_PARAM_MGF1_PROPERTIES, NULL, 0),
-        OSSL_PARAM_utf8_string(OSSL_SIGNATURE_PARAM_PSS_SALTLEN, NULL, 0),
-        OSSL_PARAM_size_t(OSSL_SIGNATURE_PARAM_DIGEST_SIZE, NULL),
-        OSSL_PARAM_uint("nonce-type", NULL),
-        OSSL_PARAM_utf8_string("instance", NULL, 0),
-        OSSL_PARAM_octet_string("context-string", NULL, 0),
-        OSSL_PARAM_END,
-    };
-
-    (void)vctx;
-    (void)vprov;
-    return known;
-}
-
-static const OSSL_PARAM *gettable_ctx_params(void *vctx, void *vprov)
-{
-    static const OSSL_PARAM known[] = {
-        OSSL_PARAM_octet_string(OSSL_SIGNATURE_PARAM_ALGORITHM_ID, NULL, 0),
-        OSSL_PARAM_utf8_string(OSSL_SIGNATURE_PARAM_PAD_MODE, NULL, 0),
-        OSSL_PARAM_utf8_string(OSSL_SIGNATURE_PARAM_DIGEST, NULL, 0),
-        OSSL_PARAM_utf8_string(OSSL_SIGNATURE_PARAM_MGF1_DIGEST, NULL, 0),
-        OSSL_PARAM_utf8_string(OSSL_SIGNATURE_PARAM_PSS_SALTLEN, NULL, 0),
-        OSSL_PARAM_size_t(OSSL_SIGNATURE_PARAM_DIGEST_SIZE, NULL),
-        OSSL_PARAM_END,
-    };
-
-    (void)vctx;
-    (void)vprov;
-    return known;
-}
-
 /* --- signing on a token ------------------------------------------------------------------------------------------- */
 
 static size_t signature_size(const struct signature_ctx *ctx)
@@ -311,18 +121,11 @@ static size_t signature_size(const struct signature_ctx *ctx)
     return (size_t)EVP_PKEY_get_size(ctx->key->software);
 }
 
-/* What the application set, or the defaults. */
-static int scheme_get(struct signature_ctx *ctx, struct prov_scheme *scheme)
+static int ready_fits(const struct signature_ctx *ctx, const struct prov_data *data)
 {
-    if (ctx->key->variant->restricted && !delegate_for_params(ctx)) {
-        return 0;
-    }
-    scheme->digest = ctx->digest;
-    if (ctx->operation == EVP_PKEY_OP_SIGN && ctx->delegate != NULL &&
-        EVP_PKEY_CTX_get_signature_md(ctx->delegate, &scheme->digest) <= 0) {
-        scheme->digest = NULL;
-    }
-    return prov_signing_scheme(scheme, ctx->key, ctx->delegate);
+    return ctx->ready_len == 0 || ctx->ready_len == data->digest_len ||
+           prov_raise(ctx->prov, PROV_R_PARAMETER, "a digest of %zu bytes, where %zu were announced", data->digest_len,
+                      ctx->ready_len);
 }
 
 /* Signs into the application's buffer, whose size must be enough for any signature of the key. */
@@ -336,24 +139,22 @@ static int token_sign(struct signature_ctx *ctx, unsigned char *sig, size_t *out
         return prov_raise(ctx->prov, PROV_R_PARAMETER, "a buffer of %zu bytes is too small for a signature of %zu",
                           room, signature_size(ctx));
     }
-    return prov_ctx_ready(ctx->prov) && scheme_get(ctx, &scheme) &&
-           prov_signing_run(ctx->key, &scheme, &data, &job, sig, out_len, room);
+    if (!prov_ctx_ready(ctx->prov) || !signature_scheme(ctx, &scheme)) {
+        return 0;
+    }
+    return ready_fits(ctx, &data) && prov_signing_run(ctx->key, &scheme, &data, &job, sig, out_len, room);
 }
 
 /* --- a ready digest ----------------------------------------------------------------------------------------------- */
 
+static int ready_init(struct signature_ctx *ctx, struct prov_key *key, int operation, const OSSL_PARAM params[])
+{
+    return signature_begin(ctx, key, operation) ? signature_start(ctx, params) : 0;
+}
+
 static int sign_init(void *vctx, void *vkey, const OSSL_PARAM params[])
 {
-    struct signature_ctx *ctx = vctx;
-
-    if (!signature_begin(ctx, vkey, EVP_PKEY_OP_SIGN)) {
-        return 0;
-    }
-    if (on_token(ctx) && whole(ctx)) {
-        return prov_raise(ctx->prov, PROV_R_PARAMETER, "%s signs messages, not digests: use EVP_DigestSign",
-                          ctx->key->variant->type);
-    }
-    return (on_token(ctx) || delegate_plain(ctx, EVP_PKEY_OP_SIGN)) && set_ctx_params(ctx, params);
+    return ready_init(vctx, vkey, EVP_PKEY_OP_SIGN, params);
 }
 
 static int sign_run(void *vctx, unsigned char *sig, size_t *siglen, size_t sigsize, const unsigned char *tbs,
@@ -365,19 +166,16 @@ static int sign_run(void *vctx, unsigned char *sig, size_t *siglen, size_t sigsi
         *siglen = signature_size(ctx);
         return 1;
     }
-    if (on_token(ctx)) {
+    if (signature_on_token(ctx)) {
         return token_sign(ctx, sig, siglen, sigsize, (struct prov_data){ .digest = tbs, .digest_len = tbslen });
     }
     *siglen = sigsize;
-    return EVP_PKEY_sign(ctx->delegate, sig, siglen, tbs, tbslen) > 0;
+    return prov_software_said(ctx->prov, EVP_PKEY_sign(ctx->delegate, sig, siglen, tbs, tbslen), "no signature");
 }
 
 static int verify_init(void *vctx, void *vkey, const OSSL_PARAM params[])
 {
-    struct signature_ctx *ctx = vctx;
-
-    return signature_begin(ctx, vkey, EVP_PKEY_OP_VERIFY) && delegate_plain(ctx, EVP_PKEY_OP_VERIFY) &&
-           set_ctx_params(ctx, params);
+    return ready_init(vctx, vkey, EVP_PKEY_OP_VERIFY, params);
 }
 
 static int verify_run(void *vctx, const unsigned char *sig, size_t siglen, const unsigned char *tbs, size_t tbslen)
@@ -389,10 +187,7 @@ static int verify_run(void *vctx, const unsigned char *sig, size_t siglen, const
 
 static int verify_recover_init(void *vctx, void *vkey, const OSSL_PARAM params[])
 {
-    struct signature_ctx *ctx = vctx;
-
-    return signature_begin(ctx, vkey, EVP_PKEY_OP_VERIFYRECOVER) && delegate_plain(ctx, EVP_PKEY_OP_VERIFYRECOVER) &&
-           set_ctx_params(ctx, params);
+    return ready_init(vctx, vkey, EVP_PKEY_OP_VERIFYRECOVER, params);
 }
 
 static int verify_recover_run(void *vctx, unsigned char *rout, size_t *routlen, size_t routsize,
@@ -401,7 +196,8 @@ static int verify_recover_run(void *vctx, unsigned char *rout, size_t *routlen, 
     struct signature_ctx *ctx = vctx;
 
     *routlen = routsize;
-    return EVP_PKEY_verify_recover(ctx->delegate, rout, routlen, sig, siglen) > 0;
+    return prov_software_said(ctx->prov, EVP_PKEY_verify_recover(ctx->delegate, rout, routlen, sig, siglen),
+                              "the signature is not the key's");
 }
 
 /* --- a digest made here ------------------------------------------------------------------------------------------- */
@@ -413,110 +209,92 @@ static int digest_is_none(const struct signature_ctx *ctx, const char *mdname)
                       ctx->key->variant->type, mdname);
 }
 
+/* The digest of the token's operation. */
+static int digest_choose(struct signature_ctx *ctx)
+{
+    bool is_kept;
+
+    ctx->digest = prov_key_digest(ctx->key, ctx->digest_name, &is_kept);
+    ctx->digest_is_new = !is_kept;
+    return ctx->digest != NULL && prov_signing_can_by(ctx->key, ctx->digest);
+}
+
+/* NULL or empty: the key's own default. Keys that hash for themselves have none. */
+static void name_keep(struct signature_ctx *ctx, const char *mdname)
+{
+    bool is_named = mdname != NULL && mdname[0] != '\0';
+    const char *name = is_named ? mdname : ctx->key->variant->family->default_digest;
+
+    if (name != NULL) {
+        strncpy(ctx->digest_name, name, sizeof(ctx->digest_name) - 1);
+    }
+}
+
+static bool is_again(const struct signature_ctx *ctx, const char *mdname, const struct prov_key *key, int operation)
+{
+    return key == NULL && mdname == NULL && ctx->key != NULL && ctx->operation == operation &&
+           (ctx->digest != NULL || ctx->delegate != NULL);
+}
+
+/* Without a key or a digest the operation begins anew, with what was set before. */
+static int digest_init(struct signature_ctx *ctx, const char *mdname, struct prov_key *key, int operation,
+                       const OSSL_PARAM params[])
+{
+    if (is_again(ctx, mdname, key, operation)) {
+        signature_stream_end(ctx);
+        return signature_start_again(ctx, params);
+    }
+    if (!signature_begin(ctx, key, operation)) {
+        return 0;
+    }
+    name_keep(ctx, mdname);
+    if (signature_on_token(ctx) && !(signature_whole(ctx) ? digest_is_none(ctx, mdname) : digest_choose(ctx))) {
+        return 0;
+    }
+    return signature_start(ctx, params);
+}
+
 /* libssl asks this of every scheme that it considers: it must not touch the token. */
 static int digest_sign_init(void *vctx, const char *mdname, void *vkey, const OSSL_PARAM params[])
 {
-    struct signature_ctx *ctx = vctx;
-
-    if (!signature_begin(ctx, vkey, EVP_PKEY_OP_SIGNCTX)) {
-        return 0;
-    }
-    if (!on_token(ctx)) {
-        return delegate_digest(ctx, EVP_PKEY_OP_SIGNCTX, mdname) && set_ctx_params(ctx, params);
-    }
-    if (whole(ctx)) {
-        return digest_is_none(ctx, mdname) && set_ctx_params(ctx, params);
-    }
-    if (mdname == NULL || mdname[0] == '\0') {
-        mdname = ctx->key->variant->family->default_digest;
-    }
-    ctx->digest = prov_key_digest(ctx->key, mdname);
-    return ctx->digest != NULL && prov_signing_can_by(ctx->key, ctx->digest) && set_ctx_params(ctx, params);
-}
-
-/* The message of a stream is gone once it is hashed; but some tokens hash for themselves. So it is kept as well, where
- * the token is known to be one of these, and, up to this length, as long as the key has not signed yet. */
-#define KEPT_UNKNOWN ((size_t)1 << 20)
-
-static bool token_hashes(struct signature_ctx *ctx)
-{
-    struct prov_scheme scheme;
-
-    return tok_key_is_limited(ctx->key->token) && scheme_get(ctx, &scheme) &&
-           !prov_signing_can(ctx->key, &scheme, false) && prov_signing_can(ctx->key, &scheme, true);
-}
-
-static int stream_begin(struct signature_ctx *ctx)
-{
-    ctx->hash = EVP_MD_CTX_new();
-    ctx->keeps = !ctx->key->signed_once || token_hashes(ctx);
-    return ctx->hash != NULL && EVP_DigestInit_ex2(ctx->hash, ctx->digest, NULL);
-}
-
-static void stream_end(struct signature_ctx *ctx)
-{
-    EVP_MD_CTX_free(ctx->hash);
-    ctx->hash = NULL;
-    bytes_end(&ctx->message);
-    ctx->keeps = false;
-}
-
-/* Not to be kept any longer is no failure: most tokens want the digest. */
-static int message_keep(struct signature_ctx *ctx, const unsigned char *data, size_t len)
-{
-    if (ctx->keeps && ctx->message.len + len > KEPT_UNKNOWN && !ctx->key->signed_once) {
-        prov_async_ask_mechanisms(ctx->key, &(struct prov_job){ signature_abandoned, ctx });
-        ctx->keeps = token_hashes(ctx);
-    }
-    if (!ctx->keeps) {
-        bytes_end(&ctx->message);
-        return 1;
-    }
-    return bytes_add(&ctx->message, data, len) ||
-           prov_raise(ctx->prov, PROV_R_NO_MEMORY, "a message of %zu bytes", len);
-}
-
-static const uint8_t *message_kept(const struct signature_ctx *ctx)
-{
-    return !ctx->keeps ? NULL : ctx->message.len > 0 ? ctx->message.data : (const uint8_t *)"";
+    return digest_init(vctx, mdname, vkey, EVP_PKEY_OP_SIGNCTX, params);
 }
 
 static int digest_sign_update(void *vctx, const unsigned char *data, size_t datalen)
 {
     struct signature_ctx *ctx = vctx;
+    const struct prov_job job = { signature_abandoned, ctx };
 
-    if (!on_token(ctx)) {
+    if (!signature_on_token(ctx)) {
         return EVP_DigestSignUpdate(ctx->delegate_md, data, datalen);
     }
-    if (whole(ctx)) {
+    if (signature_whole(ctx)) {
         return prov_raise(ctx->prov, PROV_R_PARAMETER, "%s signs a message at once: use EVP_DigestSign",
                           ctx->key->variant->type);
     }
-    return (ctx->hash != NULL || stream_begin(ctx)) && EVP_DigestUpdate(ctx->hash, data, datalen) &&
-           message_keep(ctx, data, datalen);
+    return signature_stream_add(ctx, &job, data, datalen);
 }
 
 static int digest_sign_final(void *vctx, unsigned char *sig, size_t *siglen, size_t sigsize)
 {
     struct signature_ctx *ctx = vctx;
     uint8_t digest[EVP_MAX_MD_SIZE];
-    unsigned digest_len;
+    struct prov_data data;
     int signed_now;
 
     if (sig == NULL) {
         *siglen = signature_size(ctx);
         return 1;
     }
-    if (!on_token(ctx)) {
+    if (!signature_on_token(ctx)) {
         *siglen = sigsize;
-        return EVP_DigestSignFinal(ctx->delegate_md, sig, siglen) > 0;
+        return prov_software_said(ctx->prov, EVP_DigestSignFinal(ctx->delegate_md, sig, siglen), "no signature");
     }
-    if (!digest_sign_update(ctx, NULL, 0) || !EVP_DigestFinal_ex(ctx->hash, digest, &digest_len)) {
+    if (!digest_sign_update(ctx, NULL, 0) || !signature_stream_data(ctx, digest, &data)) {
         return 0;
     }
-    signed_now = token_sign(ctx, sig, siglen, sigsize,
-                            (struct prov_data){ digest, digest_len, message_kept(ctx), ctx->message.len });
-    stream_end(ctx);
+    signed_now = token_sign(ctx, sig, siglen, sigsize, data);
+    signature_stream_end(ctx);
     return signed_now;
 }
 
@@ -531,11 +309,12 @@ static int digest_sign(void *vctx, unsigned char *sig, size_t *siglen, size_t si
         *siglen = signature_size(ctx);
         return 1;
     }
-    if (!on_token(ctx)) {
+    if (!signature_on_token(ctx)) {
         *siglen = sigsize;
-        return EVP_DigestSign(ctx->delegate_md, sig, siglen, tbs, tbslen) > 0;
+        return prov_software_said(ctx->prov, EVP_DigestSign(ctx->delegate_md, sig, siglen, tbs, tbslen),
+                                  "no signature");
     }
-    if (!whole(ctx) && !EVP_Digest(tbs, tbslen, digest, &digest_len, ctx->digest, NULL)) {
+    if (!signature_whole(ctx) && !EVP_Digest(tbs, tbslen, digest, &digest_len, ctx->digest, NULL)) {
         return 0;
     }
     return token_sign(ctx, sig, siglen, sigsize, (struct prov_data){ digest, digest_len, tbs, tbslen });
@@ -543,10 +322,7 @@ static int digest_sign(void *vctx, unsigned char *sig, size_t *siglen, size_t si
 
 static int digest_verify_init(void *vctx, const char *mdname, void *vkey, const OSSL_PARAM params[])
 {
-    struct signature_ctx *ctx = vctx;
-
-    return signature_begin(ctx, vkey, EVP_PKEY_OP_VERIFYCTX) && delegate_digest(ctx, EVP_PKEY_OP_VERIFYCTX, mdname) &&
-           set_ctx_params(ctx, params);
+    return digest_init(vctx, mdname, vkey, EVP_PKEY_OP_VERIFYCTX, params);
 }
 
 static int digest_verify_update(void *vctx, const unsigned char *data, size_t datalen)
@@ -570,16 +346,23 @@ static int digest_verify(void *vctx, const unsigned char *sig, size_t siglen, co
     return EVP_DigestVerify(ctx->delegate_md, sig, siglen, tbs, tbslen);
 }
 
-const OSSL_DISPATCH prov_signature_functions[] = {
-    { OSSL_FUNC_SIGNATURE_NEWCTX, (void (*)(void))signature_newctx },
-    { OSSL_FUNC_SIGNATURE_FREECTX, (void (*)(void))signature_freectx },
-    { OSSL_FUNC_SIGNATURE_DUPCTX, (void (*)(void))signature_dupctx },
+/* What a family has begins where its row is, and goes on to the end: what is not there libcrypto refuses, as it does of
+ * a software key. */
+enum { RECOVERING = 0, SIGNING_DIGESTS = 2, SIGNING_MESSAGES = 6 };
+
+static const OSSL_DISPATCH functions[] = {
+    /* RECOVERING */
+    { OSSL_FUNC_SIGNATURE_VERIFY_RECOVER_INIT, (void (*)(void))verify_recover_init },
+    { OSSL_FUNC_SIGNATURE_VERIFY_RECOVER, (void (*)(void))verify_recover_run },
+    /* SIGNING_DIGESTS */
     { OSSL_FUNC_SIGNATURE_SIGN_INIT, (void (*)(void))sign_init },
     { OSSL_FUNC_SIGNATURE_SIGN, (void (*)(void))sign_run },
     { OSSL_FUNC_SIGNATURE_VERIFY_INIT, (void (*)(void))verify_init },
     { OSSL_FUNC_SIGNATURE_VERIFY, (void (*)(void))verify_run },
-    { OSSL_FUNC_SIGNATURE_VERIFY_RECOVER_INIT, (void (*)(void))verify_recover_init },
-    { OSSL_FUNC_SIGNATURE_VERIFY_RECOVER, (void (*)(void))verify_recover_run },
+    /* SIGNING_MESSAGES */
+    { OSSL_FUNC_SIGNATURE_NEWCTX, (void (*)(void))signature_newctx },
+    { OSSL_FUNC_SIGNATURE_FREECTX, (void (*)(void))signature_freectx },
+    { OSSL_FUNC_SIGNATURE_DUPCTX, (void (*)(void))signature_dupctx },
     { OSSL_FUNC_SIGNATURE_DIGEST_SIGN_INIT, (void (*)(void))digest_sign_init },
     { OSSL_FUNC_SIGNATURE_DIGEST_SIGN_UPDATE, (void (*)(void))digest_sign_update },
     { OSSL_FUNC_SIGNATURE_DIGEST_SIGN_FINAL, (void (*)(void))digest_sign_final },
@@ -588,9 +371,16 @@ const OSSL_DISPATCH prov_signature_functions[] = {
     { OSSL_FUNC_SIGNATURE_DIGEST_VERIFY_UPDATE, (void (*)(void))digest_verify_update },
     { OSSL_FUNC_SIGNATURE_DIGEST_VERIFY_FINAL, (void (*)(void))digest_verify_final },
     { OSSL_FUNC_SIGNATURE_DIGEST_VERIFY, (void (*)(void))digest_verify },
-    { OSSL_FUNC_SIGNATURE_GET_CTX_PARAMS, (void (*)(void))get_ctx_params },
-    { OSSL_FUNC_SIGNATURE_GETTABLE_CTX_PARAMS, (void (*)(void))gettable_ctx_params },
-    { OSSL_FUNC_SIGNATURE_SET_CTX_PARAMS, (void (*)(void))set_ctx_params },
-    { OSSL_FUNC_SIGNATURE_SETTABLE_CTX_PARAMS, (void (*)(void))settable_ctx_params },
+    { OSSL_FUNC_SIGNATURE_GET_CTX_PARAMS, (void (*)(void))signature_get_ctx_params },
+    { OSSL_FUNC_SIGNATURE_GETTABLE_CTX_PARAMS, (void (*)(void))signature_gettable_ctx_params },
+    { OSSL_FUNC_SIGNATURE_SET_CTX_PARAMS, (void (*)(void))signature_set_ctx_params },
+    { OSSL_FUNC_SIGNATURE_SETTABLE_CTX_PARAMS, (void (*)(void))signature_settable_ctx_params },
     { 0, NULL },
 };
+
+const OSSL_DISPATCH *prov_signature_functions(const struct prov_family *family)
+{
+    return &functions[family->default_digest == NULL ? SIGNING_MESSAGES
+                      : family->default_padding == 0 ? SIGNING_DIGESTS
+                                                     : RECOVERING];
+}

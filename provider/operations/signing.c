@@ -73,6 +73,9 @@ int prov_signing_scheme(struct prov_scheme *scheme, const struct prov_key *key, 
     if (EVP_PKEY_CTX_get_rsa_padding(params, &scheme->padding) <= 0) {
         return 0;
     }
+    if (scheme->padding == RSA_NO_PADDING && scheme->digest != NULL) {
+        return prov_raise(scheme->prov, PROV_R_PARAMETER, "without padding there is no room for a digest's name");
+    }
     return scheme->padding == RSA_PKCS1_PSS_PADDING ? scheme_pss(scheme, params) : 1;
 }
 
@@ -94,13 +97,28 @@ static bool verify_setup(EVP_PKEY_CTX *ctx, const struct prov_scheme *scheme)
            (scheme->mgf1 == NULL || EVP_PKEY_CTX_set_rsa_mgf1_md(ctx, scheme->mgf1) > 0);
 }
 
-static bool verify_whole(const struct prov_key *key, const struct prov_data *data, const uint8_t *sig, size_t sig_len)
+/* In libcrypto's words; `out` has room for two, and the end. */
+static void extras_spell(OSSL_PARAM *out, const struct prov_extras *extras)
+{
+    if (extras != NULL && extras->instance != NULL) {
+        *out++ = OSSL_PARAM_construct_utf8_string("instance", (char *)extras->instance, 0);
+    }
+    if (extras != NULL && extras->context_len > 0) {
+        *out++ = OSSL_PARAM_construct_octet_string("context-string", (void *)extras->context, extras->context_len);
+    }
+    *out = OSSL_PARAM_construct_end();
+}
+
+static bool verify_whole(const struct prov_key *key, const struct prov_extras *extras, const struct prov_data *data,
+                         const uint8_t *sig, size_t sig_len)
 {
     SCOPED(md_ctx_end) EVP_MD_CTX *ctx = EVP_MD_CTX_new();
+    OSSL_PARAM params[3];
     PROV_SOFTWARE_SCOPE(key->prov);
 
+    extras_spell(params, extras);
     return PROV_SOFTWARE_ENTERED && ctx != NULL &&
-           EVP_DigestVerifyInit_ex(ctx, NULL, NULL, key->prov->child, key->prov->query, key->software, NULL) > 0 &&
+           EVP_DigestVerifyInit_ex(ctx, NULL, NULL, key->prov->child, key->prov->query, key->software, params) > 0 &&
            EVP_DigestVerify(ctx, sig, sig_len, data->message, data->message_len) == 1;
 }
 
@@ -112,7 +130,7 @@ static bool verify(const struct prov_key *key, const struct prov_scheme *scheme,
     PROV_SOFTWARE_SCOPE(key->prov);
 
     if (scheme->whole) {
-        return verify_whole(key, data, sig, sig_len);
+        return verify_whole(key, scheme->extras, data, sig, sig_len);
     }
     return PROV_SOFTWARE_ENTERED && ctx != NULL && EVP_PKEY_verify_init(ctx) > 0 && verify_setup(ctx, scheme) &&
            EVP_PKEY_verify(ctx, sig, sig_len, data->digest, data->digest_len) == 1;
@@ -133,6 +151,25 @@ struct signing {
     uint8_t made[PROV_SIGNING_MAX_RSA + SHAPE_ROOM];
 };
 
+static bool is_right(const struct signing *signing)
+{
+    const struct prov_key *key = signing->key;
+    bool right;
+
+    prov_err_mark(key->prov);
+    right = verify(key, signing->scheme, signing->data, signing->sig, signing->len);
+    prov_err_forget(key->prov);
+    return right;
+}
+
+/* Some tokens take parameters that they don't know, and sign without them. */
+static bool extras_hold(const struct signing *signing)
+{
+    const struct prov_extras *extras = signing->scheme->extras;
+
+    return extras == NULL || (extras->instance == NULL && extras->context_len == 0) || is_right(signing);
+}
+
 /* Where the token does not show which key it used, its signature does. */
 static bool signing_proves(const struct signing *signing)
 {
@@ -142,9 +179,7 @@ static bool signing_proves(const struct signing *signing)
     if (signing->unproved == 0) {
         return true;
     }
-    prov_err_mark(key->prov);
-    right = verify(key, signing->scheme, signing->data, signing->sig, signing->len);
-    prov_err_forget(key->prov);
+    right = is_right(signing);
     if (right) {
         tok_key_prove(key->token, signing->unproved);
     }
@@ -167,6 +202,14 @@ static struct tok_result signing_try(struct signing *signing, const struct prov_
 static _Atomic uint8_t *way_of(struct prov_key *key, const struct prov_scheme *scheme)
 {
     return &key->ways[scheme->padding == RSA_PKCS1_PSS_PADDING ? 1 : 0];
+}
+
+/* What serves with parameters of its own says nothing of what serves without. */
+static void way_keep(struct prov_key *key, const struct prov_scheme *scheme, unsigned way)
+{
+    if (scheme->extras == NULL) {
+        atomic_store(way_of(key, scheme), (uint8_t)way);
+    }
 }
 
 /* Choice `way` of the family; false past the last. */
@@ -267,7 +310,7 @@ static struct tok_result signing_other_ways(struct signing *signing, unsigned tr
         result = signing_try(signing, &choice);
         if (tok_ok(&result)) {
             trace(TRACE_KEY, "key: '%s' signs by %s", tok_key_uri(key->token), tok_mech_name(choice.type));
-            atomic_store(way_of(key, signing->scheme), (uint8_t)way);
+            way_keep(key, signing->scheme, way);
         }
         if (!is_refusal(&result)) {
             return result;
@@ -281,7 +324,9 @@ static struct tok_result signing_other_ways(struct signing *signing, unsigned tr
 
 static struct tok_result signing_run(struct signing *signing)
 {
-    unsigned way = atomic_load_explicit(way_of(signing->key, signing->scheme), memory_order_relaxed);
+    unsigned way = signing->scheme->extras != NULL
+                       ? 0
+                       : atomic_load_explicit(way_of(signing->key, signing->scheme), memory_order_relaxed);
     struct tok_result result;
     struct prov_choice choice;
 
@@ -312,7 +357,11 @@ static int signing_make(struct signing *signing)
                               signing->len);
         }
         if (signing_proves(signing)) {
-            return 1;
+            return extras_hold(signing) ||
+                   prov_raise(key->prov, PROV_R_WRONG_RESULT,
+                              "the token of key '%s' has not signed with the context or variant that was set: it does "
+                              "not know them, so sign without, or use another token",
+                              tok_key_uri(key->token));
         }
         if (!tok_key_disprove(key->token, signing->unproved)) {
             break;

@@ -222,23 +222,54 @@ long soft_value(const struct key *key, int private, unsigned char *out, size_t r
     }
 }
 
+/* The digests that PSS may be told, by their numbers in PKCS#11. */
+static EVP_MD *hash_of(CK_MECHANISM_TYPE hash, CK_RSA_PKCS_MGF_TYPE mgf)
+{
+    static const struct {
+        CK_MECHANISM_TYPE hash;
+        CK_RSA_PKCS_MGF_TYPE mgf;
+        const char *name;
+    } rows[] = {
+        { CKM_SHA_1, CKG_MGF1_SHA1, "SHA1" },      { CKM_SHA224, CKG_MGF1_SHA224, "SHA224" },
+        { CKM_SHA256, CKG_MGF1_SHA256, "SHA256" }, { CKM_SHA384, CKG_MGF1_SHA384, "SHA384" },
+        { CKM_SHA512, CKG_MGF1_SHA512, "SHA512" },
+    };
+
+    for (size_t i = 0; i < sizeof(rows) / sizeof(*rows); i++) {
+        if (hash != 0 ? rows[i].hash == hash : rows[i].mgf == mgf) {
+            return EVP_MD_fetch(library, rows[i].name, NULL);
+        }
+    }
+    return NULL;
+}
+
+static int pss_is(EVP_PKEY_CTX *ctx, const CK_RSA_PKCS_PSS_PARAMS *pss)
+{
+    EVP_MD *hash = hash_of(pss->hashAlg, 0);
+    EVP_MD *mgf1 = hash_of(0, pss->mgf);
+    int good = hash != NULL && mgf1 != NULL && EVP_PKEY_CTX_set_rsa_padding(ctx, RSA_PKCS1_PSS_PADDING) > 0 &&
+               EVP_PKEY_CTX_set_signature_md(ctx, hash) > 0 && EVP_PKEY_CTX_set_rsa_mgf1_md(ctx, mgf1) > 0 &&
+               EVP_PKEY_CTX_set_rsa_pss_saltlen(ctx, (int)pss->sLen) > 0;
+
+    EVP_MD_free(hash);
+    EVP_MD_free(mgf1);
+    return good;
+}
+
 /* A DigestInfo is signed as it is; what PSS hashes with, its parameters say. */
 static int digest_sign(const struct key *key, const CK_MECHANISM *mechanism, unsigned char *out, size_t *len,
                        const CK_BYTE *in, size_t in_len)
 {
-    const CK_RSA_PKCS_PSS_PARAMS *pss = mechanism->pParameter;
     EVP_PKEY_CTX *ctx = EVP_PKEY_CTX_new_from_pkey(library, key->pkey, NULL);
-    EVP_MD *md = EVP_MD_fetch(library, in_len == 64 ? "SHA512" : in_len == 48 ? "SHA384" : "SHA256", NULL);
-    int good = ctx != NULL && md != NULL && EVP_PKEY_sign_init(ctx) > 0;
+    int good = ctx != NULL && EVP_PKEY_sign_init(ctx) > 0;
 
     if (good && mechanism->mechanism == CKM_RSA_PKCS_PSS) {
-        good = EVP_PKEY_CTX_set_rsa_padding(ctx, RSA_PKCS1_PSS_PADDING) > 0 &&
-               EVP_PKEY_CTX_set_signature_md(ctx, md) > 0 && EVP_PKEY_CTX_set_rsa_pss_saltlen(ctx, (int)pss->sLen) > 0;
-    } else if (good && mechanism->mechanism == CKM_RSA_PKCS) {
-        good = EVP_PKEY_CTX_set_rsa_padding(ctx, RSA_PKCS1_PADDING) > 0;
+        good = pss_is(ctx, mechanism->pParameter);
+    } else if (good && key->type == CKK_RSA) {
+        good = EVP_PKEY_CTX_set_rsa_padding(ctx, mechanism->mechanism == CKM_RSA_PKCS ? RSA_PKCS1_PADDING
+                                                                                      : RSA_NO_PADDING) > 0;
     }
     good = good && EVP_PKEY_sign(ctx, out, len, in, in_len) > 0;
-    EVP_MD_free(md);
     EVP_PKEY_CTX_free(ctx);
     return good;
 }
@@ -257,12 +288,41 @@ static int plain_ecdsa(const struct key *key, unsigned char *sig, size_t *len)
     return good;
 }
 
-static int message_sign(const struct key *key, unsigned char *out, size_t *len, const CK_BYTE *in, size_t in_len)
+/* What a mechanism's parameters say, in OpenSSL's words; `made` has room for three, and the end. */
+static void words_of(OSSL_PARAM *made, const struct key *key, const CK_MECHANISM *mechanism)
+{
+    static int deterministic = 1;
+    const struct soft_eddsa_params *eddsa = mechanism->pParameter;
+    const struct soft_sign_context *more = mechanism->pParameter;
+    int is_25519 = EVP_PKEY_is_a(key->pkey, "ED25519");
+
+    if (mechanism->ulParameterLen > 0 && key->type == SOFT_CKK_EDWARDS && (is_25519 || eddsa->prehash)) {
+        const char *instance = !is_25519 ? "Ed448ph" : eddsa->prehash ? "Ed25519ph" : "Ed25519ctx";
+
+        *made++ = OSSL_PARAM_construct_utf8_string("instance", (char *)instance, 0);
+    }
+    if (mechanism->ulParameterLen > 0 && key->type == SOFT_CKK_EDWARDS && eddsa->context_len > 0) {
+        *made++ = OSSL_PARAM_construct_octet_string("context-string", eddsa->context, eddsa->context_len);
+    }
+    if (mechanism->ulParameterLen > 0 && key->type != SOFT_CKK_EDWARDS) {
+        *made++ = OSSL_PARAM_construct_octet_string("context-string", more->context, more->context_len);
+        if (more->hedge == SOFT_CKH_DETERMINISTIC_REQUIRED) {
+            *made++ = OSSL_PARAM_construct_int("deterministic", &deterministic);
+        }
+    }
+    *made = OSSL_PARAM_construct_end();
+}
+
+static int message_sign(const struct key *key, const CK_MECHANISM *mechanism, unsigned char *out, size_t *len,
+                        const CK_BYTE *in, size_t in_len)
 {
     EVP_MD_CTX *ctx = EVP_MD_CTX_new();
-    int good = ctx != NULL && EVP_DigestSignInit_ex(ctx, NULL, NULL, library, NULL, key->pkey, NULL) > 0 &&
-               EVP_DigestSign(ctx, out, len, in, in_len) > 0;
+    OSSL_PARAM words[4];
+    int good;
 
+    words_of(words, key, mechanism);
+    good = ctx != NULL && EVP_DigestSignInit_ex(ctx, NULL, NULL, library, NULL, key->pkey, words) > 0 &&
+           EVP_DigestSign(ctx, out, len, in, in_len) > 0;
     EVP_MD_CTX_free(ctx);
     return good;
 }
@@ -271,7 +331,7 @@ int soft_sign(const struct key *key, const CK_MECHANISM *mechanism, unsigned cha
               size_t in_len)
 {
     if (key->type != CKK_RSA && key->type != CKK_EC) {
-        return message_sign(key, out, len, in, in_len);
+        return message_sign(key, mechanism, out, len, in, in_len);
     }
     return digest_sign(key, mechanism, out, len, in, in_len) && (key->type != CKK_EC || plain_ecdsa(key, out, len));
 }

@@ -15,10 +15,52 @@ static struct {
 
 static int fits(const struct key *key, CK_MECHANISM_TYPE type)
 {
-    return (key->type == CKK_RSA && (type == CKM_RSA_PKCS || type == CKM_RSA_PKCS_PSS)) ||
+    return (key->type == CKK_RSA && (type == CKM_RSA_PKCS || type == CKM_RSA_PKCS_PSS || type == CKM_RSA_X_509)) ||
            (key->type == CKK_EC && type == CKM_ECDSA) || (key->type == SOFT_CKK_EDWARDS && type == SOFT_CKM_EDDSA) ||
            (key->type == SOFT_CKK_ML_DSA && type == SOFT_CKM_ML_DSA) ||
            (key->type == SOFT_CKK_SLH_DSA && type == SOFT_CKM_SLH_DSA);
+}
+
+/* A context of up to 255 bytes is copied, too. */
+static int keep_context(struct operation *op, CK_BYTE **context, CK_ULONG len)
+{
+    if (len > sizeof(op->context) || (len > 0 && *context == NULL)) {
+        return 0;
+    }
+    if (len > 0) {
+        memcpy(op->context, *context, len);
+    }
+    *context = op->context;
+    return 1;
+}
+
+/* Parameters are the caller's until C_SignInit returns. */
+static int keep_params(struct operation *op, const CK_MECHANISM *mechanism)
+{
+    CK_ULONG len = mechanism->ulParameterLen;
+    CK_MECHANISM_TYPE type = mechanism->mechanism;
+
+    if (len == 0) {
+        return type != CKM_RSA_PKCS_PSS;
+    }
+    if (len > sizeof(op->params) || mechanism->pParameter == NULL || (type != CKM_RSA_PKCS_PSS && soft_is("bare"))) {
+        return 0;
+    }
+    memcpy(&op->params, mechanism->pParameter, len);
+    op->mechanism.pParameter = &op->params;
+    switch (type) {
+    case CKM_RSA_PKCS_PSS:
+        return len == sizeof(op->params.pss);
+    case SOFT_CKM_EDDSA:
+        return len == sizeof(op->params.eddsa) &&
+               keep_context(op, &op->params.eddsa.context, op->params.eddsa.context_len);
+    case SOFT_CKM_ML_DSA:
+    case SOFT_CKM_SLH_DSA:
+        return len == sizeof(op->params.more) &&
+               keep_context(op, &op->params.more.context, op->params.more.context_len);
+    default:
+        return 0;
+    }
 }
 
 static CK_RV signing_begin(CK_SESSION_HANDLE number, const CK_MECHANISM *mechanism, CK_OBJECT_HANDLE object,
@@ -40,11 +82,11 @@ static CK_RV signing_begin(CK_SESSION_HANDLE number, const CK_MECHANISM *mechani
     if (!fits(key, mechanism->mechanism) || (message && mechanism->mechanism == SOFT_CKM_EDDSA && soft_is("some"))) {
         return CKR_MECHANISM_INVALID;
     }
-    session->signing = (struct operation){ .key = key, .mechanism = *mechanism, .message = message };
-    if (mechanism->mechanism == CKM_RSA_PKCS_PSS) {
-        memcpy(&session->signing.pss, mechanism->pParameter, sizeof(session->signing.pss));
-        session->signing.mechanism.pParameter = &session->signing.pss;
+    session->signing = (struct operation){ .mechanism = *mechanism, .message = message };
+    if (!keep_params(&session->signing, mechanism)) {
+        return CKR_MECHANISM_PARAM_INVALID;
     }
+    session->signing.key = key;
     return CKR_OK;
 }
 

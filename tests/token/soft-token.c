@@ -8,8 +8,9 @@
  *                                 late: C_MessageSignInit succeeds, and C_SignMessage is not supported;
  *                                 some: EdDSA has no message signing; always: keys want a login for each signature;
  *                                 padded: X25519 and ECDH give a secret with a byte more unless its length is asked
- *                                 for; octets: ECDH takes points in an OCTET STRING, and no others;
- *                                 careless: X25519 and X448 give a secret of zeros where libcrypto refuses
+ *                                 for; octets: ECDH takes points in an OCTET STRING, and no others; bare: EdDSA, ML-DSA
+ *                                 and SLH-DSA take no parameters; careless: X25519 and X448 give a
+ *                                 secret of zeros where libcrypto refuses
  *     SIGNET_TEST_CALLED=FILE     a letter is appended for each C_SignInit (I), C_Sign (S), C_MessageSignInit (i),
  *                                 C_SignMessage (s), C_MessageSignFinal (f), C_Decrypt (P), C_DeriveKey (D),
  *                                 C_DestroyObject (d)

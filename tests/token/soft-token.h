@@ -27,11 +27,29 @@ struct key {
     int spki_len;
 };
 
+/* CK_EDDSA_PARAMS and CK_SIGN_ADDITIONAL_CONTEXT, likewise. */
+struct soft_eddsa_params {
+    CK_BBOOL prehash;
+    CK_ULONG context_len;
+    CK_BYTE *context;
+};
+struct soft_sign_context {
+    CK_ULONG hedge; /* SOFT_CKH_… */
+    CK_BYTE *context;
+    CK_ULONG context_len;
+};
+#define SOFT_CKH_DETERMINISTIC_REQUIRED 2UL
+
 struct operation { /* what a session signs with */
     const struct key *key;
     CK_MECHANISM mechanism;
-    CK_RSA_PKCS_PSS_PARAMS pss; /* the mechanism's parameters, where it has some */
-    int message;                /* C_MessageSignInit */
+    union {
+        CK_RSA_PKCS_PSS_PARAMS pss;
+        struct soft_eddsa_params eddsa;
+        struct soft_sign_context more;
+    } params; /* the mechanism's parameters, where it has some */
+    unsigned char context[255];
+    int message; /* C_MessageSignInit */
     int authenticated;
 };
 
