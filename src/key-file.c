@@ -25,8 +25,10 @@ static void usage(FILE *out)
     fputs("usage: signet key-file [OPTION]... URI\n\n"
           "Writes a key file for the private key that URI names: pkcs11:token=...;object=...\n"
           "The file holds no secret. It goes wherever a program takes the file of a private key.\n\n"
-          "  --certificate FILE, --public-key FILE\n"
-          "                   the key that has this public half, which the token need not show (PEM or DER)\n"
+          "  --certificate FILE\n"
+          "                   write that of the key whose certificate this is, whatever the token shows (PEM or DER)\n"
+          "  --public-key FILE\n"
+          "                   likewise, of the key that has this public half\n"
           "  --output FILE    write it there, not on the terminal (-o)\n"
           "  --force          even if FILE exists (-f)\n" COMMON_USAGE,
           out);
