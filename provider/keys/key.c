@@ -193,6 +193,16 @@ struct prov_key *prov_key_public(struct prov_ctx *prov, const struct tok_public 
     return key_around(prov, public_half(prov, half), EVP_PKEY_PUBLIC_KEY);
 }
 
+struct prov_key *prov_key_public_of(struct prov_ctx *prov, const struct tok_public *half)
+{
+    if (half->type == CK_UNAVAILABLE_INFORMATION && half->certificate.len > 0) {
+        return key_around(prov,
+                          prov_software_key_from_certificate(prov, half->certificate.data, half->certificate.len),
+                          EVP_PKEY_PUBLIC_KEY);
+    }
+    return prov_key_public(prov, half);
+}
+
 int prov_key_offer(struct prov_key *key, OSSL_CALLBACK *callback, void *arg)
 {
     int type = OSSL_OBJECT_PKEY;

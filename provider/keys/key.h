@@ -44,6 +44,8 @@ void prov_key_end(struct prov_key **key);
 struct prov_key *prov_key_on_token(struct prov_ctx *prov, struct tok_key *token, EVP_PKEY *software);
 /* prov_key_public makes the key for a public key on a token. NULL with an error raised. */
 struct prov_key *prov_key_public(struct prov_ctx *prov, const struct tok_public *half);
+/* prov_key_public_of takes a certificate's of an unknown type (CK_UNAVAILABLE_INFORMATION) as well. */
+struct prov_key *prov_key_public_of(struct prov_ctx *prov, const struct tok_public *half);
 /* prov_key_serves tells whether keys of the half's type are served at all; those of a type that shows by the key alone
  * may turn out not to be. */
 bool prov_key_serves(const struct prov_ctx *prov, const struct tok_public *half);
