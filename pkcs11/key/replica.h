@@ -6,7 +6,7 @@
  * one operation after each pause, which moves on if it fails. A token that has served nobody for a second while calls
  * are inside counts as not working, too.
  *
- * For pkcs11/key/key.c and key-operate.c. The list and what is not constant are guarded by the key's lock. */
+ * For pkcs11/key/key.c and key-run.c. The list and what is not constant are guarded by the key's lock. */
 #ifndef SIGNET_PKCS11_KEY_REPLICA_H
 #define SIGNET_PKCS11_KEY_REPLICA_H
 
