@@ -34,7 +34,7 @@ libtok_la_SOURCES = \
     pkcs11/key/aim.h pkcs11/key/aim.c \
     pkcs11/key/find.h pkcs11/key/find-tokens.c pkcs11/key/find.c \
     pkcs11/key/replica.h pkcs11/key/replica.c \
-    pkcs11/key/key.h pkcs11/key/key-parts.h pkcs11/key/key.c pkcs11/key/key-operate.c pkcs11/key/key-run.c \
+    pkcs11/key/key.h pkcs11/key/key-parts.h pkcs11/key/key.c pkcs11/key/key-operate.c pkcs11/key/key-run.c pkcs11/key/key-by-half.c pkcs11/key/key-renamed.c \
     pkcs11/work/bell.h pkcs11/work/bell.c \
     pkcs11/work/request.h pkcs11/work/request.c \
     pkcs11/work/lane.h pkcs11/work/lane.c \

@@ -105,6 +105,23 @@ static struct tok_result object_take(struct bytes *out, bool *out_has, P11KitUri
                : tok_fail(TOK_CODE_NO_MEMORY, "a PKCS#11 URI");
 }
 
+/* A field that is not set is all zeros, and stays so: it asks for nothing. */
+static void fields_tidy(CK_TOKEN_INFO *asked)
+{
+    CK_TOKEN_INFO tidy = *asked;
+
+    tok_token_info_tidy(&tidy);
+#define FIELD_TIDY(field)                                                                                              \
+    if (asked->field[0] != '\0') {                                                                                     \
+        memcpy(asked->field, tidy.field, sizeof(tidy.field));                                                          \
+    }
+    FIELD_TIDY(label)
+    FIELD_TIDY(serialNumber)
+    FIELD_TIDY(manufacturerID)
+    FIELD_TIDY(model)
+#undef FIELD_TIDY
+}
+
 static struct tok_result path_parse(struct tok_uri *uri)
 {
     int status;
@@ -117,6 +134,7 @@ static struct tok_result path_parse(struct tok_uri *uri)
     if (status != P11_KIT_URI_OK) {
         return tok_fail(TOK_CODE_BAD_URI, "'%s': %s", uri->text, p11_kit_uri_message(status));
     }
+    fields_tidy(p11_kit_uri_get_token_info(uri->path));
     TOK_TRY(object_take(&uri->id, &uri->has_id, uri->path, CKA_ID));
     return object_take(&uri->label, &uri->has_label, uri->path, CKA_LABEL);
 }

@@ -13,7 +13,7 @@ static struct tok_credentials credentials_of(struct tok_key *key, const struct t
                                              const struct tok_pin_prompt *prompt)
 {
     struct tok_credentials credentials = { .settings = key->settings,
-                                           .uri = key->uri,
+                                           .uri = replica->renamed ? replica->uri : key->uri,
                                            .own_pin_only = !replica->alone };
 
     if (prompt != NULL) {

@@ -19,6 +19,9 @@ struct tok_key {
     struct bytes *_Atomic allowed;       /* what the key allows, once it was read; owned, constant once there */
     struct tok_replica *_Atomic served;  /* the last one that did; NULL: none yet */
     _Atomic uint64_t last_us;            /* the duration of the last operation that went well */
+    bool by_half;                        /* of a key file: it is looked for by its half where its names don't fit */
+    _Atomic uint64_t sought_met;         /* tok_tokens_met when that was last in vain, */
+    _Atomic uint64_t sought_us;          /* and the time */
     _Atomic uint64_t looked;             /* tok_tokens_met when other tokens were last looked for */
 
     struct lock *lock;            /* one of key_locks; guards what follows. Nothing else is locked while it is held */
@@ -76,6 +79,21 @@ struct key_operation {
 extern const struct key_operation key_signing;
 extern const struct key_operation key_decrypting;
 extern const struct key_operation key_deriving;
+
+/* key_bind notes that this object is the key. Requires the key's lock. */
+void key_bind(struct tok_key *key, struct tok_replica *replica, uint64_t objects, const struct tok_private *found,
+              bool proved);
+
+/* key_by_half looks for the key among all private keys that the lease shows, by its public half; out->handle is 0 if it
+ * is not there. */
+TOK_RESULT key_by_half(struct tok_private *out, bool *out_proved, const struct tok_key *key, struct tok_lease *lease);
+/* key_shows_half: does the token show the public half to this lease? */
+TOK_RESULT key_shows_half(bool *out_shows, const struct tok_key *key, struct tok_lease *lease);
+/* key_find_renamed looks for a key file's key on other tokens than those that its URI names. True: it is on one, which
+ * is a replica now, and this was told. Else *in_out_failure may become a better one. */
+bool key_find_renamed(struct tok_key *key, struct tok_result *in_out_failure, uint64_t deadline_us);
+/* key_tell_renamed says once in a process what has changed, and how to write the key file anew. */
+void key_tell_renamed(const struct tok_key *key, struct tok_token *token, const struct tok_private *found);
 
 /* key_begin gets session, login and handle; the session is to sign by the mechanism, unless that is NULL. */
 TOK_RESULT key_begin(struct key_attempt *attempt, const CK_MECHANISM *signs);

@@ -154,6 +154,13 @@ static void note(struct run *run, const struct tok_replica *replica, const struc
     trace(TRACE_KEY, "key: '%s' has failed: %s", replica->token->label, failure->message);
 }
 
+/* The only token that has had it is there no more; or, by another name, it is. */
+static bool is_gone(const struct run *run, const struct tok_replica *replica, const struct tok_result *result)
+{
+    return run->num == 1 && (result->code == TOK_CODE_UNAVAILABLE || tok_is(result, CKR_TOKEN_NOT_PRESENT)) &&
+           !tok_token_present(replica->token);
+}
+
 /* All have failed. Those that may come back are asked again after a pause, until the deadline; one that came meanwhile
  * is asked, too. */
 static bool next_round(struct run *run)
@@ -205,6 +212,9 @@ static struct tok_result run_through(struct run *run)
         if (!fly(&flight, run)) {
             if (run->num == 0) {
                 result = key_find_replicas(run->key, run->deadline_us);
+                if (result.code == TOK_CODE_NO_TOKEN && key_find_renamed(run->key, &result, run->deadline_us)) {
+                    continue;
+                }
             }
             if (run->num == 0 ? tok_ok(&result) : next_round(run)) {
                 continue;
@@ -217,6 +227,10 @@ static struct tok_result run_through(struct run *run)
         if (tok_ok(&result)) {
             served(run, flight.replica);
             return result;
+        }
+        if (is_gone(run, flight.replica, &result) && key_find_renamed(run->key, &result, run->deadline_us)) {
+            note(run, flight.replica, &result);
+            continue;
         }
         if (is_final(run, &result)) {
             return failed(run, token, result);
