@@ -442,7 +442,9 @@ struct tok_result tok_find_by(struct tok_items *out_items, const struct tok_sett
         .deadline_us = clock_us() + settings->deadline_us,
     };
 
-    TOK_TRY(narrow(&wanted, uri));
+    if (!options->of_any_type) {
+        TOK_TRY(narrow(&wanted, uri));
+    }
     TOK_TRY(tok_find_tokens(&search.tokens, settings, uri, search.deadline_us));
     search.credentials.own_pin_only = search.tokens.count > 1;
     for (size_t i = 0; i < COUNT_OF(kinds); i++) {
