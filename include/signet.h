@@ -17,6 +17,11 @@
  * the caller; 0 before the first. */
 #define SIGNET_PKEY_PARAM_LAST_SIGN_US "signet-last-sign-us"
 
+/* A parameter of OSSL_STORE_open_ex with a PKCS#11 URI. Octet string: a SubjectPublicKeyInfo in DER. Of the private keys
+ * that the URI names, the one with this public half is meant, whatever else the token shows of it; one that does not
+ * have it is not given out. */
+#define SIGNET_STORE_PARAM_PUBLIC_KEY "signet-public-key"
+
 /* Marks a PKCS#8 PrivateKeyInfo as a Signet key file: its privateKey octets hold
  *     SEQUENCE { UTF8String "signet key 1", UTF8String uri, SubjectPublicKeyInfo }
  * and no secret (docs/key-file.md). */

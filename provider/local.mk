@@ -16,6 +16,7 @@ libprovider_la_SOURCES = \
     provider/keys/alg-bytes.h provider/keys/alg-bytes.c provider/keys/alg-edwards.c provider/keys/alg-montgomery.c provider/keys/alg-mldsa.c \
     provider/keys/alg-slhdsa.c \
     provider/keys/key.h provider/keys/key.c \
+    provider/keys/prover.h provider/keys/prover.c \
     provider/keys/keymgmt.h provider/keys/keymgmt.c \
     provider/operations/signature.h provider/operations/signature.c provider/operations/signature-parts.h \
     provider/operations/signature-params.c provider/operations/signature-stream.c \
@@ -27,6 +28,7 @@ libprovider_la_SOURCES = \
     provider/operations/exchange.h provider/operations/exchange.c \
     provider/operations/unpad.h provider/operations/unpad.c \
     provider/files/store.h provider/files/store.c \
+    provider/files/certificates.h provider/files/certificates.c \
     provider/files/prompt.h provider/files/prompt.c \
     provider/files/keyfile.h provider/files/keyfile.c \
     provider/files/decoder.h provider/files/decoder.c \

@@ -112,7 +112,7 @@ static bool coders_add(struct instance *instance, int operation, const struct pr
     bool good = true;
 
     for (; good && rows->functions != NULL; rows++) {
-        if (rows->variant == NULL || prov_variant_is_known(rows->variant)) {
+        if (rows->variant == NULL || prov_variant_is_offered(rows->variant, instance->ctx.key_types)) {
             good = table_add(&instance->tables[operation], rows->variant != NULL ? rows->variant->names : rows->names,
                              properties_of(instance, rows->variant), rows->properties_suffix, rows->functions, NULL);
         }
@@ -125,7 +125,8 @@ static bool tables_make(struct instance *instance)
     bool good = true;
 
     for (size_t i = 0; good && prov_variants[i] != NULL; i++) {
-        good = !prov_variant_is_known(prov_variants[i]) || variant_add(instance, prov_variants[i]);
+        good = !prov_variant_is_offered(prov_variants[i], instance->ctx.key_types) ||
+               variant_add(instance, prov_variants[i]);
     }
     return good && coders_add(instance, OSSL_OP_DECODER, prov_decoders) &&
            coders_add(instance, OSSL_OP_ENCODER, prov_encoders) &&

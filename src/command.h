@@ -6,8 +6,12 @@
 #ifndef SIGNET_SRC_COMMAND_H
 #define SIGNET_SRC_COMMAND_H
 
+#include <openssl/types.h>
+
 #include "pkcs11/result/result.h"
 #include "provider/settings/config.h"
+
+struct prov_ctx;
 
 #define EXIT_USAGE 2
 
@@ -42,6 +46,10 @@ bool common_option(struct common_options *options, int option, const char *argum
 /* common_config reads the settings; what the options say comes first. What seems wrong in the file is printed.
  * End with prov_config_end. */
 TOK_RESULT common_config(struct prov_config *out_config, const struct common_options *options);
+
+/* common_library is a library context in which our own code is the provider, with the settings that any application
+ * would have. NULL with libcrypto's reason on the queue. *out_instance, if it is wanted, lives as long. */
+OSSL_LIB_CTX *common_library(const struct common_options *options, struct prov_ctx **out_instance);
 
 /* tell prints "signet: " and the text on standard error, after what standard output has. */
 __attribute__((format(printf, 1, 2))) void tell(const char *format, ...);

@@ -1,11 +1,13 @@
 #include <openssl/conf.h>
 #include <openssl/err.h>
+#include <openssl/provider.h>
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
 
 #include "base/text.h"
 #include "command.h"
+#include "provider/provider.h"
 #include "provider/settings/conffile.h"
 
 /* --module may be given repeatedly. */
@@ -154,4 +156,33 @@ int report(const struct tok_result *failure)
 
     tell("%s%s%s", failure->message, advice[0] != '\0' ? ". " : "", advice);
     return 1;
+}
+
+/* Our own code serves as the provider, with the settings of the configuration's section for it, or of the environment.
+ */
+OSSL_LIB_CTX *common_library(const struct common_options *options, struct prov_ctx **out_instance)
+{
+    const char *name = common_provider(options);
+    OSSL_LIB_CTX *library = OSSL_LIB_CTX_new();
+    OSSL_PROVIDER *provider;
+    char *file = options->file == NULL ? CONF_get1_default_config_file() : NULL;
+
+    if (library == NULL || !OSSL_PROVIDER_add_builtin(library, name, prov_init)) {
+        OPENSSL_free(file);
+        OSSL_LIB_CTX_free(library);
+        return NULL;
+    }
+    ERR_set_mark();
+    (void)OSSL_LIB_CTX_load_config(library, options->file != NULL ? options->file : file);
+    ERR_pop_to_mark();
+    OPENSSL_free(file);
+    provider = OSSL_PROVIDER_load(library, "default") == NULL ? NULL : OSSL_PROVIDER_load(library, name);
+    if (provider == NULL) {
+        OSSL_LIB_CTX_free(library);
+        return NULL;
+    }
+    if (out_instance != NULL) {
+        *out_instance = OSSL_PROVIDER_get0_provider_ctx(provider);
+    }
+    return library;
 }

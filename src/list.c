@@ -1,6 +1,8 @@
 /* signet list: what there is, from modules down to certificates, each with the URI that names it. */
 #include <getopt.h>
 #include <openssl/asn1.h>
+#include <openssl/crypto.h>
+#include <openssl/err.h>
 #include <openssl/objects.h>
 #include <openssl/x509.h>
 #include <stdio.h>
@@ -8,6 +10,7 @@
 
 #include "pkcs11/key/find.h"
 #include "pkcs11/module/registry.h"
+#include "provider/keys/prover.h"
 #include "command.h"
 
 static void usage(FILE *out)
@@ -26,6 +29,7 @@ struct listing {
     bool every_type;    /* the URI names no type of object */
     bool private_asked; /* it names private keys, so that not seeing them is a failure */
     bool failed;
+    struct prov_ctx *instance; /* for what has to be proved; NULL: nothing can be */
 };
 
 static void failed(struct listing *listing, const struct tok_result *result)
@@ -112,12 +116,22 @@ static void print_curve(const struct tok_public *half)
     ASN1_OBJECT_free(curve);
 }
 
+/* By the rows of the types (provider/keys/variant.h), as far as the token shows which it is. */
 static void print_half(const struct tok_public *half)
 {
-    if (half->modulus.len > 0) {
-        printf("RSA %zu", modulus_bits(&half->modulus));
-    } else {
+    const struct prov_variant *variant = prov_variant_of_half(half);
+
+    if (variant == NULL) {
+        printf(half->type == CK_UNAVAILABLE_INFORMATION ? "of an unknown type" : "of type 0x%lx", half->type);
+        if (half->set != 0) {
+            printf(", set %lu", half->set);
+        }
+    } else if (half->modulus.len > 0) {
+        printf("RSA%s %zu", half->pss_only ? "-PSS" : "", modulus_bits(&half->modulus));
+    } else if (half->type == CKK_EC) {
         print_curve(half);
+    } else {
+        fputs(variant->type, stdout);
     }
 }
 
@@ -148,7 +162,7 @@ static void print_what(const struct tok_item *item)
     switch (item->kind) {
     case TOK_WANT_PRIVATE:
         fputs("    private key  ", stdout);
-        print_half(tok_key_half(item->key));
+        print_half(item->key != NULL ? tok_key_half(item->key) : &item->half);
         break;
     case TOK_WANT_PUBLIC:
         fputs("    public key   ", stdout);
@@ -180,6 +194,11 @@ static void print_item(const struct tok_item *item)
         }
     }
     printf("\n      %s\n", item->uri);
+    if (!tok_ok(&item->why)) {
+        fputs("      can't be used: ", stdout);
+        print_bytes((const unsigned char *)item->why.message, strlen(item->why.message));
+        putchar('\n');
+    }
 }
 
 /* --- looking ------------------------------------------------------------------------------------------------------ */
@@ -199,7 +218,15 @@ static void list_kind(struct listing *listing, const struct tok_settings *settin
                       enum tok_wanted kind)
 {
     SCOPED(tok_items_end) struct tok_items items = { .items = NULL };
-    struct tok_result result = tok_find(&items, settings, uri, kind, NULL);
+    SCOPED(prov_prover_end) struct prov_prover prover = { .digest = NULL };
+    struct tok_find_options options = { .with_unusable = true, .evidence = { .in_doubt_only = true } };
+    struct tok_result result;
+
+    if (listing->instance != NULL) {
+        prov_prover_begin(&prover, listing->instance);
+        options.evidence.prover = &prover.prover;
+    }
+    result = tok_find_by(&items, settings, uri, kind, &options);
 
     for (size_t i = 0; i < items.count; i++) {
         print_item(&items.items[i]);
@@ -318,7 +345,12 @@ static struct tok_result list(struct listing *listing)
 static void list_named(struct listing *listing, const struct tok_named_token *named)
 {
     struct tok_settings settings = *listing->settings; /* borrows all but the modules */
-    struct listing own = { .settings = &settings, .asked = named->uri, .every_type = true };
+    struct listing own = {
+        .settings = &settings,
+        .asked = named->uri,
+        .every_type = true,
+        .instance = listing->instance,
+    };
     struct tok_result result;
 
     settings.modules = named->modules;
@@ -337,6 +369,7 @@ int list_main(int argc, char **argv)
     SCOPED(tok_uri_end) struct tok_uri *uri = NULL;
     struct common_options options = { NULL, NULL };
     struct listing listing = { .settings = &config.settings };
+    OSSL_LIB_CTX *library = NULL;
     struct tok_result result;
     CK_OBJECT_CLASS class;
     int option;
@@ -360,6 +393,8 @@ int list_main(int argc, char **argv)
         listing.asked = uri;
         listing.every_type = !tok_uri_class(uri, &class);
         listing.private_asked = !listing.every_type && class == CKO_PRIVATE_KEY;
+        library = common_library(&options, &listing.instance);
+        ERR_clear_error();
         result = list(&listing);
     }
     if (!tok_ok(&result)) {
@@ -371,5 +406,6 @@ int list_main(int argc, char **argv)
         }
     }
     tok_token_list_end(&listing.tokens);
+    OSSL_LIB_CTX_free(library);
     return listing.failed;
 }

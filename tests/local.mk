@@ -74,6 +74,11 @@ tests_tls_calls_SOURCES = tests/tls/calls.c tests/tls/pair.c tests/tls/pair.h te
 tests_tls_calls_CFLAGS = $(AM_CFLAGS) $(SSL_CFLAGS) $(P11KIT_CFLAGS)
 tests_tls_calls_LDADD = $(SSL_LIBS) $(CRYPTO_LIBS)
 
+check_PROGRAMS += tests/identity/halves
+tests_identity_halves_SOURCES = tests/identity/halves.c tests/lib/tap.h
+tests_identity_halves_CFLAGS = $(AM_CFLAGS) $(CRYPTO_CFLAGS) $(P11KIT_CFLAGS)
+tests_identity_halves_LDADD = $(CRYPTO_LIBS)
+
 check_PROGRAMS += tests/tls/padding
 tests_tls_padding_SOURCES = tests/tls/padding.c tests/tls/pair.c tests/tls/pair.h tests/lib/tap.h tests/token/counts.h \
     tests/token/functions.h tests/token/ckr.h
@@ -97,6 +102,7 @@ shell_tests += tests/tls/handshakes.sh tests/tls/order.sh tests/tls/calls.sh tes
 shell_tests += tests/tls/refusals.sh tests/tls/browser.sh
 shell_tests += tests/fork/forks.sh tests/fork/nss.sh
 shell_tests += tests/tool/documents.sh tests/tool/poor.sh tests/tool/soft.sh tests/tool/derive.sh tests/tool/fips.sh tests/tool/nss.sh
+shell_tests += tests/identity/halves.sh tests/identity/files.sh
 shell_tests += tests/token/counter.sh
 TESTS += $(shell_tests)
 if !SANITIZED

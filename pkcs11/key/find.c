@@ -8,7 +8,7 @@
 #include "pkcs11/key/aim.h"
 #include "pkcs11/recover/recover.h"
 
-/* From so many private keys on, all public keys are read once and joined by id. */
+/* From so many private keys on, all public keys and certificates are read once. */
 #define JOIN_FROM 8
 
 static void item_end(struct tok_item *item)
@@ -55,6 +55,7 @@ struct search {
     const struct tok_settings *settings;
     const struct tok_uri *uri;
     struct tok_credentials credentials;
+    const struct tok_find_options *options;
     struct tok_token_list tokens;
     struct tok_items items;
     struct tok_result trouble; /* why something may have been missed */
@@ -79,53 +80,6 @@ static struct tok_result login_first(struct search *search, struct tok_lease *le
     return tok_aim_login(lease, &search->credentials, search->deadline_us);
 }
 
-/* All public keys of a token with their ids, for joining them with many private keys. */
-struct join_row {
-    struct bytes id;
-    struct tok_public half;
-};
-
-struct join {
-    struct join_row *rows;
-    size_t count;
-};
-
-static void join_end(struct join *join)
-{
-    for (size_t i = 0; i < join->count; i++) {
-        bytes_end(&join->rows[i].id);
-        tok_public_end(&join->rows[i].half);
-    }
-    free(join->rows);
-}
-
-static struct tok_result join_read(struct join *join, struct tok_lease *lease)
-{
-    SCOPED(tok_handles_end) struct tok_handles found = { .items = NULL };
-    SCOPED(bytes_end) struct bytes label = { 0 };
-
-    TOK_TRY(tok_search(&found, lease, CKO_PUBLIC_KEY, NULL, NULL, false));
-    join->rows = calloc(found.count + 1, sizeof(*join->rows));
-    if (join->rows == NULL) {
-        return tok_fail(TOK_CODE_NO_MEMORY, "listing public keys");
-    }
-    for (size_t i = 0; i < found.count; i++) {
-        TOK_TRY(tok_lease_in_time(lease, "objects", i));
-        TOK_TRY(tok_public_read(&join->rows[i].half, &join->rows[i].id, &label, lease, found.items[i]));
-        join->count++;
-    }
-    return tok_good();
-}
-
-static void join_complete(struct join *join, struct tok_private *key)
-{
-    for (size_t i = 0; i < join->count && !tok_public_known(&key->half) && key->id.len > 0; i++) {
-        if (join->rows[i].half.type == key->half.type && bytes_equal(&join->rows[i].id, &key->id)) {
-            tok_public_complete(&key->half, &join->rows[i].half);
-        }
-    }
-}
-
 static const char *refused_by_policy(const struct tok_private *key, unsigned require)
 {
     if ((require & TOK_REQUIRE_SENSITIVE) != 0 && !key->sensitive) {
@@ -137,19 +91,13 @@ static const char *refused_by_policy(const struct tok_private *key, unsigned req
     return (require & TOK_REQUIRE_LOCAL) != 0 && !key->local ? "local" : NULL;
 }
 
-static struct tok_result usable(const struct search *search, const struct tok_private *key)
+static struct tok_result allowed(const struct search *search, const struct tok_private *key)
 {
     const char *missing = refused_by_policy(key, search->settings->require);
 
     if (missing != NULL) {
         return tok_fail(TOK_CODE_POLICY, "key '%.*s' is not %s, as the setting require demands", (int)key->label.len,
                         (const char *)key->label.data, missing);
-    }
-    if (!tok_public_known(&key->half)) {
-        return tok_fail(TOK_CODE_NO_PUBLIC_HALF,
-                        "no public half of key '%.*s' is to be seen: neither a public key nor a "
-                        "certificate with its id",
-                        (int)key->label.len, (const char *)key->label.data);
     }
     return tok_good();
 }
@@ -167,16 +115,44 @@ static void trouble_note(struct search *search, const struct tok_result *result)
     }
 }
 
-/* A key that can't be used is an error where it was asked for by name; a listing goes on without it. */
-static struct tok_result private_add(struct search *search, struct tok_lease *lease, struct tok_private *found)
+static struct tok_result item_uri(struct tok_item *item, struct tok_lease *lease, CK_OBJECT_CLASS class,
+                                  const struct bytes *id, const struct bytes *label)
+{
+    CK_TOKEN_INFO info;
+
+    tok_token_info(lease->token, &info);
+    return tok_uri_of_object(&item->uri, &info, class, id, label);
+}
+
+/* A key that can't be used is an error where it was asked for by name; a listing goes on without it, or with it as
+ * what it is. One that is not the key of a given half was not asked for. */
+static struct tok_result unusable_add(struct search *search, struct tok_lease *lease, struct tok_private *found,
+                                      const struct tok_result *why)
+{
+    struct tok_item item = { .kind = TOK_WANT_PRIVATE, .why = *why };
+    struct tok_result result;
+
+    trace(TRACE_FIND, "find: %s", why->message);
+    trouble_note(search, why);
+    if (!search->options->with_unusable) {
+        return search->names_one && why->code != TOK_CODE_OTHER_KEY ? *why : tok_good();
+    }
+    item.half = STEAL(found->half);
+    result = item_uri(&item, lease, CKO_PRIVATE_KEY, &found->id, &found->label);
+    if (!tok_ok(&result)) {
+        item_end(&item);
+        return result;
+    }
+    return items_add(&search->items, &item);
+}
+
+static struct tok_result private_add(struct search *search, struct tok_lease *lease, struct tok_private *found,
+                                     const struct tok_result *why)
 {
     struct tok_item item = { .kind = TOK_WANT_PRIVATE };
-    struct tok_result result = usable(search, found);
 
-    if (!tok_ok(&result)) {
-        trace(TRACE_FIND, "find: %s", result.message);
-        trouble_note(search, &result);
-        return search->names_one ? result : tok_good();
+    if (!tok_ok(why)) {
+        return unusable_add(search, lease, found, why);
     }
     TOK_TRY(tok_key_found(&item.key, search->settings, search->uri, lease, found, search->tokens.count == 1));
     item.uri = strdup(tok_key_uri(item.key));
@@ -187,10 +163,28 @@ static struct tok_result private_add(struct search *search, struct tok_lease *le
     return items_add(&search->items, &item);
 }
 
+/* What policy refuses is not asked to sign. */
+static struct tok_result private_look(struct search *search, struct tok_lease *lease, CK_OBJECT_HANDLE object,
+                                      struct tok_halves *halves)
+{
+    SCOPED(tok_private_end) struct tok_private key = { .handle = 0 };
+    struct tok_result why;
+
+    TOK_TRY(tok_private_read(&key, lease, object));
+    if (!tok_is_asked(tok_uri_id(search->uri), tok_uri_label(search->uri), &key.id, &key.label)) {
+        return tok_good();
+    }
+    why = allowed(search, &key);
+    if (tok_ok(&why)) {
+        TOK_TRY(tok_half_resolve(&key, &why, lease, halves, &search->options->evidence));
+    }
+    return private_add(search, lease, &key, &why);
+}
+
 static struct tok_result find_private(struct search *search, struct tok_lease *lease)
 {
     SCOPED(tok_handles_end) struct tok_handles found = { .items = NULL };
-    SCOPED(join_end) struct join join = { .rows = NULL };
+    SCOPED(tok_halves_end) struct tok_halves halves = { .rows = NULL };
 
     TOK_TRY(login_first(search, lease));
     TOK_TRY(tok_search(&found, lease, CKO_PRIVATE_KEY, tok_uri_id(search->uri), tok_uri_label(search->uri), false));
@@ -198,30 +192,13 @@ static struct tok_result find_private(struct search *search, struct tok_lease *l
         return tok_login_check(lease);
     }
     if (found.count >= JOIN_FROM) {
-        TOK_TRY(join_read(&join, lease));
+        TOK_TRY(tok_halves_read(&halves, lease));
     }
     for (size_t i = 0; i < found.count; i++) {
-        SCOPED(tok_private_end) struct tok_private key = { .handle = 0 };
-
         TOK_TRY(tok_lease_in_time(lease, "objects", i));
-        TOK_TRY(tok_private_read(&key, lease, found.items[i]));
-        if (!tok_is_asked(tok_uri_id(search->uri), tok_uri_label(search->uri), &key.id, &key.label)) {
-            continue;
-        }
-        join_complete(&join, &key);
-        TOK_TRY(tok_public_resolve(&key, lease));
-        TOK_TRY(private_add(search, lease, &key));
+        TOK_TRY(private_look(search, lease, found.items[i], &halves));
     }
     return tok_good();
-}
-
-static struct tok_result item_uri(struct tok_item *item, struct tok_lease *lease, CK_OBJECT_CLASS class,
-                                  const struct bytes *id, const struct bytes *label)
-{
-    CK_TOKEN_INFO info;
-
-    tok_token_info(lease->token, &info);
-    return tok_uri_of_object(&item->uri, &info, class, id, label);
 }
 
 static struct tok_result find_public(struct search *search, struct tok_lease *lease)
@@ -445,10 +422,18 @@ static struct tok_result narrow(unsigned *wanted, const struct tok_uri *uri)
 struct tok_result tok_find(struct tok_items *out_items, const struct tok_settings *settings, const struct tok_uri *uri,
                            unsigned wanted, const struct tok_pin_prompt *prompt)
 {
+    return tok_find_by(out_items, settings, uri, wanted, &(struct tok_find_options){ .prompt = prompt });
+}
+
+struct tok_result tok_find_by(struct tok_items *out_items, const struct tok_settings *settings,
+                              const struct tok_uri *uri, unsigned wanted, const struct tok_find_options *options)
+{
+    const struct tok_pin_prompt *prompt = options->prompt;
     SCOPED(search_end)
     struct search search = {
         .settings = settings,
         .uri = uri,
+        .options = options,
         .credentials = { .settings = settings,
                          .uri = uri,
                          .prompt = prompt != NULL ? *prompt : (struct tok_pin_prompt){ NULL, NULL } },
@@ -465,7 +450,7 @@ struct tok_result tok_find(struct tok_items *out_items, const struct tok_setting
             continue;
         }
         TOK_TRY(find_kind(&search, &kinds[i]));
-        if (kinds[i].bit == TOK_WANT_PRIVATE && search.names_one) {
+        if (kinds[i].bit == TOK_WANT_PRIVATE && search.names_one && !options->with_unusable) {
             TOK_TRY(settle_on_one(&search.items, uri));
             if (!tok_ok(&search.trouble) && search.items.count > 0) {
                 tok_key_look_again(search.items.items[0].key);

@@ -10,14 +10,15 @@
 
 #include "pkcs11/key/key.h"
 #include "pkcs11/token/login.h"
-#include "pkcs11/object/object.h"
+#include "pkcs11/object/half.h"
 
 enum tok_wanted { TOK_WANT_PRIVATE = 1, TOK_WANT_CERTIFICATE = 2, TOK_WANT_PUBLIC = 4 };
 
 struct tok_item {
     enum tok_wanted kind;
-    struct tok_key *key;      /* private keys; owned */
-    struct tok_public half;   /* public keys; owned */
+    struct tok_key *key;      /* private keys; owned. NULL: one that can't be used */
+    struct tok_result why;    /* why it can't */
+    struct tok_public half;   /* public keys, and what is known of a private one that can't be used; owned */
     struct bytes certificate; /* certificates: DER; owned */
     char *uri;                /* of this object; owned */
 };
@@ -57,5 +58,14 @@ TOK_RESULT tok_find_known_tokens(struct tok_token_list *out_list, const struct t
  * too. Finding nothing is TOK_CODE_NO_OBJECT. */
 TOK_RESULT tok_find(struct tok_items *out_items, const struct tok_settings *settings, const struct tok_uri *uri,
                     unsigned wanted, const struct tok_pin_prompt *prompt);
+
+/* tok_find_by does the same with more to go by. */
+struct tok_find_options {
+    const struct tok_pin_prompt *prompt; /* NULL: nobody can be asked */
+    struct tok_evidence evidence;        /* of which half is whose; with a given one, only its key is found */
+    bool with_unusable;                  /* a listing: private keys that can't be used are found as well */
+};
+TOK_RESULT tok_find_by(struct tok_items *out_items, const struct tok_settings *settings, const struct tok_uri *uri,
+                       unsigned wanted, const struct tok_find_options *options);
 
 #endif

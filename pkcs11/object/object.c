@@ -19,6 +19,20 @@ void tok_public_end(struct tok_public *half)
     bytes_end(&half->certificate);
 }
 
+bool tok_public_copy(struct tok_public *out, const struct tok_public *half)
+{
+    out->type = half->type;
+    out->set = half->set;
+    out->pss_only = half->pss_only;
+    out->by_key_itself = half->by_key_itself;
+    return bytes_set(&out->modulus, half->modulus.data, half->modulus.len) &&
+           bytes_set(&out->exponent, half->exponent.data, half->exponent.len) &&
+           bytes_set(&out->params, half->params.data, half->params.len) &&
+           bytes_set(&out->point, half->point.data, half->point.len) &&
+           bytes_set(&out->spki, half->spki.data, half->spki.len) &&
+           bytes_set(&out->certificate, half->certificate.data, half->certificate.len);
+}
+
 void tok_private_end(struct tok_private *key)
 {
     bytes_end(&key->id);
@@ -357,50 +371,4 @@ bool tok_is_asked(const struct bytes *id_asked, const struct bytes *label_asked,
         trace(TRACE_FIND, "find: the module gives one that was not asked for");
     }
     return is_asked;
-}
-
-static struct tok_result resolve_by_public_object(struct tok_private *key, struct tok_lease *lease)
-{
-    SCOPED(tok_handles_end) struct tok_handles found = { .items = NULL };
-    SCOPED(bytes_end) struct bytes id = { 0 };
-    SCOPED(bytes_end) struct bytes label = { 0 };
-
-    TOK_TRY(tok_search(&found, lease, CKO_PUBLIC_KEY, &key->id, NULL, true));
-    for (size_t i = 0; i < found.count && !tok_public_known(&key->half); i++) {
-        SCOPED(tok_public_end) struct tok_public half = { .type = 0 };
-
-        TOK_TRY(tok_public_read(&half, &id, &label, lease, found.items[i]));
-        if (half.type == key->half.type && tok_public_known(&half) && tok_is_asked(&key->id, NULL, &id, &label)) {
-            tok_public_complete(&key->half, &half);
-        }
-    }
-    return tok_good();
-}
-
-static struct tok_result resolve_by_certificate(struct tok_private *key, struct tok_lease *lease)
-{
-    SCOPED(tok_handles_end) struct tok_handles found = { .items = NULL };
-    SCOPED(bytes_end) struct bytes id = { 0 };
-    SCOPED(bytes_end) struct bytes label = { 0 };
-
-    TOK_TRY(tok_search(&found, lease, CKO_CERTIFICATE, &key->id, NULL, true));
-    if (found.count == 0) {
-        return tok_good();
-    }
-    TOK_TRY(tok_certificate_read(&key->half.certificate, &id, &label, lease, found.items[0]));
-    if (!tok_is_asked(&key->id, NULL, &id, &label)) {
-        bytes_end(&key->half.certificate);
-    }
-    return tok_good();
-}
-
-struct tok_result tok_public_resolve(struct tok_private *key, struct tok_lease *lease)
-{
-    if (key->id.len > 0 && !tok_public_known(&key->half)) {
-        TOK_TRY(resolve_by_public_object(key, lease));
-    }
-    if (key->id.len > 0 && (!tok_public_known(&key->half) || key->half.pss_only)) {
-        TOK_TRY(resolve_by_certificate(key, lease));
-    }
-    return tok_good();
 }

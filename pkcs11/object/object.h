@@ -19,10 +19,12 @@ struct tok_public {
     struct bytes spki;   /* SubjectPublicKeyInfo, where the token has it */
     struct bytes certificate; /* DER, where only a certificate shows the key */
     bool pss_only;            /* RSA: the private object allows PSS and nothing else */
-    bool by_key_itself;       /* the private object shows it, so that it can't belong to another key */
+    bool by_key_itself;       /* the private object shows it, or a signature did: it can't belong to another key */
 };
 
 void tok_public_end(struct tok_public *half);
+/* tok_public_copy copies into an empty one. False without memory: then it is to be ended as well. */
+bool tok_public_copy(struct tok_public *out, const struct tok_public *half);
 /* tok_public_known tells whether there is enough to make a key of. */
 bool tok_public_known(const struct tok_public *half);
 
@@ -70,10 +72,5 @@ TOK_RESULT tok_public_read(struct tok_public *out_half, struct bytes *out_id, st
                            struct tok_lease *lease, CK_OBJECT_HANDLE object);
 TOK_RESULT tok_certificate_read(struct bytes *out_der, struct bytes *out_id, struct bytes *out_label,
                                 struct tok_lease *lease, CK_OBJECT_HANDLE object);
-
-/* tok_public_resolve fills what the private object does not show from the public key object, else the certificate, that
- * has the same CKA_ID. Finding neither is good; then the half stays unknown. The certificate of a key that allows only
- * PSS is looked for in any case: it says whether the key is one of RSA or of RSA-PSS. */
-TOK_RESULT tok_public_resolve(struct tok_private *key, struct tok_lease *lease);
 
 #endif

@@ -30,9 +30,8 @@ static const struct {
     [TOK_CODE_NO_OBJECT] = { "no such object on the token", "Check the URI against `signet list`" },
     [TOK_CODE_AMBIGUOUS] = { "the URI matches more than one", "Add id=, object=, token= or serial= to the URI" },
     [TOK_CODE_NO_PUBLIC_HALF] = { "the public half of the key is not to be found",
-                                  "Put the public key or the certificate on the token with the same CKA_ID, or use a "
-                                  "key file, "
-                                  "which holds it" },
+                                  "Put the public key or the certificate on the token, or have it in a key file: signet "
+                                  "key-file --certificate FILE (or --public-key FILE) URI" },
     [TOK_CODE_PIN_NEEDED] = { "a PIN is needed", "Set pin = file:/path in the provider's section of openssl.cnf, or "
                                                  "add ?pin-source=file:/path to "
                                                  "the URI" },

@@ -12,7 +12,7 @@
 #include "provider/core/software.h"
 #include "provider/files/keyfile.h"
 #include "provider/files/prompt.h"
-#include "provider/keys/key.h"
+#include "provider/keys/prover.h"
 
 #define STRUCTURE "PrivateKeyInfo" /* OpenSSL's name for what the DER decoders read, whichever form it is */
 
@@ -175,14 +175,17 @@ static struct prov_key *our_key(struct prov_ctx *prov, const struct prov_keyfile
 /* --- the peers' form: the token shows the public half ------------------------------------------------------------ */
 
 /* The one private key that the URI names: which of several signs is never guessed. */
-static struct tok_result peers_find(struct tok_key **out_key, const struct prov_ctx *prov, const char *text,
+static struct tok_result peers_find(struct tok_key **out_key, struct prov_ctx *prov, const char *text,
                                     const struct tok_pin_prompt *prompt)
 {
     SCOPED(tok_items_end) struct tok_items items = { .items = NULL };
     SCOPED(tok_uri_end) struct tok_uri *uri = NULL;
+    SCOPED(prov_prover_end) struct prov_prover prover = { .digest = NULL };
+    struct tok_find_options options = { .prompt = prompt, .evidence = { .prover = &prover.prover } };
 
     TOK_TRY(tok_uri_parse(&uri, text, uri_origin(prov)));
-    TOK_TRY(tok_find(&items, &prov->settings, uri, TOK_WANT_PRIVATE, prompt));
+    prov_prover_begin(&prover, prov);
+    TOK_TRY(tok_find_by(&items, &prov->settings, uri, TOK_WANT_PRIVATE, &options));
     if (items.count > 1) {
         return tok_fail(TOK_CODE_AMBIGUOUS, "the key file's URI '%s' names %zu private keys: '%s', '%s'%s",
                         tok_uri_text(uri), items.count, items.items[0].uri, items.items[1].uri,
@@ -247,6 +250,9 @@ static int decode_file(const struct decoder *decoder, const struct prov_keyfile 
     if (ours && variant == NULL) {
         return prov_raise(decoder->prov, PROV_R_KEY_TYPE, "the key file names a key of type %s, which is not served",
                           file->algorithm);
+    }
+    if (ours && prov_key_left_out(decoder->prov, variant)) {
+        return 0;
     }
     if (ours && variant != decoder->variant) {
         return 1;

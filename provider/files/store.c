@@ -6,8 +6,12 @@
 #include <openssl/params.h>
 #include <openssl/store.h>
 
+#include "provider/core/ends.h"
+#include "provider/core/software.h"
+#include "provider/files/certificates.h"
 #include "provider/files/prompt.h"
-#include "provider/keys/key.h"
+#include "provider/keys/prover.h"
+#include "signet.h"
 
 static OSSL_FUNC_store_open_fn store_open;
 static OSSL_FUNC_store_settable_ctx_params_fn store_settable;
@@ -23,11 +27,12 @@ struct store {
     struct tok_result parsed; /* what is wrong with it is told by the first load: before that, errors of the `file:`
                                  loader, which OpenSSL asks first, would stand before ours */
     unsigned wanted;          /* bits of enum tok_wanted */
+    struct tok_public given;  /* the public half of the key that is meant; type CK_UNAVAILABLE_INFORMATION: any */
     bool looked;              /* the tokens were asked */
     bool over;                /* nothing more to come */
     struct tok_items items;
     size_t next;
-    bool given; /* one was handed over */
+    bool handed; /* one was handed over */
 };
 
 /* What an application may expect of a store, in our terms; what is not here we don't have. */
@@ -47,6 +52,7 @@ static int store_close(void *vstore)
 
     if (store != NULL) {
         tok_items_end(&store->items);
+        tok_public_end(&store->given);
         tok_uri_free(store->uri);
         free(store);
     }
@@ -67,6 +73,7 @@ static void *store_open(void *vprov, const char *text)
         return NULL;
     }
     store->prov = prov;
+    store->given.type = CK_UNAVAILABLE_INFORMATION;
     store->wanted = expectations[0].wanted;
     store->parsed = tok_uri_parse(&store->uri, text, TOK_URI_FROM_APPLICATION);
     return store;
@@ -77,6 +84,7 @@ static const OSSL_PARAM *store_settable(void *vprov)
     static const OSSL_PARAM known[] = {
         OSSL_PARAM_int(OSSL_STORE_PARAM_EXPECT, NULL),
         OSSL_PARAM_utf8_string(OSSL_STORE_PARAM_PROPERTIES, NULL, 0),
+        OSSL_PARAM_octet_string(SIGNET_STORE_PARAM_PUBLIC_KEY, NULL, 0),
         OSSL_PARAM_END,
     };
 
@@ -84,12 +92,37 @@ static const OSSL_PARAM *store_settable(void *vprov)
     return known;
 }
 
+static int given_set(struct store *store, const OSSL_PARAM *param)
+{
+    const struct prov_variant *variant = NULL;
+    SCOPED(pkey_end) EVP_PKEY *key = NULL;
+    const void *der;
+    size_t len;
+
+    if (OSSL_PARAM_get_octet_string_ptr(param, &der, &len)) {
+        key = prov_software_key_from_spki(store->prov, der, len);
+    }
+    variant = key == NULL ? NULL : prov_variant_of(key);
+    if (variant == NULL) {
+        return prov_raise(store->prov, PROV_R_KEY_TYPE, "%s is no public key of a type that is served",
+                          SIGNET_STORE_PARAM_PUBLIC_KEY);
+    }
+    tok_public_end(&store->given);
+    store->given = (struct tok_public){ .type = variant->key_type, .set = variant->set };
+    return (bytes_set(&store->given.spki, der, len) && variant->family->describe(&store->given, key)) ||
+           prov_raise(store->prov, PROV_R_NO_MEMORY, "a public key");
+}
+
 static int store_set_params(void *vstore, const OSSL_PARAM params[])
 {
     struct store *store = vstore;
-    const OSSL_PARAM *p = OSSL_PARAM_locate_const(params, OSSL_STORE_PARAM_EXPECT);
+    const OSSL_PARAM *p = OSSL_PARAM_locate_const(params, SIGNET_STORE_PARAM_PUBLIC_KEY);
     int expected;
 
+    if (p != NULL && !given_set(store, p)) {
+        return 0;
+    }
+    p = OSSL_PARAM_locate_const(params, OSSL_STORE_PARAM_EXPECT);
     if (p == NULL) {
         return 1;
     }
@@ -136,10 +169,10 @@ static int offer_next(struct store *store, OSSL_CALLBACK *callback, void *arg)
 
     while (key == NULL && store->next < store->items.count) {
         struct tok_item *item = &store->items.items[store->next++];
-        bool only = !store->given && store->next == store->items.count;
+        bool only = !store->handed && store->next == store->items.count;
 
         if (item->kind == TOK_WANT_CERTIFICATE) {
-            store->given = true;
+            store->handed = true;
             return offer_certificate(item, callback, arg);
         }
         prov_err_mark(store->prov);
@@ -150,17 +183,17 @@ static int offer_next(struct store *store, OSSL_CALLBACK *callback, void *arg)
             prov_err_forget(store->prov);
         }
     }
-    store->given |= key != NULL;
+    store->handed |= key != NULL;
     return key != NULL && prov_key_offer(key, callback, arg);
 }
 
-static bool served(const struct tok_item *item)
+static bool served(const struct prov_ctx *prov, const struct tok_item *item)
 {
     switch (item->kind) {
     case TOK_WANT_PRIVATE:
-        return prov_key_serves(tok_key_half(item->key));
+        return prov_key_serves(prov, tok_key_half(item->key));
     case TOK_WANT_PUBLIC:
-        return prov_key_serves(&item->half);
+        return prov_key_serves(prov, &item->half);
     default:
         return true;
     }
@@ -168,12 +201,12 @@ static bool served(const struct tok_item *item)
 
 /* Keys of types that we don't serve go to the end of a listing and are left out of it; one that is all there is stays,
  * to be told of. */
-static void pass_over_unserved(struct tok_items *items)
+static void pass_over_unserved(const struct prov_ctx *prov, struct tok_items *items)
 {
     size_t kept = 0;
 
     for (size_t i = 0; i < items->count; i++) {
-        if (served(&items->items[i])) {
+        if (served(prov, &items->items[i])) {
             struct tok_item moved = items->items[i];
 
             items->items[i] = items->items[kept];
@@ -189,6 +222,9 @@ static int look(struct store *store, OSSL_PASSPHRASE_CALLBACK *ask, void *ask_ar
 {
     struct prov_prompt asker = { ask, ask_arg };
     struct tok_pin_prompt prompt = prov_prompt_pin(&asker);
+    SCOPED(prov_prover_end) struct prov_prover prover = { .digest = NULL };
+    struct tok_find_options options = { .prompt = &prompt, .evidence = { .prover = &prover.prover } };
+    bool is_given = store->given.type != CK_UNAVAILABLE_INFORMATION;
     struct tok_result result;
 
     store->looked = true;
@@ -199,9 +235,14 @@ static int look(struct store *store, OSSL_PASSPHRASE_CALLBACK *ask, void *ask_ar
         return prov_fail(store->prov, &store->parsed);
     }
     prov_err_mark(store->prov);
-    result = tok_find(&store->items, &store->prov->settings, store->uri, store->wanted, &prompt);
+    prov_prover_begin(&prover, store->prov);
+    options.evidence.given = is_given ? &store->given : NULL;
+    result = tok_find_by(&store->items, &store->prov->settings, store->uri, store->wanted, &options);
     prov_err_forget(store->prov);
-    pass_over_unserved(&store->items);
+    pass_over_unserved(store->prov, &store->items);
+    if (tok_uri_id(store->uri) != NULL || tok_uri_label(store->uri) != NULL) {
+        prov_certificates_settle(store->prov, &store->items);
+    }
     return tok_ok(&result) ? 1 : prov_fail(store->prov, &result);
 }
 

@@ -9,7 +9,7 @@
 #include "pkcs11/object/attr.h"
 #include "pkcs11/object/object.h"
 #include "provider.h"
-#include "provider/keys/key.h"
+#include "provider/keys/prover.h"
 
 #define MOST_RECORDS 24
 
@@ -168,7 +168,7 @@ static void made_of(const struct tok_public *half)
     SCOPED(tok_public_end) struct tok_public described = { .type = 0 };
 
     ERR_clear_error();
-    HOLDS(key == NULL || (tok_public_known(half) && prov_key_serves(half)));
+    HOLDS(key == NULL || (tok_public_known(half) && prov_key_serves(provider_started(), half)));
     if (key != NULL && half->spki.len == 0 && half->certificate.len == 0) {
         described.type = key->variant->key_type;
         HOLDS(key->variant->family->describe(&described, key->software));
@@ -186,6 +186,9 @@ static void half_read(const struct tok_public *half)
 static void private_key(struct tok_lease *lease)
 {
     SCOPED(tok_private_end) struct tok_private key = { .handle = 0 };
+    SCOPED(tok_halves_end) struct tok_halves halves = { .rows = NULL };
+    SCOPED(prov_prover_end) struct prov_prover prover = { .digest = NULL };
+    struct tok_result why;
     struct tok_result result = tok_private_read(&key, lease, 1);
 
     if (!tok_ok(&result)) {
@@ -194,7 +197,8 @@ static void private_key(struct tok_lease *lease)
     HOLDS(is_value(&key.id, 1, CKA_ID) && is_value(&key.label, 1, CKA_LABEL));
     HOLDS(is_value(&key.half.modulus, 1, CKA_MODULUS));
     HOLDS(is_value(&key.half.params, 1, CKA_EC_PARAMS));
-    result = tok_public_resolve(&key, lease);
+    prov_prover_begin(&prover, provider_started());
+    result = tok_half_resolve(&key, &why, lease, &halves, &(struct tok_evidence){ .prover = &prover.prover });
     half_read(&key.half);
 }
 

@@ -6,7 +6,6 @@ static struct mock *mock;
 static struct tok_module *module;
 static struct tok_lease lease;
 
-static const CK_KEY_TYPE rsa = CKK_RSA;
 static const CK_BBOOL yes = CK_TRUE;
 static const CK_BBOOL no = CK_FALSE;
 
@@ -282,88 +281,6 @@ TEST(a_certificate_longer_than_its_room_is_whole)
     assert_true(bytes_is(&id, "\x09", 1) && bytes_is(&label, "www", 3));
 }
 
-/* --- the public half -------------------------------------------------------------------------------------------- */
-
-static void resolve(struct tok_private *key)
-{
-    OK(tok_private_read(key, &lease, mock->first_handle));
-    mock->calls[MOCK_FindObjectsInit] = 0;
-    OK(tok_public_resolve(key, &lease));
-}
-
-TEST(what_the_key_itself_shows_is_not_looked_for)
-{
-    SCOPED(tok_private_end) struct tok_private key = { .handle = 0 };
-
-    furnish();
-    key_object("www", 9, "\x04xy");
-    resolve(&key);
-    assert_int_equal(mock->calls[MOCK_FindObjectsInit], 0);
-}
-
-TEST(the_public_key_with_the_same_id_shows_the_half)
-{
-    SCOPED(tok_private_end) struct tok_private key = { .handle = 0 };
-    struct mock_object *stranger;
-
-    furnish();
-    key_object("www", 9, NULL);
-    mock_ec_key(mock, CKO_PUBLIC_KEY, "other", 8, "\x04no");
-    stranger = mock_object(mock, CKO_PUBLIC_KEY, "rsa", 9); /* the same id, another type */
-    mock_attr(stranger, CKA_KEY_TYPE, &rsa, sizeof(rsa));
-    mock_attr(stranger, CKA_MODULUS, "m", 1);
-    mock_attr(stranger, CKA_PUBLIC_EXPONENT, "e", 1);
-    mock_ec_key(mock, CKO_PUBLIC_KEY, "www", 9, "\x04xy");
-    resolve(&key);
-    assert_true(bytes_is(&key.half.point, "\x04xy", 3));
-    assert_int_equal(key.half.modulus.len, 0);
-    assert_false(key.half.by_key_itself);
-}
-
-TEST(else_the_certificate_does)
-{
-    SCOPED(tok_private_end) struct tok_private key = { .handle = 0 };
-
-    furnish();
-    key_object("www", 9, NULL);
-    mock_attr(mock_object(mock, CKO_CERTIFICATE, "other", 8), CKA_VALUE, "wrong", 5);
-    mock_attr(mock_object(mock, CKO_CERTIFICATE, "www", 9), CKA_VALUE, "right", 5);
-    resolve(&key);
-    assert_true(bytes_is(&key.half.certificate, "right", 5));
-}
-
-TEST(a_key_that_nothing_shows_stays_unknown_and_one_without_an_id_is_not_guessed)
-{
-    SCOPED(tok_private_end) struct tok_private key = { .handle = 0 };
-    SCOPED(tok_private_end) struct tok_private nameless = { .handle = 0 };
-    struct mock_object *object;
-
-    furnish();
-    key_object("www", 9, NULL);
-    resolve(&key);
-    assert_false(tok_public_known(&key.half));
-
-    furnish();
-    object = key_object("www", 9, NULL);
-    object->attrs[2].ulValueLen = 0;                                                  /* its id is empty, */
-    mock_ec_key(mock, CKO_PUBLIC_KEY, "other", 0, "\x04xy")->attrs[2].ulValueLen = 0; /* and so is another's */
-    resolve(&nameless);
-    assert_false(tok_public_known(&nameless.half));
-    assert_int_equal(mock->calls[MOCK_FindObjectsInit], 0);
-}
-
-TEST(a_failure_to_look_is_a_failure)
-{
-    SCOPED(tok_private_end) struct tok_private key = { .handle = 0 };
-
-    furnish();
-    key_object("www", 9, NULL);
-    OK(tok_private_read(&key, &lease, mock->first_handle));
-    mock_fails(mock, MOCK_FindObjectsInit, CKR_DEVICE_ERROR, 0, 1);
-    FAILS_CKR(tok_public_resolve(&key, &lease), CKR_DEVICE_ERROR);
-    tok_lease_end(&lease);
-}
-
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -380,11 +297,6 @@ int main(void)
         cmocka_unit_test(a_point_is_read_with_or_without_its_octet_string),
         cmocka_unit_test(a_point_that_looks_like_an_octet_string_is_still_a_point),
         cmocka_unit_test(a_certificate_longer_than_its_room_is_whole),
-        cmocka_unit_test(what_the_key_itself_shows_is_not_looked_for),
-        cmocka_unit_test(the_public_key_with_the_same_id_shows_the_half),
-        cmocka_unit_test(else_the_certificate_does),
-        cmocka_unit_test(a_key_that_nothing_shows_stays_unknown_and_one_without_an_id_is_not_guessed),
-        cmocka_unit_test(a_failure_to_look_is_a_failure),
     };
 
     return RUN(tests);

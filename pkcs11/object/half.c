@@ -1,0 +1,378 @@
+#include "pkcs11/object/half.h"
+
+#include <string.h>
+
+#include "base/trace.h"
+#include "pkcs11/module/answer.h"
+#include "pkcs11/result/ckr.h"
+
+#define LONGEST_SIGNATURE (64 * 1024) /* SLH-DSA-256f's have 49,856 bytes */
+
+/* --- all of a token ----------------------------------------------------------------------------------------------- */
+
+struct tok_half_row {
+    CK_OBJECT_CLASS class;
+    struct bytes id;
+    struct bytes label;
+    struct tok_public half;
+};
+
+static void row_end(struct tok_half_row *row)
+{
+    bytes_end(&row->id);
+    bytes_end(&row->label);
+    tok_public_end(&row->half);
+}
+
+void tok_halves_end(struct tok_halves *halves)
+{
+    for (size_t i = 0; i < halves->count; i++) {
+        row_end(&halves->rows[i]);
+    }
+    free(halves->rows);
+    *halves = (struct tok_halves){ .rows = NULL };
+}
+
+/* What may be a half: public keys first, then certificates. */
+static const CK_OBJECT_CLASS classes[] = { CKO_PUBLIC_KEY, CKO_CERTIFICATE };
+
+static struct tok_result row_read(struct tok_half_row *row, struct tok_lease *lease, CK_OBJECT_CLASS class,
+                                  CK_OBJECT_HANDLE object)
+{
+    if (class == CKO_PUBLIC_KEY) {
+        return tok_public_read(&row->half, &row->id, &row->label, lease, object);
+    }
+    row->half.type = CK_UNAVAILABLE_INFORMATION;
+    return tok_certificate_read(&row->half.certificate, &row->id, &row->label, lease, object);
+}
+
+/* The objects of a class with an id or a label, of which the first hundred or so will do; NULL: whichever they have.
+ * What shows no half is left out. */
+static struct tok_result rows_read(struct tok_halves *halves, struct tok_lease *lease, CK_OBJECT_CLASS class,
+                                   const struct bytes *id, const struct bytes *label)
+{
+    SCOPED(tok_handles_end) struct tok_handles found = { .items = NULL };
+    struct tok_half_row *grown;
+
+    TOK_TRY(tok_search(&found, lease, class, id, label, id != NULL || label != NULL));
+    grown = reallocarray(halves->rows, halves->count + found.count + 1, sizeof(*grown));
+    if (grown == NULL) {
+        return tok_fail(TOK_CODE_NO_MEMORY, "listing public keys");
+    }
+    halves->rows = grown;
+    for (size_t i = 0; i < found.count; i++) {
+        SCOPED(row_end) struct tok_half_row row = { .class = class };
+
+        TOK_TRY(tok_lease_in_time(lease, "objects", i));
+        TOK_TRY(row_read(&row, lease, class, found.items[i]));
+        if (tok_public_known(&row.half) && tok_is_asked(id, label, &row.id, &row.label)) {
+            halves->rows[halves->count++] = STEAL(row);
+        }
+    }
+    return tok_good();
+}
+
+struct tok_result tok_halves_read(struct tok_halves *halves, struct tok_lease *lease)
+{
+    struct tok_halves all = { .rows = NULL };
+
+    for (size_t i = 0; i < COUNT_OF(classes) && !halves->read; i++) {
+        struct tok_result result = rows_read(&all, lease, classes[i], NULL, NULL);
+
+        if (!tok_ok(&result)) {
+            tok_halves_end(&all);
+            return result;
+        }
+    }
+    if (!halves->read) {
+        *halves = all;
+        halves->read = true;
+    }
+    return tok_good();
+}
+
+/* --- one key ------------------------------------------------------------------------------------------------------ */
+
+/* How a search for one key's half stands. */
+struct inquiry {
+    struct tok_private *key;
+    struct tok_lease *lease;
+    const struct tok_prover *prover; /* NULL: none */
+    bool believes;                   /* what bears the key's id alone is its half, unless its first signature differs */
+    struct bytes sig;                /* one of the key's; empty: not made */
+    bool cannot_sign;                /* as it turned out */
+    size_t misfits;                  /* candidates that are another key's, or of which nobody knows */
+    size_t undecided;                /* the latter */
+};
+
+/* Names of curves: by OID they can be compared, other ways to name one can't. */
+static bool are_other_curves(const struct bytes *a, const struct bytes *b)
+{
+    return a->len > 0 && b->len > 0 && a->data[0] == 0x06 && b->data[0] == 0x06 && !bytes_equal(a, b);
+}
+
+/* What the two show does not contradict that they are one key's. */
+static bool may_be(const struct tok_private *key, const struct tok_public *half)
+{
+    if (half->type == CK_UNAVAILABLE_INFORMATION) { /* a certificate that nobody here can read */
+        return true;
+    }
+    return half->type == key->half.type && tok_public_compare(&key->half, half) != TOK_DIFFERENT &&
+           !are_other_curves(&key->half.params, &half->params) &&
+           (key->half.set == 0 || half->set == 0 || key->half.set == half->set);
+}
+
+/* What is to be believed of it: it is the key's own. */
+static struct tok_result take(struct inquiry *inquiry, const struct tok_public *half, bool proved)
+{
+    SCOPED(tok_public_end) struct tok_public copy = { .type = half->type };
+
+    if (!tok_public_copy(&copy, half)) {
+        return tok_fail(TOK_CODE_NO_MEMORY, "reading a public key");
+    }
+    tok_public_complete(&inquiry->key->half, &copy);
+    inquiry->key->half.by_key_itself = proved;
+    return tok_good();
+}
+
+/* Answers that say what the key or its token can't do, rather than that something failed. */
+static bool is_inability(const struct tok_result *result)
+{
+    return tok_is_spoken(result) && result->rv != CKR_USER_NOT_LOGGED_IN &&
+           tok_ckr(result->rv)->recovery == TOK_GIVE_UP;
+}
+
+static struct tok_result sign_by(struct inquiry *inquiry, CK_MECHANISM *mechanism, const uint8_t *in, size_t in_len)
+{
+    struct tok_lease *lease = inquiry->lease;
+    CK_ULONG len = LONGEST_SIGNATURE;
+
+    TOK_TRY(TOK_DO(lease->functions, C_SignInit, lease->session, mechanism, inquiry->key->handle));
+    lease->op_open = true;
+    if (!bytes_new(&inquiry->sig, LONGEST_SIGNATURE)) {
+        return tok_fail(TOK_CODE_NO_MEMORY, "a signature");
+    }
+    tok_answer_blank(TOK_OUTPUT_SIGNATURE, inquiry->sig.data, inquiry->sig.len);
+    TOK_TRY(TOK_DO(lease->functions, C_Sign, lease->session, (CK_BYTE *)in, (CK_ULONG)in_len, inquiry->sig.data, &len));
+    lease->op_open = false;
+    TOK_TRY(tok_answer_output(TOK_OUTPUT_SIGNATURE, "C_Sign", inquiry->sig.data, len, inquiry->sig.len));
+    inquiry->sig.len = len;
+    return tok_good();
+}
+
+/* One signature serves for all candidates; a key that can't sign makes none. */
+static struct tok_result sign_once(struct inquiry *inquiry, const struct tok_public *half)
+{
+    CK_MECHANISM mechanism;
+    const uint8_t *in;
+    size_t in_len;
+
+    for (unsigned way = 0; inquiry->sig.len == 0 && !inquiry->cannot_sign; way++) {
+        struct tok_result result;
+
+        if (!inquiry->prover->ask(inquiry->prover->arg, half, way, &mechanism, &in, &in_len)) {
+            inquiry->cannot_sign = true;
+            break;
+        }
+        result = sign_by(inquiry, &mechanism, in, in_len);
+        if (!tok_ok(&result)) {
+            bytes_end(&inquiry->sig);
+            if (!is_inability(&result)) {
+                return result;
+            }
+            inquiry->cannot_sign = inquiry->lease->op_open; /* the operation may still be active */
+            trace(TRACE_FIND, "find: which public half is the key's can't be asked so: %s", result.message);
+        }
+    }
+    return tok_good();
+}
+
+/* Among candidates that share a name, the one that is proved, or, where nothing can be proved, the only one that bears
+ * the key's id. */
+static struct tok_result decide(struct inquiry *inquiry, struct tok_halves *candidates, bool by_id)
+{
+    const struct tok_prover *prover = inquiry->prover;
+    const struct tok_public *only = NULL;
+    size_t open = 0;
+
+    for (size_t i = 0; i < candidates->count; i++) {
+        struct tok_public *half = &candidates->rows[i].half;
+
+        if (prover != NULL) {
+            prover->read(prover->arg, half);
+        }
+        if (!may_be(inquiry->key, half)) {
+            inquiry->misfits++;
+            tok_public_end(half);
+            *half = (struct tok_public){ .type = 0 };
+        } else if (tok_public_compare(&inquiry->key->half, half) == TOK_SAME) {
+            return take(inquiry, half, true);
+        } else if (only == NULL || tok_public_compare(only, half) != TOK_SAME) {
+            only = only == NULL ? half : only;
+            open++;
+        }
+    }
+    if (open == 0) {
+        return tok_good();
+    }
+    if (prover != NULL && !(inquiry->believes && by_id && inquiry->undecided == 0 && open == 1)) {
+        TOK_TRY(sign_once(inquiry, only));
+    }
+    for (size_t i = 0; i < candidates->count && inquiry->sig.len > 0; i++) {
+        const struct tok_public *half = &candidates->rows[i].half;
+
+        if (tok_public_known(half) && prover->verify(prover->arg, half, inquiry->sig.data, inquiry->sig.len)) {
+            return take(inquiry, half, true);
+        }
+    }
+    inquiry->misfits += open;
+    inquiry->undecided += open;
+    return inquiry->sig.len == 0 && by_id && (inquiry->undecided == 1 || prover == NULL) ? take(inquiry, only, false)
+                                                                                        : tok_good();
+}
+
+/* The rows of `halves`, where they were read, or of the token that bear a name, and are of a class. */
+static struct tok_result named(struct tok_halves *out, struct tok_lease *lease, const struct tok_halves *halves,
+                               CK_OBJECT_CLASS class, const struct bytes *id, const struct bytes *label)
+{
+    if (!halves->read) {
+        return rows_read(out, lease, class, id, label);
+    }
+    out->rows = calloc(halves->count + 1, sizeof(*out->rows));
+    for (size_t i = 0; out->rows != NULL && i < halves->count; i++) {
+        const struct tok_half_row *row = &halves->rows[i];
+
+        if (row->class == class && (id == NULL || bytes_equal(id, &row->id)) && (label == NULL || bytes_equal(label, &row->label))) {
+            out->rows[out->count].half.type = row->half.type;
+            if (!tok_public_copy(&out->rows[out->count++].half, &row->half)) {
+                return tok_fail(TOK_CODE_NO_MEMORY, "reading a public key");
+            }
+        }
+    }
+    return out->rows != NULL ? tok_good() : tok_fail(TOK_CODE_NO_MEMORY, "reading a public key");
+}
+
+static struct tok_result try_named(struct inquiry *inquiry, struct tok_halves *halves, const struct bytes *id,
+                                   const struct bytes *label)
+{
+    for (size_t i = 0; i < COUNT_OF(classes) && !tok_public_known(&inquiry->key->half); i++) {
+        SCOPED(tok_halves_end) struct tok_halves candidates = { .rows = NULL };
+
+        TOK_TRY(named(&candidates, inquiry->lease, halves, classes[i], id, label));
+        TOK_TRY(decide(inquiry, &candidates, id != NULL));
+    }
+    return tok_good();
+}
+
+/* By id; by label; by nothing. What is nameless or has a wrong name is worth a look at everything, which without a
+ * prover would decide nothing. */
+static struct tok_result try_names(struct inquiry *inquiry, struct tok_halves *halves)
+{
+    const struct tok_private *key = inquiry->key;
+
+    if (key->id.len > 0) {
+        TOK_TRY(try_named(inquiry, halves, &key->id, NULL));
+    }
+    if (tok_public_known(&key->half) || (inquiry->prover == NULL && key->half.modulus.len == 0)) {
+        return tok_good();
+    }
+    if (key->label.len > 0) {
+        TOK_TRY(try_named(inquiry, halves, NULL, &key->label));
+    }
+    if (!tok_public_known(&key->half)) {
+        TOK_TRY(tok_halves_read(halves, inquiry->lease));
+        TOK_TRY(try_named(inquiry, halves, NULL, NULL));
+    }
+    return tok_good();
+}
+
+/* The only candidate is one from outside. */
+static struct tok_result try_given(struct inquiry *inquiry, const struct tok_public *given)
+{
+    struct tok_half_row row = { .half = { .type = given->type } };
+    struct tok_halves candidates = { .rows = &row, .count = 1 };
+    struct tok_result result;
+
+    if (!tok_public_copy(&row.half, given)) {
+        row_end(&row);
+        return tok_fail(TOK_CODE_NO_MEMORY, "reading a public key");
+    }
+    result = decide(inquiry, &candidates, true);
+    row_end(&row);
+    return result;
+}
+
+static struct tok_result why_unknown(const struct inquiry *inquiry)
+{
+    const struct bytes *label = &inquiry->key->label;
+
+    if (inquiry->misfits == 0) {
+        return tok_fail(TOK_CODE_NO_PUBLIC_HALF,
+                        "no public half of key '%.*s' is to be seen: neither a public key nor a certificate on the token "
+                        "fits it",
+                        (int)label->len, (const char *)label->data);
+    }
+    return tok_fail(TOK_CODE_NO_PUBLIC_HALF,
+                    inquiry->sig.len > 0
+                        ? "no public half of key '%.*s' is to be seen: of %zu public keys and certificates on the token "
+                          "that might be its own, none fits its signature"
+                        : "no public half of key '%.*s' is to be seen: which of %zu public keys and certificates on the "
+                          "token is its own can't be told, since it does not sign",
+                    (int)label->len, (const char *)label->data, inquiry->misfits);
+}
+
+/* The only names that count where a key may be of RSA or of RSA-PSS. */
+static struct tok_result certificate_beside(struct inquiry *inquiry)
+{
+    SCOPED(tok_halves_end) struct tok_halves found = { .rows = NULL };
+
+    if (inquiry->key->id.len == 0 || inquiry->key->half.certificate.len > 0) {
+        return tok_good();
+    }
+    TOK_TRY(rows_read(&found, inquiry->lease, CKO_CERTIFICATE, &inquiry->key->id, NULL));
+    if (found.count > 0) {
+        inquiry->key->half.certificate = STEAL(found.rows[0].half.certificate);
+    }
+    return tok_good();
+}
+
+static void inquiry_end(struct inquiry *inquiry)
+{
+    bytes_end(&inquiry->sig);
+}
+
+struct tok_result tok_half_resolve(struct tok_private *key, struct tok_result *out_why, struct tok_lease *lease,
+                                   struct tok_halves *halves, const struct tok_evidence *evidence)
+{
+    SCOPED(inquiry_end)
+    struct inquiry inquiry = {
+        .key = key,
+        .lease = lease,
+        .prover = evidence->prover,
+        .believes = evidence->in_doubt_only || key->always_authenticate, /* which asks a person for each signature */
+    };
+
+    *out_why = tok_good();
+    if (evidence->given != NULL) {
+        bool differs = tok_public_known(&key->half) && tok_public_compare(&key->half, evidence->given) != TOK_SAME;
+
+        if (!differs && !tok_public_known(&key->half)) {
+            TOK_TRY(try_given(&inquiry, evidence->given));
+        }
+        if (differs || !tok_public_known(&key->half)) {
+            *out_why = tok_fail(TOK_CODE_OTHER_KEY, "key '%.*s' is not the one whose public half was given",
+                                (int)key->label.len, (const char *)key->label.data);
+        }
+        return tok_good();
+    }
+    if (!tok_public_known(&key->half)) {
+        TOK_TRY(try_names(&inquiry, halves));
+    }
+    if (key->half.pss_only) {
+        TOK_TRY(certificate_beside(&inquiry));
+    }
+    if (!tok_public_known(&key->half)) {
+        *out_why = why_unknown(&inquiry);
+    }
+    return tok_good();
+}
