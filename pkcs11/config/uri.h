@@ -48,6 +48,11 @@ const char *tok_uri_text(const struct tok_uri *uri);
  * which token a PIN is for. */
 bool tok_uri_may_choose(const struct tok_uri *uri);
 
+/* tok_field_pad: a field of Cryptoki is padded with blanks; what some modules pad with NULs is made to look like it, so
+ * that neither counts at the end. */
+void tok_field_pad(unsigned char *field, size_t size);
+void tok_token_info_pad(CK_TOKEN_INFO *info);
+
 /* What the URI asks of a module, a slot and a token: true where it asks for nothing that differs. */
 bool tok_uri_matches_module(const struct tok_uri *uri, const CK_INFO *info);
 bool tok_uri_matches_slot(const struct tok_uri *uri, CK_SLOT_ID id, const CK_SLOT_INFO *info);
@@ -60,8 +65,6 @@ bool tok_uri_may_mean_token(const struct tok_uri *uri, const struct tok_uri *tok
  * serial number. What differs is appended to `differences` (NULL: nowhere), as "serial was '1', is '2'". */
 #define TOK_LIKE_SERIAL 8u
 unsigned tok_uri_likeness(struct text *differences, const struct tok_uri *uri, const CK_TOKEN_INFO *info);
-/* tok_token_info_tidy: fields end with blanks (PKCS#11 base, CK_TOKEN_INFO); where a module has zeros, they become so. */
-void tok_token_info_tidy(CK_TOKEN_INFO *info);
 /* Whether it asks for anything of a module (C_GetInfo is called only then) or of a slot (C_GetSlotInfo likewise). */
 bool tok_uri_asks_module(const struct tok_uri *uri);
 bool tok_uri_asks_slot(const struct tok_uri *uri);
