@@ -27,7 +27,7 @@ libtok_la_SOURCES = \
     pkcs11/object/mech.h pkcs11/object/mech.c \
     pkcs11/object/attr.h pkcs11/object/attr.c \
     pkcs11/object/object.h pkcs11/object/object.c \
-    pkcs11/object/half.h pkcs11/object/half.c \
+    pkcs11/object/half.h pkcs11/object/half.c pkcs11/object/proof.h pkcs11/object/proof.c \
     pkcs11/recover/attempts.h pkcs11/recover/attempts.c \
     pkcs11/recover/recover.h pkcs11/recover/recover.c \
     pkcs11/key/child.h pkcs11/key/child.c \
