@@ -63,12 +63,12 @@ static CK_SESSION_HANDLE session_on(const char *label, const char *pin)
     exit(1);
 }
 
-static CK_ULONG from_hex(CK_BYTE *out, const char *text)
+static CK_ULONG from_hex(CK_BYTE *out, CK_ULONG room, const char *text)
 {
     CK_ULONG len = 0;
     unsigned byte;
 
-    for (; sscanf(text, "%2x", &byte) == 1 && len < 64; text += 2) {
+    for (; sscanf(text, "%2x", &byte) == 1 && len < room; text += 2) {
         out[len++] = (CK_BYTE)byte;
     }
     return len;
@@ -125,7 +125,7 @@ static void type_put(CK_ATTRIBUTE *template, CK_ULONG *count, const struct kind 
         set = kind->set;
         template[(*count)++] = (CK_ATTRIBUTE){ 0x61dUL, &set, sizeof(set) }; /* CKA_PARAMETER_SET */
     } else {
-        template[(*count)++] = (CK_ATTRIBUTE){ CKA_EC_PARAMS, curve, from_hex(curve, type + strlen(kind->prefix)) };
+        template[(*count)++] = (CK_ATTRIBUTE){ CKA_EC_PARAMS, curve, from_hex(curve, sizeof(curve), type + strlen(kind->prefix)) };
     }
 }
 
@@ -140,12 +140,13 @@ int main(int argc, char **argv)
     CK_ULONG num_allowed = 0;
     CK_BBOOL yes = CK_TRUE;
     CK_BBOOL no = CK_FALSE;
-    CK_BYTE id[1];
+    static CK_BYTE id[1024];
+    CK_ULONG id_len;
     CK_MECHANISM mechanism = { 0, NULL, 0 };
     CK_OBJECT_HANDLE made[2];
     CK_SESSION_HANDLE session;
 
-    if (argc < 7 || argc > 7 + MOST || from_hex(id, argv[5]) != 1) {
+    if (argc < 7 || argc > 7 + MOST || (id_len = from_hex(id, sizeof(id), argv[5])) == 0) {
         fprintf(stderr, "usage: make-key MODULE TOKEN PIN LABEL ID TYPE [MECHANISM...]\n");
         return 2;
     }
@@ -156,7 +157,7 @@ int main(int argc, char **argv)
         allowed[num_allowed++] = strtoul(argv[i], NULL, 0);
     }
     public_half[num_public++] = (CK_ATTRIBUTE){ CKA_LABEL, argv[4], (CK_ULONG)strlen(argv[4]) };
-    public_half[num_public++] = (CK_ATTRIBUTE){ CKA_ID, id, 1 };
+    public_half[num_public++] = (CK_ATTRIBUTE){ CKA_ID, id, id_len };
     public_half[num_public++] = (CK_ATTRIBUTE){ CKA_TOKEN, &yes, 1 };
     public_half[num_public++] = (CK_ATTRIBUTE){ CKA_PRIVATE, &no, 1 };
     memcpy(private_half, public_half, sizeof(*private_half) * 3);
