@@ -121,7 +121,8 @@ static struct tok_result read_long(struct reading *reading, size_t i, CK_ULONG l
     return tok_good();
 }
 
-/* Asks for one attribute alone: into its room, and if that is too small, or the token says nothing of use, by length. */
+/* Asks for one attribute alone: into its room, and if that is too small, or the token says nothing of use, by length.
+ */
 static struct tok_result read_alone(struct reading *reading, size_t i)
 {
     CK_ATTRIBUTE *attr = &reading->attrs->list[i];
@@ -174,7 +175,8 @@ struct tok_result tok_attrs_read(struct tok_attrs *attrs, struct tok_lease *leas
         open[i] = is_open(&reading, i);
     }
     for (size_t i = 0; i < count; i++) {
-        if (open[i] || (absent(&attrs->list[i]) && must_be_there(attrs, types[i]))) { /* by a type that is known by now */
+        if (open[i] ||
+            (absent(&attrs->list[i]) && must_be_there(attrs, types[i]))) { /* by a type that is known by now */
             TOK_TRY(tok_lease_in_time(lease, "attributes", i));
             TOK_TRY(read_alone(&reading, i));
         }

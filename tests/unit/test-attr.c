@@ -144,8 +144,9 @@ TEST(what_is_missing_or_too_long_hides_nothing_else_whatever_the_module_does)
 {
     static const CK_KEY_TYPE rsa = CKK_RSA;
     static const CK_BBOOL yes = CK_TRUE;
-    static const CK_ATTRIBUTE_TYPE some[] = { CKA_KEY_TYPE, CKA_ID, CKA_EC_POINT, CKA_LABEL, CKA_MODULUS,
-                                              CKA_SENSITIVE };
+    static const CK_ATTRIBUTE_TYPE some[] = {
+        CKA_KEY_TYPE, CKA_ID, CKA_EC_POINT, CKA_LABEL, CKA_MODULUS, CKA_SENSITIVE
+    };
     static const size_t some_rooms[] = { sizeof(CK_ULONG), 16, 16, 16, 512, 1 };
 
     for (size_t i = 0; i < COUNT_OF(shapes); i++) {
