@@ -6,6 +6,7 @@
 #include <strings.h>
 
 #include "base/scoped.h"
+#include "provider/core/context.h"
 #include "provider/keys/variant.h"
 
 /* Versions of TLS and DTLS as libssl has them: 0 is no limit, -1 never. */
@@ -87,10 +88,12 @@ static const struct {
 /* A capability that we don't know is 1, too: 0 would make SSL_CTX_new fail. */
 int prov_capabilities_get(void *provctx, const char *name, OSSL_CALLBACK *callback, void *arg)
 {
-    (void)provctx;
+    const struct prov_ctx *prov = provctx;
+
     for (size_t i = 0; i < COUNT_OF(capabilities); i++) {
         for (size_t j = 0; strcasecmp(name, capabilities[i].name) == 0 && prov_variants[j] != NULL; j++) {
-            if (prov_variant_is_known(prov_variants[j]) && !capabilities[i].tell(prov_variants[j], callback, arg)) {
+            if (prov_variant_is_offered(prov_variants[j], prov->key_types) &&
+                !capabilities[i].tell(prov_variants[j], callback, arg)) {
                 return 0;
             }
         }

@@ -87,6 +87,33 @@ static struct tok_result object_take(struct bytes *out, bool *out_has, P11KitUri
                : tok_fail(TOK_CODE_NO_MEMORY, "a PKCS#11 URI");
 }
 
+/* NULs at the end of a field that is set count no more than blanks do. Fields that are not set are all NULs. */
+static void fields_pad(P11KitUri *path)
+{
+    CK_TOKEN_INFO *token = p11_kit_uri_get_token_info(path);
+    CK_SLOT_INFO *slot = p11_kit_uri_get_slot_info(path);
+    CK_INFO *module = p11_kit_uri_get_module_info(path);
+    const struct {
+        unsigned char *field;
+        size_t size;
+    } fields[] = {
+        { token->label, sizeof(token->label) },
+        { token->manufacturerID, sizeof(token->manufacturerID) },
+        { token->model, sizeof(token->model) },
+        { token->serialNumber, sizeof(token->serialNumber) },
+        { slot->slotDescription, sizeof(slot->slotDescription) },
+        { slot->manufacturerID, sizeof(slot->manufacturerID) },
+        { module->libraryDescription, sizeof(module->libraryDescription) },
+        { module->manufacturerID, sizeof(module->manufacturerID) },
+    };
+
+    for (size_t i = 0; i < COUNT_OF(fields); i++) {
+        if (fields[i].field[0] != '\0') {
+            tok_field_pad(fields[i].field, fields[i].size);
+        }
+    }
+}
+
 static struct tok_result path_parse(struct tok_uri *uri)
 {
     int status;
@@ -99,6 +126,7 @@ static struct tok_result path_parse(struct tok_uri *uri)
     if (status != P11_KIT_URI_OK) {
         return tok_fail(TOK_CODE_BAD_URI, "'%s': %s", uri->text, p11_kit_uri_message(status));
     }
+    fields_pad(uri->path);
     TOK_TRY(object_take(&uri->id, &uri->has_id, uri->path, CKA_ID));
     return object_take(&uri->label, &uri->has_label, uri->path, CKA_LABEL);
 }

@@ -34,16 +34,38 @@ bool tok_uri_may_choose(const struct tok_uri *uri)
     return !uri->from_stranger;
 }
 
+void tok_field_pad(unsigned char *field, size_t size)
+{
+    while (size > 0 && (field[size - 1] == '\0' || field[size - 1] == ' ')) {
+        field[--size] = ' ';
+    }
+}
+
+void tok_token_info_pad(CK_TOKEN_INFO *info)
+{
+    tok_field_pad(info->label, sizeof(info->label));
+    tok_field_pad(info->manufacturerID, sizeof(info->manufacturerID));
+    tok_field_pad(info->model, sizeof(info->model));
+    tok_field_pad(info->serialNumber, sizeof(info->serialNumber));
+}
+
 bool tok_uri_matches_module(const struct tok_uri *uri, const CK_INFO *info)
 {
-    return p11_kit_uri_match_module_info(uri->path, info) == 1;
+    CK_INFO padded = *info;
+
+    tok_field_pad(padded.manufacturerID, sizeof(padded.manufacturerID));
+    tok_field_pad(padded.libraryDescription, sizeof(padded.libraryDescription));
+    return p11_kit_uri_match_module_info(uri->path, &padded) == 1;
 }
 
 bool tok_uri_matches_slot(const struct tok_uri *uri, CK_SLOT_ID id, const CK_SLOT_INFO *info)
 {
     CK_SLOT_ID asked = p11_kit_uri_get_slot_id(uri->path);
+    CK_SLOT_INFO padded = *info;
 
-    return (asked == (CK_SLOT_ID)-1 || asked == id) && p11_kit_uri_match_slot_info(uri->path, info) == 1;
+    tok_field_pad(padded.manufacturerID, sizeof(padded.manufacturerID));
+    tok_field_pad(padded.slotDescription, sizeof(padded.slotDescription));
+    return (asked == (CK_SLOT_ID)-1 || asked == id) && p11_kit_uri_match_slot_info(uri->path, &padded) == 1;
 }
 
 bool tok_uri_matches_token(const struct tok_uri *uri, const CK_TOKEN_INFO *info)

@@ -47,6 +47,11 @@ const char *tok_uri_text(const struct tok_uri *uri);
  * which token a PIN is for. */
 bool tok_uri_may_choose(const struct tok_uri *uri);
 
+/* tok_field_pad: a field of Cryptoki is padded with blanks; what some modules pad with NULs is made to look like it, so
+ * that neither counts at the end. */
+void tok_field_pad(unsigned char *field, size_t size);
+void tok_token_info_pad(CK_TOKEN_INFO *info);
+
 /* What the URI asks of a module, a slot and a token: true where it asks for nothing that differs. */
 bool tok_uri_matches_module(const struct tok_uri *uri, const CK_INFO *info);
 bool tok_uri_matches_slot(const struct tok_uri *uri, CK_SLOT_ID id, const CK_SLOT_INFO *info);

@@ -271,3 +271,27 @@ struct tok_result tok_aim_login(struct tok_lease *lease, const struct tok_creden
     }
     return result.code == TOK_CODE_PIN_NEEDED && !tok_ok(&aim) ? aim : result;
 }
+
+static bool is_logged_in(struct tok_token *token)
+{
+    LOCKED(&token->lock);
+    return token->login == TOK_LOGGED_IN;
+}
+
+struct tok_result tok_aim_login_late(bool *out_again, struct tok_lease *lease, const struct tok_credentials *credentials,
+                                     uint64_t deadline_us)
+{
+    struct tok_token *token = lease->token;
+    const struct tok_settings *settings = credentials->settings;
+    struct tok_pin_line line = tok_pin_line(token, settings);
+    bool has_pin = (credentials->uri != NULL && tok_uri_pin(credentials->uri) != NULL && !credentials->own_pin_only) ||
+                   (line.source != NULL && (line.own || !credentials->own_pin_only));
+
+    *out_again = false;
+    if (settings->login == TOK_LOGIN_NEVER || is_logged_in(token) || (!has_pin && !tok_login_needed(token, settings))) {
+        return tok_good();
+    }
+    TOK_TRY(tok_aim_login(lease, credentials, deadline_us));
+    *out_again = true;
+    return tok_good();
+}

@@ -19,4 +19,11 @@ TOK_RESULT tok_aim(struct tok_token *token, const struct tok_credentials *creden
  * the login fails for want of a PIN: a person may be asked, or it is typed at the token. */
 TOK_RESULT tok_aim_login(struct tok_lease *lease, const struct tok_credentials *credentials, uint64_t deadline_us);
 
+
+/* tok_aim_login_late is for a private key that was not found without a login: on a token that says that it requires
+ * none, but for which there is a PIN, and on one whose login could wait. *out_again tells whether there was a login, so
+ * that it is worth while to look again. */
+TOK_RESULT tok_aim_login_late(bool *out_again, struct tok_lease *lease, const struct tok_credentials *credentials,
+                              uint64_t deadline_us);
+
 #endif

@@ -10,6 +10,7 @@
 #include "pkcs11/module/registry.h"
 #include "pkcs11/recover/recover.h"
 #include "pkcs11/token/again.h"
+#include "pkcs11/token/tie.h"
 
 /* How long a token is waited for that a module may have overlooked (pkcs11/module/quirks.h), and the pauses between. */
 #define OVERLOOKED_US (1000 * 1000)
@@ -82,6 +83,27 @@ static struct tok_result module_look(struct tok_module *module, bool never_reini
     return result;
 }
 
+/* A token that is seen twice, in two slots or by two modules, is one. Without a serial number nobody can tell. */
+static bool is_seen_before(const struct tok_token_list *list, struct tok_token *token)
+{
+    CK_TOKEN_INFO info;
+    char serial[17];
+
+    tok_token_info(token, &info);
+    tok_serial_text(serial, &info);
+    for (size_t i = 0; serial[0] != '\0' && i < list->count; i++) {
+        CK_TOKEN_INFO other;
+
+        tok_token_info(list->items[i], &other);
+        if (tok_tokens_are_one(&info, &other)) {
+            trace(TRACE_FIND, "find: token '%s' of '%s' is the one of '%s'", token->label, token->module->path,
+                  list->items[i]->module->path);
+            return true;
+        }
+    }
+    return false;
+}
+
 /* Those of the last look that the URI means. */
 static struct tok_result tokens_matching(struct tok_token_list *list, struct tok_module *module,
                                          const struct tok_settings *settings, const struct tok_uri *uri,
@@ -95,7 +117,9 @@ static struct tok_result tokens_matching(struct tok_token_list *list, struct tok
             return tok_good();
         }
         tok_token_note_settings(token, settings);
-        TOK_TRY(tokens_add(list, token));
+        if (!is_seen_before(list, token)) {
+            TOK_TRY(tokens_add(list, token));
+        }
     }
 }
 

@@ -60,6 +60,7 @@ struct search {
     struct tok_items items;
     struct tok_result trouble; /* why something may have been missed */
     bool names_one;            /* the URI has an id or a label */
+    bool any_label;            /* the label is compared here, not by the token */
     uint64_t deadline_us;
 };
 
@@ -69,9 +70,19 @@ static void search_end(struct search *search)
     tok_items_end(&search->items);
 }
 
+/* The objects of a class that bear the names of the URI. A second look, where none did, is at labels that differ in
+ * blanks or NULs at their ends alone (tok_is_asked). */
+static struct tok_result search_for(const struct search *search, struct tok_handles *out_found, struct tok_lease *lease,
+                                    CK_OBJECT_CLASS class)
+{
+    tok_handles_end(out_found);
+    return tok_search(out_found, lease, class, tok_uri_id(search->uri),
+                      search->any_label ? NULL : tok_uri_label(search->uri), false);
+}
+
 static struct tok_result login_first(struct search *search, struct tok_lease *lease)
 {
-    if (!tok_login_needed(lease->token, search->settings)) {
+    if (!tok_login_needed(lease->token, search->settings) || tok_login_can_wait(lease->token, search->settings)) {
         return tok_good();
     }
     if (search->tokens.count > 1) {
@@ -187,7 +198,15 @@ static struct tok_result find_private(struct search *search, struct tok_lease *l
     SCOPED(tok_halves_end) struct tok_halves halves = { .rows = NULL };
 
     TOK_TRY(login_first(search, lease));
-    TOK_TRY(tok_search(&found, lease, CKO_PRIVATE_KEY, tok_uri_id(search->uri), tok_uri_label(search->uri), false));
+    TOK_TRY(search_for(search, &found, lease, CKO_PRIVATE_KEY));
+    if (found.count == 0) {
+        bool again;
+
+        TOK_TRY(tok_aim_login_late(&again, lease, &search->credentials, search->deadline_us));
+        if (again) {
+            TOK_TRY(search_for(search, &found, lease, CKO_PRIVATE_KEY));
+        }
+    }
     if (found.count == 0) {
         return tok_login_check(lease);
     }
@@ -201,11 +220,20 @@ static struct tok_result find_private(struct search *search, struct tok_lease *l
     return tok_good();
 }
 
+/* An object that shows nothing of itself is one for listings alone. */
+static bool is_worth_adding(const struct search *search, struct tok_item *item, bool shows, const char *kind)
+{
+    if (!shows) {
+        item->why = tok_fail(TOK_CODE_NO_OBJECT, "the %s's object on the token shows no value", kind);
+    }
+    return shows || search->options->with_unusable;
+}
+
 static struct tok_result find_public(struct search *search, struct tok_lease *lease)
 {
     SCOPED(tok_handles_end) struct tok_handles found = { .items = NULL };
 
-    TOK_TRY(tok_search(&found, lease, CKO_PUBLIC_KEY, tok_uri_id(search->uri), tok_uri_label(search->uri), false));
+    TOK_TRY(search_for(search, &found, lease, CKO_PUBLIC_KEY));
     for (size_t i = 0; i < found.count; i++) {
         SCOPED(bytes_end) struct bytes id = { 0 };
         SCOPED(bytes_end) struct bytes label = { 0 };
@@ -214,7 +242,7 @@ static struct tok_result find_public(struct search *search, struct tok_lease *le
         TOK_TRY(tok_lease_in_time(lease, "objects", i));
         TOK_TRY(tok_public_read(&item.half, &id, &label, lease, found.items[i]));
         TOK_TRY(item_uri(&item, lease, CKO_PUBLIC_KEY, &id, &label));
-        if (tok_public_known(&item.half) &&
+        if (is_worth_adding(search, &item, tok_public_known(&item.half), "public key") &&
             tok_is_asked(tok_uri_id(search->uri), tok_uri_label(search->uri), &id, &label)) {
             struct tok_item moved = STEAL(item);
 
@@ -228,7 +256,7 @@ static struct tok_result find_certificates(struct search *search, struct tok_lea
 {
     SCOPED(tok_handles_end) struct tok_handles found = { .items = NULL };
 
-    TOK_TRY(tok_search(&found, lease, CKO_CERTIFICATE, tok_uri_id(search->uri), tok_uri_label(search->uri), false));
+    TOK_TRY(search_for(search, &found, lease, CKO_CERTIFICATE));
     for (size_t i = 0; i < found.count; i++) {
         SCOPED(bytes_end) struct bytes id = { 0 };
         SCOPED(bytes_end) struct bytes label = { 0 };
@@ -237,7 +265,7 @@ static struct tok_result find_certificates(struct search *search, struct tok_lea
         TOK_TRY(tok_lease_in_time(lease, "objects", i));
         TOK_TRY(tok_certificate_read(&item.certificate, &id, &label, lease, found.items[i]));
         TOK_TRY(item_uri(&item, lease, CKO_CERTIFICATE, &id, &label));
-        if (item.certificate.len > 0 &&
+        if (is_worth_adding(search, &item, item.certificate.len > 0, "certificate") &&
             tok_is_asked(tok_uri_id(search->uri), tok_uri_label(search->uri), &id, &label)) {
             struct tok_item moved = STEAL(item);
 
@@ -419,6 +447,23 @@ static struct tok_result narrow(unsigned *wanted, const struct tok_uri *uri)
     return tok_good();
 }
 
+static struct tok_result find_wanted(struct search *search, unsigned wanted)
+{
+    for (size_t i = 0; i < COUNT_OF(kinds); i++) {
+        if ((wanted & kinds[i].bit) == 0) {
+            continue;
+        }
+        TOK_TRY(find_kind(search, &kinds[i]));
+        if (kinds[i].bit == TOK_WANT_PRIVATE && search->names_one && !search->options->with_unusable) {
+            TOK_TRY(settle_on_one(&search->items, search->uri));
+            if (!tok_ok(&search->trouble) && search->items.count > 0) {
+                tok_key_look_again(search->items.items[0].key);
+            }
+        }
+    }
+    return tok_good();
+}
+
 struct tok_result tok_find(struct tok_items *out_items, const struct tok_settings *settings, const struct tok_uri *uri,
                            unsigned wanted, const struct tok_pin_prompt *prompt)
 {
@@ -442,20 +487,15 @@ struct tok_result tok_find_by(struct tok_items *out_items, const struct tok_sett
         .deadline_us = clock_us() + settings->deadline_us,
     };
 
-    TOK_TRY(narrow(&wanted, uri));
+    if (!options->of_any_type) {
+        TOK_TRY(narrow(&wanted, uri));
+    }
     TOK_TRY(tok_find_tokens(&search.tokens, settings, uri, search.deadline_us));
     search.credentials.own_pin_only = search.tokens.count > 1;
-    for (size_t i = 0; i < COUNT_OF(kinds); i++) {
-        if ((wanted & kinds[i].bit) == 0) {
-            continue;
-        }
-        TOK_TRY(find_kind(&search, &kinds[i]));
-        if (kinds[i].bit == TOK_WANT_PRIVATE && search.names_one && !options->with_unusable) {
-            TOK_TRY(settle_on_one(&search.items, uri));
-            if (!tok_ok(&search.trouble) && search.items.count > 0) {
-                tok_key_look_again(search.items.items[0].key);
-            }
-        }
+    TOK_TRY(find_wanted(&search, wanted));
+    if (search.items.count == 0 && tok_ok(&search.trouble) && tok_uri_label(uri) != NULL) {
+        search.any_label = true;
+        TOK_TRY(find_wanted(&search, wanted));
     }
     if (search.items.count == 0) {
         return nothing_found(&search, wanted);

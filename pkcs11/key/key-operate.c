@@ -58,6 +58,21 @@ static bool wants_alone(const struct tok_replica *replica)
     return atomic_load_explicit(&replica->always_authenticate, memory_order_relaxed);
 }
 
+/* What is not there without a login may be there with one. */
+static struct tok_result handle_get(struct attempt *attempt)
+{
+    struct tok_result result = key_handle(attempt->key, attempt->replica, attempt->lease, &attempt->attempts,
+                                          &attempt->use);
+    bool again = false;
+
+    if (result.code == TOK_CODE_NO_OBJECT && !attempt->lease->logged_in) {
+        struct tok_credentials credentials = credentials_of(attempt->key, attempt->replica, attempt->prompt);
+
+        TOK_TRY(tok_aim_login_late(&again, attempt->lease, &credentials, attempt->attempts.deadline_us));
+    }
+    return again ? key_handle(attempt->key, attempt->replica, attempt->lease, &attempt->attempts, &attempt->use) : result;
+}
+
 /* A lease on a session in which the key can be used, alone if nobody else must use the token between the key's login
  * and its operation; one that signs by the mechanism, unless that is NULL. */
 static struct tok_result key_lease(struct attempt *attempt, const CK_MECHANISM *signs)
@@ -70,12 +85,12 @@ static struct tok_result key_lease(struct attempt *attempt, const CK_MECHANISM *
     lease->alone = wants_alone(attempt->replica);
     message_want(attempt, signs);
     TOK_TRY(tok_lease_begin(lease, token, tok_token_max_sessions(token, key->settings), deadline_us));
-    if (!lease->logged_in && tok_login_needed(token, key->settings)) {
+    if (!lease->logged_in && tok_login_needed(token, key->settings) && !tok_login_can_wait(token, key->settings)) {
         struct tok_credentials credentials = credentials_of(key, attempt->replica, attempt->prompt);
 
         TOK_TRY(tok_aim_login(lease, &credentials, deadline_us));
     }
-    return key_handle(key, attempt->replica, lease, &attempt->attempts, &attempt->use);
+    return handle_get(attempt);
 }
 
 static struct tok_result key_begin(struct attempt *attempt, const CK_MECHANISM *signs)

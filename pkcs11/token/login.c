@@ -33,6 +33,13 @@ bool tok_login_needed(struct tok_token *token, const struct tok_settings *settin
     return settings->login == TOK_LOGIN_ALWAYS || token->wants_login || (token->info.flags & CKF_LOGIN_REQUIRED) != 0;
 }
 
+bool tok_login_can_wait(struct tok_token *token, const struct tok_settings *settings)
+{
+    LOCKED(&token->lock);
+    return settings->login == TOK_LOGIN_AUTO && !token->wants_login &&
+           (token->info.flags & (CKF_USER_PIN_INITIALIZED | CKF_PROTECTED_AUTHENTICATION_PATH)) == 0;
+}
+
 struct tok_result tok_login_allowed(struct tok_token *token, const struct tok_settings *settings,
                                     const struct tok_uri *uri)
 {

@@ -29,6 +29,10 @@ struct tok_credentials {
 /* tok_login_needed tells whether the token requires a login for its private keys, and this process has not made it. */
 bool tok_login_needed(struct tok_token *token, const struct tok_settings *settings);
 
+/* tok_login_can_wait: a token that no PIN was given yet can't be logged in to; what it shows without is looked at first.
+ */
+bool tok_login_can_wait(struct tok_token *token, const struct tok_settings *settings);
+
 /* tok_login_needs_pin tells whether a login needs a PIN from outside: none is remembered, and the token has no PIN pad.
  */
 bool tok_login_needs_pin(struct tok_token *token);

@@ -223,19 +223,27 @@ static bool is_half_of_known(struct tok_module *module, CK_SLOT_ID slot, const C
     return false;
 }
 
+static CK_RV info_read(CK_TOKEN_INFO *out_info, struct tok_module *module, CK_SLOT_ID slot)
+{
+    CK_RV rv = TOK_CALL(module->functions, C_GetTokenInfo, slot, out_info);
+
+    tok_token_info_pad(out_info);
+    return rv;
+}
+
 /* SoftHSM, whose token another process is writing just then, gives half of it and says CKR_OK. Taken for a token of its
  * own, the half would be waited for in vain, and its PIN would not be known as refused: so it counts only if the module
  * says the same again, and not where it may be half of a token that is known. */
 static CK_RV ask_slot(CK_TOKEN_INFO *out_info, struct tok_module *module, CK_SLOT_ID slot)
 {
-    CK_RV rv = TOK_CALL(module->functions, C_GetTokenInfo, slot, out_info);
+    CK_RV rv = info_read(out_info, module, slot);
     CK_TOKEN_INFO before;
 
     if (rv != CKR_OK || !is_half(out_info)) {
         return rv;
     }
     before = *out_info;
-    rv = TOK_CALL(module->functions, C_GetTokenInfo, slot, out_info);
+    rv = info_read(out_info, module, slot);
     if (rv != CKR_OK || !is_half(out_info)) {
         return rv;
     }
@@ -413,6 +421,7 @@ struct tok_result tok_token_refresh(struct tok_token *token)
         slot = token->slot;
     }
     TOK_TRY(TOK_DO(token->module->functions, C_GetTokenInfo, slot, &info));
+    tok_token_info_pad(&info);
     LOCKED(&token->lock);
     if (!tok_tokens_are_one(&info, &token->info)) {
         return tok_fail_ckr("C_GetTokenInfo", CKR_TOKEN_NOT_PRESENT);

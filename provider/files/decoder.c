@@ -251,6 +251,9 @@ static int decode_file(const struct decoder *decoder, const struct prov_keyfile 
         return prov_raise(decoder->prov, PROV_R_KEY_TYPE, "the key file names a key of type %s, which is not served",
                           file->algorithm);
     }
+    if (ours && prov_key_left_out(decoder->prov, variant)) {
+        return 0;
+    }
     if (ours && variant != decoder->variant) {
         return 1;
     }

@@ -187,13 +187,13 @@ static int offer_next(struct store *store, OSSL_CALLBACK *callback, void *arg)
     return key != NULL && prov_key_offer(key, callback, arg);
 }
 
-static bool served(const struct tok_item *item)
+static bool served(const struct prov_ctx *prov, const struct tok_item *item)
 {
     switch (item->kind) {
     case TOK_WANT_PRIVATE:
-        return prov_key_serves(tok_key_half(item->key));
+        return prov_key_serves(prov, tok_key_half(item->key));
     case TOK_WANT_PUBLIC:
-        return prov_key_serves(&item->half);
+        return prov_key_serves(prov, &item->half);
     default:
         return true;
     }
@@ -201,12 +201,12 @@ static bool served(const struct tok_item *item)
 
 /* Keys of types that we don't serve go to the end of a listing and are left out of it; one that is all there is stays,
  * to be told of. */
-static void pass_over_unserved(struct tok_items *items)
+static void pass_over_unserved(const struct prov_ctx *prov, struct tok_items *items)
 {
     size_t kept = 0;
 
     for (size_t i = 0; i < items->count; i++) {
-        if (served(&items->items[i])) {
+        if (served(prov, &items->items[i])) {
             struct tok_item moved = items->items[i];
 
             items->items[i] = items->items[kept];
@@ -216,6 +216,32 @@ static void pass_over_unserved(struct tok_items *items)
     if (kept > 0) {
         tok_items_cut(items, kept);
     }
+}
+
+/* Of several certificates of one name: the private key that is among the items tells whose is meant, or a public key
+ * of the same name, which is to be seen without a login, where it is the only one. */
+static void settle_certificates(struct store *store)
+{
+    struct tok_find_options options = { .of_any_type = true };
+    SCOPED(tok_items_end) struct tok_items keys = { .items = NULL };
+    bool named = tok_uri_id(store->uri) != NULL || tok_uri_label(store->uri) != NULL;
+    const struct tok_public *own = NULL;
+    struct tok_result result;
+    size_t first;
+
+    if (prov_certificates_count(&store->items, &first) < 2) {
+        return;
+    }
+    if (named && first > 0) {
+        own = tok_key_half(store->items.items[0].key);
+    } else if (named) {
+        result = tok_find_by(&keys, &store->prov->settings, store->uri, TOK_WANT_PUBLIC, &options);
+        own = tok_ok(&result) ? &keys.items[0].half : NULL;
+        for (size_t i = 1; i < keys.count; i++) {
+            own = own != NULL && tok_public_compare(own, &keys.items[i].half) == TOK_SAME ? own : NULL;
+        }
+    }
+    prov_certificates_settle(store->prov, &store->items, named, own);
 }
 
 static int look(struct store *store, OSSL_PASSPHRASE_CALLBACK *ask, void *ask_arg)
@@ -239,10 +265,8 @@ static int look(struct store *store, OSSL_PASSPHRASE_CALLBACK *ask, void *ask_ar
     options.evidence.given = is_given ? &store->given : NULL;
     result = tok_find_by(&store->items, &store->prov->settings, store->uri, store->wanted, &options);
     prov_err_forget(store->prov);
-    pass_over_unserved(&store->items);
-    if (tok_uri_id(store->uri) != NULL || tok_uri_label(store->uri) != NULL) {
-        prov_certificates_settle(store->prov, &store->items);
-    }
+    pass_over_unserved(store->prov, &store->items);
+    settle_certificates(store);
     return tok_ok(&result) ? 1 : prov_fail(store->prov, &result);
 }
 

@@ -96,9 +96,14 @@ void prov_key_end(struct prov_key **key)
     prov_key_unref(*key);
 }
 
-bool prov_key_serves(const struct tok_public *half)
+bool prov_key_serves(const struct prov_ctx *prov, const struct tok_public *half)
 {
-    return prov_variant_of_type(half->type) != NULL;
+    for (size_t i = 0; prov_variants[i] != NULL; i++) {
+        if (prov_variants[i]->key_type == half->type && prov_variant_is_offered(prov_variants[i], prov->key_types)) {
+            return true;
+        }
+    }
+    return false;
 }
 
 /* The public half by whatever shows it: as a whole, in parts, in a certificate. A source that makes no sense is passed
@@ -135,6 +140,13 @@ static EVP_PKEY *public_half(struct prov_ctx *prov, const struct tok_public *hal
     return key;
 }
 
+bool prov_key_left_out(const struct prov_ctx *prov, const struct prov_variant *variant)
+{
+    return !prov_variant_is_offered(variant, prov->key_types) &&
+           prov_raise(prov, PROV_R_KEY_TYPE, "keys of type %s are left out by the setting key-types: add the type there",
+                      variant->type) == 0;
+}
+
 /* Takes `software` over. */
 static struct prov_key *key_around(struct prov_ctx *prov, EVP_PKEY *software, int parts)
 {
@@ -147,7 +159,7 @@ static struct prov_key *key_around(struct prov_ctx *prov, EVP_PKEY *software, in
     if (variant == NULL) {
         prov_raise(prov, PROV_R_KEY_TYPE, "keys of type %s are not served", EVP_PKEY_get0_type_name(software));
     }
-    key = variant == NULL ? NULL : prov_key_new(prov, variant);
+    key = variant == NULL || prov_key_left_out(prov, variant) ? NULL : prov_key_new(prov, variant);
     if (key == NULL) {
         EVP_PKEY_free(software);
         return NULL;

@@ -46,13 +46,17 @@ struct prov_key *prov_key_on_token(struct prov_ctx *prov, struct tok_key *token,
 struct prov_key *prov_key_public(struct prov_ctx *prov, const struct tok_public *half);
 /* prov_key_public_of takes a certificate's of an unknown type (CK_UNAVAILABLE_INFORMATION) as well. */
 struct prov_key *prov_key_public_of(struct prov_ctx *prov, const struct tok_public *half);
-/* prov_key_serves tells whether keys of the half's type are served at all. */
-bool prov_key_serves(const struct tok_public *half);
+/* prov_key_serves tells whether keys of the half's type are served at all; those of a type that shows by the key alone
+ * may turn out not to be. */
+bool prov_key_serves(const struct prov_ctx *prov, const struct tok_public *half);
 /* prov_key_digest fetches a digest for signing with the key, as a new reference; NULL with an error raised. Each
  * handshake of a server asks for the same ones, by two names each: the first ones that are kept save a search, and the
  * question whether the key may sign by them. */
 EVP_MD *prov_key_digest(struct prov_key *key, const char *name, bool *out_kept);
 void prov_key_digest_keep(struct prov_key *key, EVP_MD *digest, const char *name);
+
+/* prov_key_left_out tells whether the setting `key-types` leaves the type out: true with an error raised. */
+bool prov_key_left_out(const struct prov_ctx *prov, const struct prov_variant *variant);
 
 /* prov_key_offer hands the key to OpenSSL as the result of a store or a decoder; takes over the reference. What the
  * callback returns. */

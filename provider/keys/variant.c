@@ -5,6 +5,9 @@
 #include <openssl/evp.h>
 #include <string.h>
 
+#include "base/scoped.h"
+#include "provider/settings/config.h"
+
 const struct prov_variant *const prov_variants[] = {
 #define VARIANT(id) &prov_##id##_variant,
     PROV_VARIANTS(VARIANT) NULL,
@@ -13,6 +16,27 @@ const struct prov_variant *const prov_variants[] = {
 bool prov_variant_is_known(const struct prov_variant *variant)
 {
     return variant->since <= OpenSSL_version_num() >> 20;
+}
+
+/* What the setting calls the types, by how their names start. */
+static const struct {
+    const char *start;
+    unsigned key_type;
+} settings[] = {
+    { "RSA-PSS", PROV_KEYS_RSA_PSS }, { "RSA", PROV_KEYS_RSA },       { "EC", PROV_KEYS_EC },
+    { "ED25519", PROV_KEYS_ED25519 }, { "ED448", PROV_KEYS_ED448 },   { "X25519", PROV_KEYS_X25519 },
+    { "X448", PROV_KEYS_X448 },       { "ML-DSA", PROV_KEYS_ML_DSA }, { "SLH-DSA", PROV_KEYS_SLH_DSA },
+};
+
+bool prov_variant_is_offered(const struct prov_variant *variant, unsigned key_types)
+{
+    size_t i = 0;
+
+    while (i < COUNT_OF(settings) && strncmp(variant->type, settings[i].start, strlen(settings[i].start)) != 0) {
+        i++;
+    }
+    return prov_variant_is_known(variant) &&
+           (key_types == 0 || (i < COUNT_OF(settings) && (key_types & settings[i].key_type) != 0));
 }
 
 /* The next of names with colons between, with its length; NULL past the last. `name` starts as all of them. */

@@ -80,6 +80,10 @@ extern const struct prov_variant *const prov_variants[];
 /* prov_variant_is_known tells whether the OpenSSL at hand has the type. */
 bool prov_variant_is_known(const struct prov_variant *variant);
 
+/* prov_variant_is_offered tells whether it is that, and not left out by the setting `key-types` (bits of enum
+ * prov_config_keys; 0: nothing is). */
+bool prov_variant_is_offered(const struct prov_variant *variant, unsigned key_types);
+
 /* The following find a known row, or NULL: of a libcrypto key; by a name or OID in numbers; the first one of a token's
  * key type; and that of a key of which a token shows this. RSA-PSS keys are RSA to tokens: family->settle tells. */
 const struct prov_variant *prov_variant_of(EVP_PKEY *key);

@@ -24,8 +24,26 @@ struct prov_config_source {
 /* What RSA decryption is served. */
 enum prov_config_decrypt { PROV_DECRYPT_OAEP = 1, PROV_DECRYPT_TLS = 2, PROV_DECRYPT_PKCS1 = 4 };
 
+/* Which types of keys are offered to OpenSSL. */
+enum prov_config_keys {
+    PROV_KEYS_RSA = 1,
+    PROV_KEYS_RSA_PSS = 2,
+    PROV_KEYS_EC = 4,
+    PROV_KEYS_ED25519 = 8,
+    PROV_KEYS_ED448 = 16,
+    PROV_KEYS_X25519 = 32,
+    PROV_KEYS_X448 = 64,
+    PROV_KEYS_ML_DSA = 128,
+    PROV_KEYS_SLH_DSA = 256,
+};
+
+/* Which key files are read. */
+enum prov_config_files { PROV_FILES_ALL, PROV_FILES_OWN, PROV_FILES_NONE };
+
 struct prov_config {
     struct tok_settings settings;
+    unsigned key_types;   /* bits of enum prov_config_keys; 0: all */
+    enum prov_config_files key_files;
     unsigned rsa_decrypt; /* bits of enum prov_config_decrypt */
     bool async;           /* ASYNC jobs pause */
     bool fips;            /* add fips=yes to our properties */

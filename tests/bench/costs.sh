@@ -35,7 +35,7 @@ for key in ec rsa; do
     at_most $key locks 4
     at_most $key clocks 2
     at_most $key empty_frees 0
-    at_most $key allocations 3
+    at_most $key allocations 2
     at_most $key signal_calls 4
 done
 tap_done

@@ -32,6 +32,10 @@ for key in ec rsa; do
     ok "$key: Signet's own instructions are counted" test "$own" -gt 500
     ok "$key: they are less than 8,000" test "$own" -lt 8000 # 3,300 optimised, 5,100 not
     echo "# $key: Signet's own: $own instructions a signature"
+    digest=$(each $key all ':prov_key_digest \[')
+    ok "$key: what it takes to have the digest is counted" test "$digest" -gt 50
+    ok "$key: the digest is at hand by both names that libssl has for it" test "$digest" -lt 300 # 80 if it is; 3,200 to fetch it
+    echo "# $key: to have the digest: $digest instructions a signature"
 done
 total=$(each ec all 'PROGRAM TOTALS')
 token=$(each ec all ':C_Sign(Init)? \[.*softhsm')

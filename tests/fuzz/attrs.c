@@ -168,7 +168,7 @@ static void made_of(const struct tok_public *half)
     SCOPED(tok_public_end) struct tok_public described = { .type = 0 };
 
     ERR_clear_error();
-    HOLDS(key == NULL || (tok_public_known(half) && prov_key_serves(half)));
+    HOLDS(key == NULL || (tok_public_known(half) && prov_key_serves(provider_started(), half)));
     if (key != NULL && half->spki.len == 0 && half->certificate.len == 0) {
         described.type = key->variant->key_type;
         HOLDS(key->variant->family->describe(&described, key->software));

@@ -6,6 +6,7 @@ cd "$work" || exit 99
 rsa="pkcs11:token=test;object=rsa;type=private"
 conf
 openssl pkey -in "$rsa" -out rsa.key
+openssl genpkey -algorithm RSA -out soft.key 2>/dev/null
 echo message >message
 
 # fails_with SENTENCE PATTERN COMMAND...: fails, and OpenSSL's first line of errors is ours and has the pattern. `openssl
@@ -30,6 +31,17 @@ for key in "$rsa" rsa.key; do
     conf "default signet" "deadline = soon"
     fails_with "a setting that makes no sense ($key)" 'deadline = soon: it is no number' openssl dgst -sha256 -sign "$key" -out sig message
 done
+for type in rsa ec; do
+    conf "default signet" "key-types = ed25519"
+    fails_with "a type that is left out, $type" "keys of type ${type%%[a-z]*}[A-Z]* are left out by the setting key-types: add" openssl pkey -in "pkcs11:token=test;object=$type;type=private" -noout
+    conf "default signet" "key-types = ed25519, $type"
+    ok "$type: added, it is there" openssl pkey -in "pkcs11:token=test;object=$type;type=private" -noout
+done
+conf "default signet" "key-types = rsa, ecdsa"
+fails_with "a type that does not exist" 'key-types = rsa, ecdsa: a word of it is unknown.* rsa-pss, ec, ed25519, ' openssl pkey -in "$rsa" -noout
+conf "default signet" "key-types = ec"
+fails_with "the key file of a type that is left out" 'keys of type RSA are left out by the setting key-types: add' openssl pkey -in rsa.key -noout
+ok "a software key of that type is read" openssl pkey -in soft.key -noout
 cp "$SOFTHSM_MODULE" foreign.so
 printf '\026\000' | LD_PRELOAD= dd of=foreign.so bs=1 seek=18 conv=notrunc 2>/dev/null # its machine: S/390
 conf "default signet" "pkcs11-module = $work/foreign.so"

@@ -493,6 +493,101 @@ TEST(a_token_that_came_after_the_start_is_found)
     OK(find(&items, "pkcs11:token=test", TOK_WANT_PRIVATE));
 }
 
+TEST(one_token_in_two_slots_is_one)
+{
+    SCOPED(tok_items_end) struct tok_items items = { .items = NULL };
+    struct mock_token *alias;
+
+    furnish();
+    mock_token(mock, "test");
+    mock_ec_key(mock, CKO_PRIVATE_KEY, "www", 1, "\x04xy");
+    alias = mock_token(mock, "test"); /* the same label, serial number, model and maker */
+    mock_ec_key(mock, CKO_PRIVATE_KEY, "www", 1, "\x04xy");
+    OK(find(&items, "pkcs11:token=test;type=private", TOK_WANT_PRIVATE));
+    assert_int_equal(items.count, 1);
+    assert_int_equal(mock->calls[MOCK_Login], 1);
+
+    furnish();
+    mock_token(mock, "test");
+    alias = mock_token(mock, "test");
+    mock_pad(alias->info.serialNumber, sizeof(alias->info.serialNumber), "2");
+    FAILS(find(&items, "pkcs11:token=test;object=www", TOK_WANT_PRIVATE), TOK_CODE_PIN_OWN); /* these are two */
+}
+
+static void nuls(unsigned char *field, size_t size)
+{
+    for (size_t i = 0; i < size; i++) {
+        field[i] = field[i] == ' ' ? '\0' : field[i];
+    }
+}
+
+TEST(names_padded_with_nuls_are_those_padded_with_blanks)
+{
+    SCOPED(tok_items_end) struct tok_items items = { .items = NULL };
+    static const char *const uris[] = {
+        "pkcs11:token=test;object=www;type=private",
+        "pkcs11:token=test%00%00;object=www;type=private",
+        "pkcs11:token=test%20%20;manufacturer=Mock;object=www%20;type=private",
+        "pkcs11:token=test;object=www%00;type=private",
+    };
+    struct mock_token *token;
+    char uri[256];
+
+    furnish();
+    token = mock_token(mock, "test");
+    nuls(token->info.label, sizeof(token->info.label));
+    nuls(token->info.serialNumber, sizeof(token->info.serialNumber));
+    nuls(token->info.manufacturerID, sizeof(token->info.manufacturerID));
+    nuls(token->info.model, sizeof(token->info.model));
+    mock_ec_key(mock, CKO_PRIVATE_KEY, "www  ", 1, "\x04xy");
+    for (size_t i = 0; i < COUNT_OF(uris); i++) {
+        OK(find(&items, uris[i], TOK_WANT_PRIVATE));
+        assert_int_equal(items.count, 1);
+    }
+    assert_null(strstr(items.items[0].uri, "%00"));
+    snprintf(uri, sizeof(uri), "%s", items.items[0].uri);
+    OK(find(&items, uri, TOK_WANT_PRIVATE));
+    FAILS(find(&items, "pkcs11:token=tes;object=www", TOK_WANT_PRIVATE), TOK_CODE_NO_TOKEN);
+    FAILS(find(&items, "pkcs11:token=test;object=ww", TOK_WANT_PRIVATE), TOK_CODE_NO_OBJECT);
+}
+
+TEST(a_token_that_asks_for_no_login_is_logged_in_to_where_a_key_is_not_seen_and_there_is_a_pin)
+{
+    SCOPED(tok_items_end) struct tok_items items = { .items = NULL };
+
+    furnish();
+    mock_token(mock, "test")->info.flags &= ~(CK_FLAGS)CKF_LOGIN_REQUIRED;
+    mock_ec_key(mock, CKO_PRIVATE_KEY, "open", 1, "\x04xy")->is_private = false;
+    mock_ec_key(mock, CKO_PRIVATE_KEY, "www", 2, "\x04yz");
+    OK(find(&items, "pkcs11:token=test;object=open;type=private", TOK_WANT_PRIVATE));
+    assert_int_equal(mock->calls[MOCK_Login], 0);
+    OK(find(&items, "pkcs11:token=test;object=www;type=private", TOK_WANT_PRIVATE));
+    assert_int_equal(items.count, 1);
+    assert_int_equal(mock->calls[MOCK_Login], 1);
+
+    furnish();
+    mock_token(mock, "test")->info.flags &= ~(CK_FLAGS)CKF_LOGIN_REQUIRED;
+    tok_pin_source_free(settings.pin);
+    settings.pin = NULL;
+    FAILS(find(&items, "pkcs11:token=test;object=www;type=private", TOK_WANT_PRIVATE), TOK_CODE_NO_OBJECT);
+    assert_int_equal(mock->calls[MOCK_Login], 0);
+}
+
+TEST(a_token_without_a_pin_gives_the_keys_that_need_none)
+{
+    SCOPED(tok_items_end) struct tok_items items = { .items = NULL };
+
+    furnish();
+    mock_token(mock, "test")->info.flags &= ~(CK_FLAGS)CKF_USER_PIN_INITIALIZED;
+    mock_ec_key(mock, CKO_PRIVATE_KEY, "open", 1, "\x04xy")->is_private = false;
+    tok_pin_source_free(settings.pin);
+    settings.pin = NULL;
+    OK(find(&items, "pkcs11:token=test;object=open;type=private", TOK_WANT_PRIVATE));
+    assert_int_equal(items.count, 1);
+    FAILS(find(&items, "pkcs11:token=test;object=www;type=private", TOK_WANT_PRIVATE), TOK_CODE_PIN_NEEDED);
+    assert_int_equal(mock->calls[MOCK_Login], 0);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -526,6 +621,10 @@ int main(void)
         cmocka_unit_test(an_empty_slot_is_no_trouble),
         cmocka_unit_test(a_login_that_was_lost_behind_our_back_is_made_again),
         cmocka_unit_test(a_token_that_came_after_the_start_is_found),
+        cmocka_unit_test(one_token_in_two_slots_is_one),
+        cmocka_unit_test(names_padded_with_nuls_are_those_padded_with_blanks),
+        cmocka_unit_test(a_token_that_asks_for_no_login_is_logged_in_to_where_a_key_is_not_seen_and_there_is_a_pin),
+        cmocka_unit_test(a_token_without_a_pin_gives_the_keys_that_need_none),
     };
 
     return RUN(tests);
