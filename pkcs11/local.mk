@@ -8,7 +8,7 @@ libtok_la_SOURCES = \
     pkcs11/result/ckr.h pkcs11/result/ckr.c \
     pkcs11/config/uri.h pkcs11/config/uri-parts.h pkcs11/config/uri-attribute.c pkcs11/config/uri-query.c \
     pkcs11/config/uri-parse.c pkcs11/config/uri.c \
-    pkcs11/config/pin.h pkcs11/config/pin-parts.h pkcs11/config/pin-read.c pkcs11/config/pin-exec.c pkcs11/config/pin.c \
+    pkcs11/config/pin.h pkcs11/config/pin-parts.h pkcs11/config/pin-read.c pkcs11/config/pin-exec.c pkcs11/config/pin-check.c pkcs11/config/pin.c \
     pkcs11/config/settings.h pkcs11/config/settings.c \
     pkcs11/module/module.h pkcs11/module/load.c pkcs11/module/module.c \
     pkcs11/module/registry.h pkcs11/module/registry.c \
@@ -27,7 +27,7 @@ libtok_la_SOURCES = \
     pkcs11/object/mech.h pkcs11/object/mech.c \
     pkcs11/object/attr.h pkcs11/object/attr.c \
     pkcs11/object/object.h pkcs11/object/object.c \
-    pkcs11/object/half.h pkcs11/object/half.c \
+    pkcs11/object/half.h pkcs11/object/half.c pkcs11/object/proof.h pkcs11/object/proof.c \
     pkcs11/recover/attempts.h pkcs11/recover/attempts.c \
     pkcs11/recover/recover.h pkcs11/recover/recover.c \
     pkcs11/key/child.h pkcs11/key/child.c \
