@@ -19,6 +19,7 @@
 #include "provider/operations/asymcipher.h"
 #include "provider/operations/exchange.h"
 #include "provider/operations/signature.h"
+#include "provider/settings/config.h"
 
 static OSSL_FUNC_provider_teardown_fn prov_teardown;
 static OSSL_FUNC_provider_gettable_params_fn prov_gettable_params;
@@ -107,12 +108,13 @@ static bool variant_add(struct instance *instance, const struct prov_variant *va
            operation_add(instance, OSSL_OP_KEYEXCH, family->key_exchange, prov_exchange_functions);
 }
 
-static bool coders_add(struct instance *instance, int operation, const struct prov_coder_row *rows)
+/* Those of no type are left out unless they are asked for. */
+static bool coders_add(struct instance *instance, int operation, const struct prov_coder_row *rows, bool untyped)
 {
     bool good = true;
 
     for (; good && rows->functions != NULL; rows++) {
-        if (rows->variant == NULL || prov_variant_is_offered(rows->variant, instance->ctx.key_types)) {
+        if (rows->variant == NULL ? untyped : prov_variant_is_offered(rows->variant, instance->ctx.key_types)) {
             good = table_add(&instance->tables[operation], rows->variant != NULL ? rows->variant->names : rows->names,
                              properties_of(instance, rows->variant), rows->properties_suffix, rows->functions, NULL);
         }
@@ -122,14 +124,17 @@ static bool coders_add(struct instance *instance, int operation, const struct pr
 
 static bool tables_make(struct instance *instance)
 {
+    int files = instance->ctx.key_files;
     bool good = true;
 
     for (size_t i = 0; good && prov_variants[i] != NULL; i++) {
         good = !prov_variant_is_offered(prov_variants[i], instance->ctx.key_types) ||
                variant_add(instance, prov_variants[i]);
     }
-    return good && coders_add(instance, OSSL_OP_DECODER, prov_decoders) &&
-           coders_add(instance, OSSL_OP_ENCODER, prov_encoders) &&
+    return good &&
+           (files == PROV_FILES_NONE ||
+            coders_add(instance, OSSL_OP_DECODER, prov_decoders, files == PROV_FILES_ALL)) &&
+           coders_add(instance, OSSL_OP_ENCODER, prov_encoders, true) &&
            table_add(&instance->tables[OSSL_OP_STORE], "pkcs11", instance->properties, NULL, prov_store_functions,
                      "PKCS#11 URIs (RFC 7512)");
 }

@@ -79,6 +79,11 @@ tests_identity_halves_SOURCES = tests/identity/halves.c tests/lib/tap.h
 tests_identity_halves_CFLAGS = $(AM_CFLAGS) $(CRYPTO_CFLAGS) $(P11KIT_CFLAGS)
 tests_identity_halves_LDADD = $(CRYPTO_LIBS)
 
+check_PROGRAMS += tests/identity/loads
+tests_identity_loads_SOURCES = tests/identity/loads.c tests/lib/tap.h
+tests_identity_loads_CFLAGS = $(AM_CFLAGS) $(CRYPTO_CFLAGS)
+tests_identity_loads_LDADD = $(CRYPTO_LIBS)
+
 check_PROGRAMS += tests/tls/padding
 tests_tls_padding_SOURCES = tests/tls/padding.c tests/tls/pair.c tests/tls/pair.h tests/lib/tap.h tests/token/counts.h \
     tests/token/functions.h tests/token/ckr.h
@@ -102,11 +107,11 @@ shell_tests += tests/tls/handshakes.sh tests/tls/order.sh tests/tls/calls.sh tes
 shell_tests += tests/tls/refusals.sh tests/tls/browser.sh
 shell_tests += tests/fork/forks.sh tests/fork/nss.sh
 shell_tests += tests/tool/documents.sh tests/tool/poor.sh tests/tool/soft.sh tests/tool/derive.sh tests/tool/fips.sh tests/tool/nss.sh
-shell_tests += tests/identity/halves.sh tests/identity/files.sh
+shell_tests += tests/identity/halves.sh tests/identity/files.sh tests/identity/listing.sh
 shell_tests += tests/token/counter.sh
 TESTS += $(shell_tests)
 if !SANITIZED
-TESTS += tests/tls/valgrind.sh tests/bench/instructions.sh tests/bench/costs.sh
+TESTS += tests/tls/valgrind.sh tests/bench/instructions.sh tests/bench/costs.sh tests/bench/unused.sh
 endif
 EXTRA_DIST += tests/lib tests/fork/setup.sh tests/tls/setup.sh tests/tls/run.sh tests/tls/valgrind.supp \
     $(shell_tests) tests/tls/valgrind.sh
@@ -119,11 +124,15 @@ check_PROGRAMS += tests/bench/sign
 tests_bench_sign_SOURCES = tests/bench/sign.c tests/tls/pair.c tests/tls/pair.h
 tests_bench_sign_CFLAGS = $(AM_CFLAGS) $(SSL_CFLAGS)
 tests_bench_sign_LDADD = $(SSL_LIBS) $(CRYPTO_LIBS)
+check_PROGRAMS += tests/bench/unused
+tests_bench_unused_SOURCES = tests/bench/unused.c tests/tls/pair.c tests/tls/pair.h
+tests_bench_unused_CFLAGS = $(AM_CFLAGS) $(SSL_CFLAGS)
+tests_bench_unused_LDADD = $(SSL_LIBS) $(CRYPTO_LIBS)
 check_LTLIBRARIES += tests/bench/costs.la
 tests_bench_costs_la_SOURCES = tests/bench/costs.c
 tests_bench_costs_la_LDFLAGS = $(AM_LDFLAGS) -module -avoid-version -rpath /nowhere
 tests_bench_costs_la_LIBADD = -ldl
-EXTRA_DIST += tests/bench/overhead.sh tests/bench/instructions.sh tests/bench/costs.sh
+EXTRA_DIST += tests/bench/overhead.sh tests/bench/instructions.sh tests/bench/costs.sh tests/bench/unused.sh
 
 check_PROGRAMS += tests/bench/padding
 tests_bench_padding_SOURCES = tests/bench/padding.c tests/tls/pair.c tests/tls/pair.h tests/token/counts.h tests/token/functions.h

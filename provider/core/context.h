@@ -26,6 +26,7 @@ struct prov_ctx {
     bool async;                           /* ASYNC jobs pause (provider/operations/async.h) */
     bool fips;                            /* our algorithms have the property fips=yes */
     unsigned key_types;                   /* bits of enum prov_config_keys: what is offered; 0: all */
+    int key_files;                        /* enum prov_config_files: which are read */
     unsigned rsa_decrypt;                 /* bits of enum prov_config_decrypt: what RSA decryption is served */
     _Atomic(struct tok_result *) trouble; /* a bad setting: reported whenever a key is loaded; NULL: none. Owned */
     _Atomic bool inspected;               /* the configuration file was looked into, at the first key */

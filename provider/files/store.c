@@ -233,7 +233,7 @@ static void pass_over_unserved(const struct prov_ctx *prov, struct tok_items *it
 
 /* Where a public key is wanted and the token has none of that name, a certificate or a private key shows it; the first
  * answer is told where they don't either. */
-static struct tok_result find(struct store *store, const struct tok_find_options *options)
+static struct tok_result find(struct store *store, struct tok_find_options *options)
 {
     static const unsigned instead[] = { TOK_WANT_CERTIFICATE, TOK_WANT_PRIVATE };
     const struct tok_settings *settings = &store->prov->settings;
@@ -244,9 +244,36 @@ static struct tok_result find(struct store *store, const struct tok_find_options
         if (result.code != TOK_CODE_NO_OBJECT) {
             break;
         }
+        options->of_any_type = true;
         result = tok_find_by(&store->items, settings, store->uri, instead[i], options);
     }
     return result.code == TOK_CODE_NO_OBJECT ? first : result;
+}
+
+/* Of several certificates of one name: the private key that is among the items tells whose is meant, or a public key
+ * of the same name, which is to be seen without a login, where it is the only one. */
+static void settle_certificates(struct store *store)
+{
+    struct tok_find_options options = { .of_any_type = true };
+    SCOPED(tok_items_end) struct tok_items keys = { .items = NULL };
+    bool named = tok_uri_id(store->uri) != NULL || tok_uri_label(store->uri) != NULL;
+    const struct tok_public *own = NULL;
+    struct tok_result result;
+    size_t first;
+
+    if (prov_certificates_count(&store->items, &first) < 2) {
+        return;
+    }
+    if (named && first > 0) {
+        own = tok_key_half(store->items.items[0].key);
+    } else if (named) {
+        result = tok_find_by(&keys, &store->prov->settings, store->uri, TOK_WANT_PUBLIC, &options);
+        own = tok_ok(&result) ? &keys.items[0].half : NULL;
+        for (size_t i = 1; i < keys.count; i++) {
+            own = own != NULL && tok_public_compare(own, &keys.items[i].half) == TOK_SAME ? own : NULL;
+        }
+    }
+    prov_certificates_settle(store->prov, &store->items, named, own);
 }
 
 static int look(struct store *store, OSSL_PASSPHRASE_CALLBACK *ask, void *ask_arg)
@@ -271,9 +298,7 @@ static int look(struct store *store, OSSL_PASSPHRASE_CALLBACK *ask, void *ask_ar
     result = find(store, &options);
     prov_err_forget(store->prov);
     pass_over_unserved(store->prov, &store->items);
-    if (tok_uri_id(store->uri) != NULL || tok_uri_label(store->uri) != NULL) {
-        prov_certificates_settle(store->prov, &store->items);
-    }
+    settle_certificates(store);
     return tok_ok(&result) ? 1 : prov_fail(store->prov, &result);
 }
 

@@ -37,9 +37,13 @@ enum prov_config_keys {
     PROV_KEYS_SLH_DSA = 256,
 };
 
+/* Which key files are read. */
+enum prov_config_files { PROV_FILES_ALL, PROV_FILES_OWN, PROV_FILES_NONE };
+
 struct prov_config {
     struct tok_settings settings;
     unsigned key_types;   /* bits of enum prov_config_keys; 0: all */
+    enum prov_config_files key_files;
     unsigned rsa_decrypt; /* bits of enum prov_config_decrypt */
     bool async;           /* ASYNC jobs pause */
     bool fips;            /* add fips=yes to our properties */

@@ -152,6 +152,23 @@ static const char *set_key_types(struct prov_config *config, const char *value)
     return value_words(&config->key_types, words, value);
 }
 
+static const char *set_key_files(struct prov_config *config, const char *value)
+{
+    static const struct value_word words[] = {
+        { "all", PROV_FILES_ALL },
+        { "signet", PROV_FILES_OWN },
+        { "none", PROV_FILES_NONE },
+        { NULL, 0 },
+    };
+    int files;
+    const char *wrong = value_word(&files, words, value);
+
+    if (wrong == NULL) {
+        config->key_files = (enum prov_config_files)files;
+    }
+    return wrong;
+}
+
 static const char *set_trust_files(struct prov_config *config, const char *value)
 {
     return value_flag(&config->settings.trust_files, value);
@@ -370,6 +387,13 @@ const struct prov_setting prov_settings[] = {
       .set = set_key_types,
       .help = "Which types of keys are served. Each one makes OpenSSL 3.0 slower at reading certificates and keys of "
               "others, too; those that no token has may be left out." },
+    { .name = "key-files",
+      .allowed = "all, signet or none",
+      .otherwise = "all",
+      .set = set_key_files,
+      .help = "Which key files are read: Signet's and those of other providers (all), Signet's alone, whose PEM the "
+              "default provider decodes (signet), or none, where keys come by URI. Fewer make OpenSSL 3.0 faster at "
+              "reading certificates and keys of others." },
     { .name = "trust-files",
       .allowed = "yes or no",
       .otherwise = "no",

@@ -35,6 +35,21 @@ for type in ec rsa; do
     not_ok "$type: another message does not" openssl dgst -sha256 -verify $type.pub -signature sig digest
 done
 
+# What is left out by settings costs others nothing, and what is not stays as it was.
+peers_file peers.pem "pkcs11:token=test;object=ec;type=private"
+for files in all signet none; do
+    conf "default signet" "key-files = $files" "key-types = ec"
+    own=not_ok
+    peers=not_ok
+    [ $files = none ] || own=ok
+    [ $files != all ] || peers=ok
+    ok "key-files = $files: the key comes by URI" openssl dgst -sha256 -sign "pkcs11:token=test;object=ec;type=private" -out sig message
+    ok "key-files = $files: its key file can be written" openssl pkey -in "pkcs11:token=test;object=ec;type=private" -out again.key
+    $own "key-files = $files: whether the key file is read" openssl dgst -sha256 -sign again.key -out sig message
+    $peers "key-files = $files: whether another provider's is" openssl dgst -sha256 -sign peers.pem -out sig message
+done
+conf
+
 uri="pkcs11:token=test;object=rsa;type=private"
 for salt in digest auto max 0 20; do
     ok "PSS with salt length $salt" openssl dgst -sha256 -sigopt rsa_padding_mode:pss -sigopt rsa_pss_saltlen:$salt -sign "$uri" -out sig message

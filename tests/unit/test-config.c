@@ -73,6 +73,8 @@ TEST(every_setting_is_read)
         "sensitive,local",
         "rsa-decrypt",
         "oaep",
+        "key-files",
+        "signet",
         "key-types",
         "rsa, ml-dsa",
         "trust-files",
@@ -116,6 +118,7 @@ TEST(every_setting_is_read)
     assert_int_equal(config.settings.deadline_us, 5000000);
     assert_int_equal(config.settings.require, TOK_REQUIRE_SENSITIVE | TOK_REQUIRE_LOCAL);
     assert_int_equal(config.rsa_decrypt, PROV_DECRYPT_OAEP);
+    assert_int_equal(config.key_files, PROV_FILES_OWN);
     assert_int_equal(config.key_types, PROV_KEYS_RSA | PROV_KEYS_ML_DSA);
     assert_true(config.settings.eager && !config.async);
     assert_int_equal(config.settings.workers, 4);
@@ -153,6 +156,7 @@ TEST(a_value_that_makes_no_sense_is_told_with_what_is_allowed)
         { "rsa-decrypt", "raw", "a word of it is unknown" },
         { "key-types", "rsa,ecdsa", "a word of it is unknown" },
         { "key-types", "rsa,ecdsa", "ed25519" },
+        { "key-files", "yes", "all, signet or none" },
         { "trust-files", "2", "yes or no" },
         { "fips", "maybe", "yes or no" },
         { "after-fork", "soon", "lazy or eager" },
