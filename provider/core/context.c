@@ -164,6 +164,9 @@ int prov_ctx_begin(struct prov_ctx *prov, const OSSL_CORE_HANDLE *handle, const 
         if (at->function_id == OSSL_FUNC_CORE_GET_PARAMS) {
             core.get_params = OSSL_FUNC_core_get_params(at);
         }
+        if (at->function_id == OSSL_FUNC_BIO_READ_EX) {
+            prov->bio_read = OSSL_FUNC_BIO_read_ex(at);
+        }
     }
     prov->handle = handle;
     prov_err_init(&prov->err, in);

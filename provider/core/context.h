@@ -19,6 +19,7 @@
 struct prov_ctx {
     const OSSL_CORE_HANDLE *handle;
     struct prov_err_core err; /* the core's error functions */
+    OSSL_FUNC_BIO_read_ex_fn *bio_read; /* the core's, of what decoders are given */
     OSSL_LIB_CTX *child;
     const char *name;            /* as activated; borrowed from the core */
     _Atomic(const char *) query; /* of every fetch in the child: "signet.algorithm!=yes[,?provider=default]"; static */
