@@ -11,6 +11,7 @@
 #include "provider/core/ends.h"
 #include "provider/core/software.h"
 #include "provider/files/keyfile.h"
+#include "provider/files/peek.h"
 #include "provider/files/prompt.h"
 #include "provider/keys/prover.h"
 
@@ -28,7 +29,6 @@ struct decoder {
 
 /* --- reading ----------------------------------------------------------------------------------------------------- */
 
-/* By the core's own function: a BIO around its BIO would cost more than all that is done with what passes by. */
 static size_t read_up_to(const struct prov_ctx *prov, OSSL_CORE_BIO *input, unsigned char *out, size_t len)
 {
     size_t done = 0;
@@ -332,7 +332,7 @@ static int decode_pem(void *vdecoder, OSSL_CORE_BIO *input, int selection, OSSL_
                       OSSL_PASSPHRASE_CALLBACK *ask, void *ask_arg)
 {
     struct prov_ctx *prov = ((struct decoder *)vdecoder)->prov;
-    SCOPED(bio_end) BIO *bio = BIO_new_from_core_bio(prov->child, input);
+    SCOPED(bio_end) BIO *bio = prov_peek_may_be_ours(prov, input) ? BIO_new_from_core_bio(prov->child, input) : NULL;
     char *label = NULL;
     char *header = NULL;
     unsigned char *data = NULL;
