@@ -9,6 +9,16 @@
 #define ED25519_BYTES 32
 #define ED448_BYTES 57
 
+/* RFC 8032's schemes. */
+static const struct {
+    const char *name; /* with that of the curve's scheme first */
+    bool variant;
+    bool prehash;
+} instances[] = {
+    { "Ed25519", false, false }, { "Ed25519ctx", true, false }, { "Ed25519ph", true, true },
+    { "Ed448", false, false },   { "Ed448ph", true, true },
+};
+
 static bool is_25519(const struct prov_scheme *scheme)
 {
     return scheme->key_bits <= 8 * ED25519_BYTES;
@@ -19,7 +29,7 @@ static bool is_25519(const struct prov_scheme *scheme)
  * in the parameters alone. */
 static bool edwards_choice(struct prov_choice *out, const struct prov_scheme *scheme, unsigned way)
 {
-    bool is_told = scheme->extras != NULL && (scheme->extras->instance != NULL || scheme->extras->context_len > 0);
+    bool is_told = scheme->extras != NULL && (scheme->extras->variant || scheme->extras->context_len > 0);
 
     *out =
         (struct prov_choice){ .type = CKM_EDDSA, .message = true, .params = is_told || is_25519(scheme) == (way == 1) };
@@ -32,6 +42,10 @@ static struct tok_result edwards_prepare(struct prov_mechanism *out, const struc
     const struct prov_extras *extras = scheme->extras;
 
     TOK_TRY(prov_bytes_prepare(out, scheme, choice, data));
+    if (extras != NULL && extras->instance != NULL &&
+        (strncmp(extras->instance, "Ed25519", 7) == 0) != is_25519(scheme)) {
+        return tok_fail(TOK_CODE_UNSUPPORTED, "'%s' is a scheme of another curve", extras->instance);
+    }
     if (choice->params) {
         out->params.eddsa = (struct tok_eddsa_params){ .prehash = CK_FALSE };
         if (extras != NULL) {
@@ -45,26 +59,25 @@ static struct tok_result edwards_prepare(struct prov_mechanism *out, const struc
     return tok_good();
 }
 
-/* What is no variant of the key's, libcrypto refuses before. */
 static bool take_instance(struct prov_extras *extras, const OSSL_PARAM *param)
 {
-    static const char *const variants[] = { "Ed25519ctx", "Ed25519ph", "Ed448ph" };
     const char *name = NULL;
 
     if (extras == NULL) {
-        return true;
+        return true; /* libcrypto looks at it first */
     }
     if (!OSSL_PARAM_get_utf8_string_ptr(param, &name) || name == NULL) {
         return false;
     }
-    extras->instance = NULL;
-    for (size_t i = 0; i < COUNT_OF(variants); i++) {
-        if (strcasecmp(name, variants[i]) == 0) {
-            extras->instance = variants[i];
+    for (size_t i = 0; i < COUNT_OF(instances); i++) {
+        if (strcasecmp(name, instances[i].name) == 0) {
+            extras->instance = instances[i].name;
+            extras->variant = instances[i].variant;
+            extras->prehash = instances[i].prehash;
+            return true;
         }
     }
-    extras->prehash = extras->instance != NULL && strcmp(extras->instance, variants[0]) != 0;
-    return true;
+    return false;
 }
 
 static const struct prov_param_rule edwards_rules[] = {
@@ -83,6 +96,7 @@ static const OSSL_PARAM edwards_readable[] = {
 
 static const struct prov_family edwards = {
     .signature = "SIGNET-EDWARDS",
+    .digests_since = 0x304,
     .key_params = edwards_key_params,
     .readable = edwards_readable,
     .writable = prov_bytes_no_params,

@@ -22,7 +22,8 @@ struct prov_variant;
 /* What a mechanism's parameters say of a signature besides: of EdDSA, ML-DSA, SLH-DSA. */
 struct prov_extras {
     const char *instance; /* of EdDSA, as OpenSSL calls it; NULL: that of the key's type */
-    bool prehash;         /* of it: Ed25519ph, Ed448ph */
+    bool variant;         /* it is another scheme than that: Ed25519ctx, Ed25519ph, Ed448ph */
+    bool prehash;         /* one of the last two */
     CK_ULONG hedge;       /* CKH_…; 0: as the token prefers */
     size_t context_len;
     uint8_t context[255]; /* FIPS 204 §5.2, RFC 8032 §5.1 */
@@ -86,6 +87,7 @@ struct prov_family {
     const char *key_exchange;      /* likewise, for key agreement */
     const char *key_encapsulation; /* the other providers' own name, for software keys; NULL: none */
     const char *default_digest;    /* NULL: keys that hash for themselves, and are given the whole message at once */
+    unsigned digests_since;        /* OPENSSL_VERSION_NUMBER >> 20 from which on libcrypto takes those, too, of such keys */
     int default_padding;           /* of signatures, which PSS may replace: RSA_PKCS1_PADDING; 0: they have none */
     const char *private_param;     /* whose presence makes a key private ("d", "priv") */
     const char *seed_param;        /* another such; NULL: none */

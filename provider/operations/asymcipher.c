@@ -63,7 +63,11 @@ static void *asym_dupctx(void *vctx)
     ctx->decrypting = from->decrypting;
     ctx->key = from->key == NULL ? NULL : prov_key_ref(from->key);
     ctx->delegate = from->delegate == NULL ? NULL : EVP_PKEY_CTX_dup(from->delegate);
-    return from->delegate != NULL && ctx->delegate == NULL ? NULL : STEAL(ctx);
+    if (from->delegate != NULL && ctx->delegate == NULL) {
+        (void)prov_software_said(ctx->prov, 0, "the operation could not be copied");
+        return NULL;
+    }
+    return STEAL(ctx);
 }
 
 static int asym_set_params(void *vctx, const OSSL_PARAM params[])

@@ -66,7 +66,8 @@ static int delegate_digest(struct signature_ctx *ctx, const OSSL_PARAM params[])
     if (ctx->delegate_md == NULL) {
         return 0;
     }
-    good = digest_begin(ctx, ctx->digest_name[0] != '\0' ? ctx->digest_name : NULL, ctx->key->software, params);
+    good = digest_begin(ctx, ctx->digest_name[0] == '\0' && signature_whole(ctx) ? NULL : ctx->digest_name,
+                        ctx->key->software, params);
     ctx->delegate = good > 0 ? EVP_MD_CTX_get_pkey_ctx(ctx->delegate_md) : NULL;
     return good;
 }
@@ -244,29 +245,21 @@ int signature_start(struct signature_ctx *ctx, const OSSL_PARAM params[])
     if (token_set(ctx, params, delegate_make) <= 0 || !may_sign(ctx)) {
         return 0;
     }
-    if (ctx->digest_is_new) {
+    if (ctx->digest_is_new && ctx->digest_name[0] != '\0') {
         prov_key_digest_keep(ctx->key, ctx->digest, ctx->digest_name);
-        ctx->digest_is_new = false;
     }
+    ctx->digest_is_new = false;
     return 1;
 }
 
-static int delegate_again(struct signature_ctx *ctx, const OSSL_PARAM params[])
+int signature_start_again(struct signature_ctx *ctx, const char *mdname, const OSSL_PARAM params[])
 {
-    int good = digest_begin(ctx, NULL, NULL, params);
+    int good = ctx->delegate == NULL ? 0 : digest_begin(ctx, mdname, NULL, params);
 
     if (good <= 0) {
         signature_forget(ctx);
     }
     return prov_software_said(ctx->prov, good, "the operation could not begin anew");
-}
-
-int signature_start_again(struct signature_ctx *ctx, const OSSL_PARAM params[])
-{
-    if (!signature_on_token(ctx)) {
-        return delegate_again(ctx, params);
-    }
-    return token_set(ctx, params, delegate_set);
 }
 
 int signature_get_ctx_params(void *vctx, OSSL_PARAM params[])

@@ -25,7 +25,7 @@ struct signature_ctx {
     size_t ready_len;                   /* that a ready digest must have, as far as was set; 0: any */
     struct prov_extras *extras;         /* what the token is told besides; NULL: nothing */
     OSSL_PARAM *listed;                 /* what can be set, where that is less than the delegate's; NULL: not asked */
-    char digest_name[DIGEST_NAME_ROOM]; /* as the application spelt it; "": by default */
+    char digest_name[DIGEST_NAME_ROOM]; /* as the application spelt it, or the default; "" where there is none */
 };
 
 /* signature_whole tells whether the key hashes for itself, so that no digest is named and the message is given at once;
@@ -39,12 +39,12 @@ static inline bool signature_on_token(const struct signature_ctx *ctx)
     return ctx->key->token != NULL && (ctx->operation == EVP_PKEY_OP_SIGN || ctx->operation == EVP_PKEY_OP_SIGNCTX);
 }
 
-/* signature_start begins the operation at hand with parameters, signature_start_again once more with what was set
- * before (those with a digest alone). What is delegated has a context of libcrypto's from then on; of a key on a token
- * there is one that keeps the parameters, if there are any. signature_delegate makes that if it isn't there. What they
- * answer is OpenSSL's; with an error raised, and no context, if it is no success. */
+/* signature_start begins the operation at hand with parameters, signature_start_again a delegated one with a digest
+ * once more, by another digest unless `mdname` is NULL. What is delegated has a context of libcrypto's from then on; of
+ * a key on a token there is one that keeps the parameters, if there are any. signature_delegate makes that if it isn't
+ * there. What they answer is OpenSSL's; with an error raised, and no context, if it is no success. */
 int signature_start(struct signature_ctx *ctx, const OSSL_PARAM params[]);
-int signature_start_again(struct signature_ctx *ctx, const OSSL_PARAM params[]);
+int signature_start_again(struct signature_ctx *ctx, const char *mdname, const OSSL_PARAM params[]);
 int signature_delegate(struct signature_ctx *ctx);
 /* signature_forget ends the context, and all that was set. */
 void signature_forget(struct signature_ctx *ctx);

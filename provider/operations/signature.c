@@ -1,5 +1,6 @@
 #include "provider/operations/signature.h"
 
+#include <openssl/crypto.h>
 #include <openssl/evp.h>
 #include <string.h>
 
@@ -167,7 +168,10 @@ static int sign_run(void *vctx, unsigned char *sig, size_t *siglen, size_t sigsi
         return 1;
     }
     if (signature_on_token(ctx)) {
-        return token_sign(ctx, sig, siglen, sigsize, (struct prov_data){ .digest = tbs, .digest_len = tbslen });
+        return signature_whole(ctx)
+                   ? prov_raise(ctx->prov, PROV_R_PARAMETER, "%s signs messages, not digests: use EVP_DigestSign",
+                                ctx->key->variant->type)
+                   : token_sign(ctx, sig, siglen, sigsize, (struct prov_data){ .digest = tbs, .digest_len = tbslen });
     }
     *siglen = sigsize;
     return prov_software_said(ctx->prov, EVP_PKEY_sign(ctx->delegate, sig, siglen, tbs, tbslen), "no signature");
@@ -209,40 +213,55 @@ static int digest_is_none(const struct signature_ctx *ctx, const char *mdname)
                       ctx->key->variant->type, mdname);
 }
 
-/* The digest of the token's operation. */
+/* The digest of the token's operation. An empty name is the default's, unless libcrypto takes none (4.0). */
 static int digest_choose(struct signature_ctx *ctx)
 {
+    bool is_named = ctx->digest_name[0] != '\0';
     bool is_kept;
 
-    ctx->digest = prov_key_digest(ctx->key, ctx->digest_name, &is_kept);
-    ctx->digest_is_new = !is_kept;
+    ctx->digest =
+        prov_key_digest(ctx->key, is_named ? ctx->digest_name : ctx->key->variant->family->default_digest, &is_kept);
+    ctx->digest_is_new = !is_kept || !is_named;
     return ctx->digest != NULL && prov_signing_can_by(ctx->key, ctx->digest);
 }
 
-/* NULL or empty: the key's own default. Keys that hash for themselves have none. */
+/* NULL: the key's own default. Keys that hash for themselves have none. */
 static void name_keep(struct signature_ctx *ctx, const char *mdname)
 {
-    bool is_named = mdname != NULL && mdname[0] != '\0';
-    const char *name = is_named ? mdname : ctx->key->variant->family->default_digest;
+    const char *name = mdname != NULL ? mdname : ctx->key->variant->family->default_digest;
 
     if (name != NULL) {
         strncpy(ctx->digest_name, name, sizeof(ctx->digest_name) - 1);
     }
 }
 
-static bool is_again(const struct signature_ctx *ctx, const char *mdname, const struct prov_key *key, int operation)
+/* Without a key the operation begins anew, by the digest that it had: libcrypto names that again, or another. As of a
+ * software key, a padding is forgotten, and a context or variant is not. */
+static int digest_again(struct signature_ctx *ctx, const char *mdname, const OSSL_PARAM params[])
 {
-    return key == NULL && mdname == NULL && ctx->key != NULL && ctx->operation == operation &&
-           (ctx->digest != NULL || ctx->delegate != NULL);
+    bool is_same = mdname == NULL || mdname[0] == '\0' || (ctx->digest != NULL && EVP_MD_is_a(ctx->digest, mdname));
+
+    signature_stream_end(ctx);
+    if (!signature_on_token(ctx)) {
+        return signature_start_again(ctx, mdname, params);
+    }
+    if (signature_whole(ctx)) {
+        return digest_is_none(ctx, mdname) ? signature_set_ctx_params(ctx, params) : 0;
+    }
+    signature_forget(ctx);
+    if (!is_same) {
+        name_keep(ctx, mdname);
+        EVP_MD_free(ctx->digest);
+        ctx->digest = NULL;
+    }
+    return is_same || digest_choose(ctx) ? signature_start(ctx, params) : 0;
 }
 
-/* Without a key or a digest the operation begins anew, with what was set before. */
 static int digest_init(struct signature_ctx *ctx, const char *mdname, struct prov_key *key, int operation,
                        const OSSL_PARAM params[])
 {
-    if (is_again(ctx, mdname, key, operation)) {
-        signature_stream_end(ctx);
-        return signature_start_again(ctx, params);
+    if (key == NULL && ctx->key != NULL && ctx->operation == operation) {
+        return digest_again(ctx, mdname, params);
     }
     if (!signature_begin(ctx, key, operation)) {
         return 0;
@@ -378,9 +397,16 @@ static const OSSL_DISPATCH functions[] = {
     { 0, NULL },
 };
 
+/* OpenSSL_version_num is 0x3XX00YY0. */
+static bool takes_digests(const struct prov_family *family)
+{
+    return family->default_digest != NULL ||
+           (family->digests_since != 0 && OpenSSL_version_num() >> 20 >= family->digests_since);
+}
+
 const OSSL_DISPATCH *prov_signature_functions(const struct prov_family *family)
 {
-    return &functions[family->default_digest == NULL ? SIGNING_MESSAGES
+    return &functions[!takes_digests(family)         ? SIGNING_MESSAGES
                       : family->default_padding == 0 ? SIGNING_DIGESTS
                                                      : RECOVERING];
 }

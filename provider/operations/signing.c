@@ -167,7 +167,7 @@ static bool extras_hold(const struct signing *signing)
 {
     const struct prov_extras *extras = signing->scheme->extras;
 
-    return extras == NULL || (extras->instance == NULL && extras->context_len == 0) || is_right(signing);
+    return extras == NULL || (!extras->variant && extras->context_len == 0) || is_right(signing);
 }
 
 /* Where the token does not show which key it used, its signature does. */

@@ -25,7 +25,7 @@ soft() {
 # on_softhsm NAME ID: the same with the key imported there
 on_softhsm() {
     softhsm2-util --import "$work/keys/$1.pem" --token test --pin "$PIN" --label $1 --id $2 >/dev/null || exit 99
-    run_tap SoftHSM "$build/tests/same/same" $1 "pkcs11:token=test;object=$1;type=private" "$work/keys/$1.pem" no-derive
+    run_tap SoftHSM "$build/tests/same/same" $1 "pkcs11:token=test;object=$1;type=private" "$work/keys/$1.pem" SoftHSM
 }
 
 made rsa RSA -pkeyopt rsa_keygen_bits:1024

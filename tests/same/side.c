@@ -112,6 +112,13 @@ static int begin(struct side *side, const struct plan *plan, const OSSL_PARAM *p
                : EVP_DigestSignInit_ex(side->md, &side->ctx, plan->digest, NULL, NULL, side->key, params);
 }
 
+/* Without a key: that of before, with what was set. */
+static int begin_again(struct side *side, enum op op)
+{
+    return op == DIGEST_VERIFY ? EVP_DigestVerifyInit_ex(side->md, &side->ctx, NULL, NULL, NULL, NULL, NULL)
+                               : EVP_DigestSignInit_ex(side->md, &side->ctx, NULL, NULL, NULL, NULL, NULL);
+}
+
 int side_start(struct side *side, const struct plan *plan)
 {
     return begin(side, plan, NULL) > 0;
@@ -285,8 +292,6 @@ static void run(struct side *side, const struct plan *plan)
     }
 }
 
-static const struct value the_pss = { "pad-mode", 's', "pss" };
-
 void side_run(struct side *side, const struct plan *plan)
 {
     OSSL_PARAM params[2] = { OSSL_PARAM_END, OSSL_PARAM_END };
@@ -300,14 +305,17 @@ void side_run(struct side *side, const struct plan *plan)
     if (side_answer(side, "init", begin(side, plan, at_init ? params : NULL), NULL, 0) <= 0) {
         return;
     }
-    if (plan->pss) {
-        set(side, "pad-mode pss", "pad-mode", &the_pss, PLAIN);
+    if (plan->preset != NULL) {
+        set(side, "preset", plan->preset->param, plan->preset, PLAIN);
     }
     if (plan->how == LATE && plan->op == STREAM_SIGN) {
         side_answer(side, "EVP_DigestSignUpdate", EVP_DigestSignUpdate(side->md, message, 100), NULL, 0);
     } else if (plan->how == LATE) {
         run(side, plan);
         side->num_outs = 0;
+    }
+    if (plan->how == LATE && (plan->op == DIGEST_SIGN || plan->op == DIGEST_VERIFY)) {
+        side_answer(side, "again", begin_again(side, plan->op), NULL, 0);
     }
     if (plan->param != NULL && !at_init) {
         set(side, "set", plan->param, plan->value, plan->how);
@@ -330,8 +338,8 @@ int side_verifies(struct side *side, const struct plan *plan, const struct bytes
     side_end(side);
     verify.op = plan->op == SIGN ? VERIFY : DIGEST_VERIFY;
     if (side_start(side, &verify)) {
-        if (plan->pss) {
-            set(side, "", "pad-mode", &the_pss, PLAIN);
+        if (plan->preset != NULL) {
+            set(side, "", plan->preset->param, plan->preset, PLAIN);
         }
         if (plan->param != NULL) {
             set(side, "", plan->param, plan->value, plan->how == TEXT ? TEXT : PLAIN);

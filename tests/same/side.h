@@ -29,9 +29,9 @@ struct bytes {
 struct side {
     const char *name;
     EVP_PKEY *key;
-    EVP_PKEY *peer;    /* of DERIVE */
-    EVP_PKEY_CTX *ctx; /* owned, or of `md` */
-    EVP_MD_CTX *md;    /* of the operations that hash */
+    EVP_PKEY *peer;       /* of DERIVE */
+    EVP_PKEY_CTX *ctx;    /* owned, or of `md` */
+    EVP_MD_CTX *md;       /* of the operations that hash */
     EVP_MD_CTX *original; /* that `md` is a copy of */
     struct answer answers[MOST_ANSWERS];
     unsigned num_answers;
@@ -43,15 +43,15 @@ enum how {
     PLAIN,   /* set once the operation has begun */
     AT_INIT, /* in the parameters of its start */
     TEXT,    /* by name and text: EVP_PKEY_CTX_ctrl_str */
-    LATE,    /* after the first piece of a stream, or after a first run */
+    LATE,    /* after the first piece of a stream; or after a first run, begun again where there is a digest */
     NUM_HOWS
 };
 
 struct plan {
     enum op op;
-    const char *digest; /* named at the start; NULL: none */
-    int pss;            /* set pad-mode to PSS before */
-    const char *param;  /* NULL: none */
+    const char *digest;         /* named at the start; NULL: none */
+    const struct value *preset; /* set before; NULL: nothing */
+    const char *param;          /* NULL: none */
     const struct value *value;
     const struct value *second; /* set after the first; NULL: none */
     enum how how;
