@@ -6,7 +6,7 @@ libprovider_la_SOURCES = \
     provider/provider.h provider/provider.c \
     provider/settings/config.h provider/settings/config.c \
     provider/settings/table.h provider/settings/table.c \
-    provider/settings/conffile.h provider/settings/conffile.c \
+    provider/settings/conffile.h provider/settings/conffile.c provider/settings/conffile-pin.c \
     provider/core/context.h provider/core/context.c provider/core/ends.h \
     provider/core/err.h provider/core/err.c \
     provider/core/rejection.h provider/core/rejection.c \

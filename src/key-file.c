@@ -348,6 +348,10 @@ int key_file_main(int argc, char **argv)
         } else if (option == 'f') {
             force = true;
         } else if (option == 'c' || option == 'k') {
+            if (half.file != NULL) {
+                tell("one --certificate or --public-key says which key is meant");
+                return EXIT_USAGE;
+            }
             half.certified = option == 'c';
             half.file = optarg;
         } else if (!common_option(&options, option, optarg)) {

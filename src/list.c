@@ -1,10 +1,7 @@
 /* signet list: what there is, from modules down to certificates, each with the URI that names it. */
 #include <getopt.h>
-#include <openssl/asn1.h>
 #include <openssl/crypto.h>
 #include <openssl/err.h>
-#include <openssl/objects.h>
-#include <openssl/x509.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -12,6 +9,7 @@
 #include "pkcs11/module/registry.h"
 #include "provider/keys/prover.h"
 #include "command.h"
+#include "list-print.h"
 
 static void usage(FILE *out)
 {
@@ -26,6 +24,7 @@ struct listing {
     const struct tok_settings *settings;
     const struct tok_uri *asked;
     struct tok_token_list tokens;
+    bool everything;    /* there is no URI */
     bool every_type;    /* the URI names no type of object */
     bool private_asked; /* it names private keys, so that not seeing them is a failure */
     bool failed;
@@ -37,171 +36,6 @@ static void failed(struct listing *listing, const struct tok_result *result)
     (void)report(result);
     listing->failed = true;
 }
-
-/* --- printing ----------------------------------------------------------------------------------------------------- */
-
-/* What a token says of itself must not reach the terminal as control characters. */
-static void print_bytes(const unsigned char *bytes, size_t len)
-{
-    char clean[1024];
-    struct text text = TEXT_OVER(clean);
-
-    text_put_clean(&text, bytes, len);
-    fputs(clean, stdout);
-}
-
-/* Fields of Cryptoki are padded with spaces, not terminated. */
-static void print_field(const unsigned char *field, size_t size)
-{
-    while (size > 0 && (field[size - 1] == ' ' || field[size - 1] == '\0')) {
-        size--;
-    }
-    print_bytes(field, size);
-}
-
-#define PRINT_FIELD(before, field) (fputs((before), stdout), print_field((field), sizeof(field)))
-
-static const struct {
-    CK_FLAGS flag;
-    bool told_when; /* it is set, or is not */
-    const char *text;
-} token_flags[] = {
-    { CKF_LOGIN_REQUIRED, true, "login required" },
-    { CKF_PROTECTED_AUTHENTICATION_PATH, true, "PIN pad" },
-    { CKF_USER_PIN_INITIALIZED, false, "NO USER PIN YET" },
-    { CKF_USER_PIN_COUNT_LOW, true, "a wrong PIN was given" },
-    { CKF_USER_PIN_FINAL_TRY, true, "LAST PIN TRY" },
-    { CKF_USER_PIN_LOCKED, true, "PIN LOCKED" },
-    { CKF_USER_PIN_TO_BE_CHANGED, true, "PIN must be changed" },
-};
-
-static void print_token(const CK_TOKEN_INFO *info)
-{
-    const char *separator = "; ";
-
-    PRINT_FIELD("  token '", info->label);
-    PRINT_FIELD("' (", info->manufacturerID);
-    PRINT_FIELD(" ", info->model);
-    PRINT_FIELD(", serial ", info->serialNumber);
-    for (size_t i = 0; i < COUNT_OF(token_flags); i++) {
-        if (((info->flags & token_flags[i].flag) != 0) == token_flags[i].told_when) {
-            printf("%s%s", separator, token_flags[i].text);
-            separator = ", ";
-        }
-    }
-    puts(")");
-}
-
-static size_t modulus_bits(const struct bytes *modulus)
-{
-    size_t bits = modulus->len * 8;
-
-    for (size_t i = 0; i < modulus->len; i++) {
-        for (unsigned bit = 0x80; bit != 0; bit >>= 1, bits--) {
-            if ((modulus->data[i] & bit) != 0) {
-                return bits;
-            }
-        }
-    }
-    return 0;
-}
-
-static void print_curve(const struct tok_public *half)
-{
-    const unsigned char *at = half->params.data;
-    ASN1_OBJECT *curve = half->params.len == 0 ? NULL : d2i_ASN1_OBJECT(NULL, &at, (long)half->params.len);
-
-    printf("EC %s",
-           curve != NULL && OBJ_obj2nid(curve) != NID_undef ? OBJ_nid2sn(OBJ_obj2nid(curve)) : "(unknown curve)");
-    ASN1_OBJECT_free(curve);
-}
-
-/* By the rows of the types (provider/keys/variant.h), as far as the token shows which it is. */
-static void print_half(const struct tok_public *half)
-{
-    const struct prov_variant *variant = prov_variant_of_half(half);
-
-    if (variant == NULL) {
-        printf(half->type == CK_UNAVAILABLE_INFORMATION ? "of an unknown type" : "of type 0x%lx", half->type);
-        if (half->set != 0) {
-            printf(", set %lu", half->set);
-        }
-    } else if (half->modulus.len > 0) {
-        printf("RSA%s %zu", half->pss_only ? "-PSS" : "", modulus_bits(&half->modulus));
-    } else if (half->type == CKK_EC) {
-        print_curve(half);
-    } else {
-        fputs(variant->type, stdout);
-    }
-}
-
-static void print_subject(const struct bytes *der)
-{
-    const unsigned char *at = der->data;
-    X509 *certificate = d2i_X509(NULL, &at, (long)der->len);
-
-    if (certificate == NULL) {
-        fputs("(unreadable)", stdout);
-    } else {
-        BIO *out = BIO_new(BIO_s_mem());
-        char *line = NULL;
-        long len = 0;
-
-        if (out != NULL && X509_NAME_print_ex(out, X509_get_subject_name(certificate), 0,
-                                              XN_FLAG_ONELINE & ~(unsigned long)ASN1_STRFLGS_ESC_MSB) >= 0) {
-            len = BIO_get_mem_data(out, &line);
-        }
-        print_bytes((unsigned char *)line, len > 0 ? (size_t)len : 0);
-        BIO_free(out);
-    }
-    X509_free(certificate);
-}
-
-static void print_what(const struct tok_item *item)
-{
-    switch (item->kind) {
-    case TOK_WANT_PRIVATE:
-        fputs("    private key  ", stdout);
-        print_half(item->key != NULL ? tok_key_half(item->key) : &item->half);
-        break;
-    case TOK_WANT_PUBLIC:
-        fputs("    public key   ", stdout);
-        print_half(&item->half);
-        break;
-    case TOK_WANT_CERTIFICATE:
-        fputs("    certificate  ", stdout);
-        print_subject(&item->certificate);
-        break;
-    }
-}
-
-/* Label and id in clear, and then the URI, in which they are encoded. */
-static void print_item(const struct tok_item *item)
-{
-    SCOPED(tok_uri_end) struct tok_uri *uri = NULL;
-    struct tok_result result = tok_uri_parse(&uri, item->uri, TOK_URI_FROM_APPLICATION);
-
-    print_what(item);
-    if (tok_ok(&result) && tok_uri_label(uri) != NULL) {
-        fputs(", '", stdout);
-        print_bytes(tok_uri_label(uri)->data, tok_uri_label(uri)->len);
-        putchar('\'');
-    }
-    if (tok_ok(&result) && tok_uri_id(uri) != NULL) {
-        fputs(", id ", stdout);
-        for (size_t i = 0; i < tok_uri_id(uri)->len; i++) {
-            printf("%02x", tok_uri_id(uri)->data[i]);
-        }
-    }
-    printf("\n      %s\n", item->uri);
-    if (!tok_ok(&item->why)) {
-        fputs("      can't be used: ", stdout);
-        print_bytes((const unsigned char *)item->why.message, strlen(item->why.message));
-        putchar('\n');
-    }
-}
-
-/* --- looking ------------------------------------------------------------------------------------------------------ */
 
 /* Not seeing private keys is what this listing says of the token, or its failure. */
 static void private_hidden(struct listing *listing, const struct tok_result *why, const char *note)
@@ -229,7 +63,7 @@ static void list_kind(struct listing *listing, const struct tok_settings *settin
     result = tok_find_by(&items, settings, uri, kind, &options);
 
     for (size_t i = 0; i < items.count; i++) {
-        print_item(&items.items[i]);
+        print_item(listing->instance, &items.items[i]);
     }
     if (result.code == TOK_CODE_PIN_TIED) {
         private_hidden(listing, &result, result.message);
@@ -299,6 +133,7 @@ static void list_token(struct listing *listing, struct tok_token *token)
 static void list_module(struct listing *listing, struct tok_module *module, const struct tok_result *later)
 {
     struct tok_result result = tok_module_start(module, clock_us() + listing->settings->deadline_us);
+    size_t blank;
     CK_INFO info;
 
     fputs("module ", stdout);
@@ -318,6 +153,11 @@ static void list_module(struct listing *listing, struct tok_module *module, cons
         if (listing->tokens.items[i]->module == module) {
             list_token(listing, listing->tokens.items[i]);
         }
+    }
+    blank = tok_ok(&result) && listing->everything ? tok_module_blank(module) : 0;
+    if (blank > 0) {
+        printf("  (%zu token%s not initialised, and %s no keys yet: the module's own tools initialise)\n", blank,
+               blank > 1 ? "s are" : " is", blank > 1 ? "have" : "has");
     }
 }
 
@@ -391,6 +231,7 @@ int list_main(int argc, char **argv)
     if (tok_ok(&result)) {
         config.settings.eager = false; /* nothing is forked here, and copies of these settings end before others */
         listing.asked = uri;
+        listing.everything = optind == argc;
         listing.every_type = !tok_uri_class(uri, &class);
         listing.private_asked = !listing.every_type && class == CKO_PRIVATE_KEY;
         library = common_library(&options, &listing.instance);

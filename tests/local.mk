@@ -79,6 +79,11 @@ tests_identity_halves_SOURCES = tests/identity/halves.c tests/lib/tap.h
 tests_identity_halves_CFLAGS = $(AM_CFLAGS) $(CRYPTO_CFLAGS) $(P11KIT_CFLAGS)
 tests_identity_halves_LDADD = $(CRYPTO_LIBS)
 
+check_PROGRAMS += tests/identity/loads
+tests_identity_loads_SOURCES = tests/identity/loads.c tests/lib/tap.h
+tests_identity_loads_CFLAGS = $(AM_CFLAGS) $(CRYPTO_CFLAGS)
+tests_identity_loads_LDADD = $(CRYPTO_LIBS)
+
 check_PROGRAMS += tests/tls/padding
 tests_tls_padding_SOURCES = tests/tls/padding.c tests/tls/pair.c tests/tls/pair.h tests/lib/tap.h tests/token/counts.h \
     tests/token/functions.h tests/token/ckr.h
@@ -96,13 +101,13 @@ tests_fork_forks_CFLAGS = $(AM_CFLAGS) $(CRYPTO_CFLAGS) $(P11KIT_CFLAGS)
 tests_fork_forks_LDFLAGS = $(AM_LDFLAGS) -rdynamic
 tests_fork_forks_LDADD = $(CRYPTO_LIBS)
 
-shell_tests = tests/tool/keys.sh tests/tool/errors.sh tests/tool/pins.sh tests/tool/exit.sh tests/tool/types.sh
+shell_tests = tests/tool/keys.sh tests/tool/errors.sh tests/tool/advice.sh tests/tool/pins.sh tests/tool/exit.sh tests/tool/types.sh
 shell_tests += tests/tls/handshakes.sh tests/tls/order.sh tests/tls/calls.sh tests/tls/padding.sh tests/tls/programs.sh tests/tls/server.sh \
     tests/tls/signed.sh
 shell_tests += tests/tls/refusals.sh tests/tls/browser.sh
 shell_tests += tests/fork/forks.sh tests/fork/nss.sh
 shell_tests += tests/tool/documents.sh tests/tool/poor.sh tests/tool/soft.sh tests/tool/derive.sh tests/tool/fips.sh tests/tool/nss.sh
-shell_tests += tests/identity/halves.sh tests/identity/files.sh
+shell_tests += tests/identity/halves.sh tests/identity/files.sh tests/identity/listing.sh
 shell_tests += tests/token/counter.sh
 TESTS += $(shell_tests)
 if !SANITIZED

@@ -220,6 +220,15 @@ static struct tok_result find_private(struct search *search, struct tok_lease *l
     return tok_good();
 }
 
+/* An object that shows nothing of itself is one for listings alone. */
+static bool is_worth_adding(const struct search *search, struct tok_item *item, bool shows, const char *kind)
+{
+    if (!shows) {
+        item->why = tok_fail(TOK_CODE_NO_OBJECT, "the %s's object on the token shows no value", kind);
+    }
+    return shows || search->options->with_unusable;
+}
+
 static struct tok_result find_public(struct search *search, struct tok_lease *lease)
 {
     SCOPED(tok_handles_end) struct tok_handles found = { .items = NULL };
@@ -233,7 +242,7 @@ static struct tok_result find_public(struct search *search, struct tok_lease *le
         TOK_TRY(tok_lease_in_time(lease, "objects", i));
         TOK_TRY(tok_public_read(&item.half, &id, &label, lease, found.items[i]));
         TOK_TRY(item_uri(&item, lease, CKO_PUBLIC_KEY, &id, &label));
-        if (tok_public_known(&item.half) &&
+        if (is_worth_adding(search, &item, tok_public_known(&item.half), "public key") &&
             tok_is_asked(tok_uri_id(search->uri), tok_uri_label(search->uri), &id, &label)) {
             struct tok_item moved = STEAL(item);
 
@@ -256,7 +265,7 @@ static struct tok_result find_certificates(struct search *search, struct tok_lea
         TOK_TRY(tok_lease_in_time(lease, "objects", i));
         TOK_TRY(tok_certificate_read(&item.certificate, &id, &label, lease, found.items[i]));
         TOK_TRY(item_uri(&item, lease, CKO_CERTIFICATE, &id, &label));
-        if (item.certificate.len > 0 &&
+        if (is_worth_adding(search, &item, item.certificate.len > 0, "certificate") &&
             tok_is_asked(tok_uri_id(search->uri), tok_uri_label(search->uri), &id, &label)) {
             struct tok_item moved = STEAL(item);
 
@@ -478,7 +487,9 @@ struct tok_result tok_find_by(struct tok_items *out_items, const struct tok_sett
         .deadline_us = clock_us() + settings->deadline_us,
     };
 
-    TOK_TRY(narrow(&wanted, uri));
+    if (!options->of_any_type) {
+        TOK_TRY(narrow(&wanted, uri));
+    }
     TOK_TRY(tok_find_tokens(&search.tokens, settings, uri, search.deadline_us));
     search.credentials.own_pin_only = search.tokens.count > 1;
     TOK_TRY(find_wanted(&search, wanted));

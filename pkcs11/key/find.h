@@ -17,7 +17,7 @@ enum tok_wanted { TOK_WANT_PRIVATE = 1, TOK_WANT_CERTIFICATE = 2, TOK_WANT_PUBLI
 struct tok_item {
     enum tok_wanted kind;
     struct tok_key *key;      /* private keys; owned. NULL: one that can't be used */
-    struct tok_result why;    /* why it can't */
+    struct tok_result why;    /* why it can't be used; good: nothing is known against it */
     struct tok_public half;   /* public keys, and what is known of a private one that can't be used; owned */
     struct bytes certificate; /* certificates: DER; owned */
     char *uri;                /* of this object; owned */
@@ -63,7 +63,8 @@ TOK_RESULT tok_find(struct tok_items *out_items, const struct tok_settings *sett
 struct tok_find_options {
     const struct tok_pin_prompt *prompt; /* NULL: nobody can be asked */
     struct tok_evidence evidence;        /* of which half is whose; with a given one, only its key is found */
-    bool with_unusable;                  /* a listing: private keys that can't be used are found as well */
+    bool with_unusable;                  /* a listing: what can't be used is found as well */
+    bool of_any_type;                    /* the URI's `type` does not count */
 };
 TOK_RESULT tok_find_by(struct tok_items *out_items, const struct tok_settings *settings, const struct tok_uri *uri,
                        unsigned wanted, const struct tok_find_options *options);

@@ -11,9 +11,10 @@
 struct rated {
     struct tok_item item;
     X509 *certificate; /* NULL: unreadable */
-    bool own;          /* of the private key */
+    bool own;          /* of the key that is meant */
     int standing;      /* 2: valid now, 1: not yet, 0: no more */
     size_t place;      /* among all, so that equal ones stay in order */
+    size_t key;        /* the place of the first one of the same key */
 };
 
 static int standing_of(const X509 *certificate)
@@ -24,33 +25,60 @@ static int standing_of(const X509 *certificate)
     return X509_cmp_time(X509_get0_notBefore(certificate), NULL) < 0 ? 2 : 1;
 }
 
-static int better(const void *va, const void *vb)
+/* For qsort: the later one comes first. */
+static int later(const ASN1_TIME *a, const ASN1_TIME *b)
 {
-    const struct rated *a = va;
-    const struct rated *b = vb;
     int days = 0;
     int seconds = 0;
 
-    if ((a->certificate == NULL) != (b->certificate == NULL)) {
-        return a->certificate == NULL ? 1 : -1;
-    }
-    if (a->own != b->own) {
-        return a->own ? -1 : 1;
-    }
-    if (a->standing != b->standing) {
-        return b->standing - a->standing;
-    }
-    if (a->certificate != NULL && ASN1_TIME_diff(&days, &seconds, X509_get0_notAfter(a->certificate),
-                                                 X509_get0_notAfter(b->certificate)) == 1 &&
-        (days != 0 || seconds != 0)) {
-        return days != 0 ? days : seconds; /* the later end comes first */
-    }
-    return a->place < b->place ? -1 : 1;
+    return ASN1_TIME_diff(&days, &seconds, a, b) != 1 ? 0 : days != 0 ? days : seconds;
 }
 
-static bool same_key(const X509 *a, const X509 *b)
+static int by_number(size_t a, size_t b)
 {
-    return a != NULL && b != NULL && X509_PUBKEY_eq(X509_get_X509_PUBKEY(a), X509_get_X509_PUBKEY(b)) == 1;
+    return (a > b) - (a < b);
+}
+
+/* Those of a key stand together, and the one that ends last of those that are valid stands first. */
+static int within_key(const void *va, const void *vb)
+{
+    const struct rated *a = va;
+    const struct rated *b = vb;
+    int order = by_number(a->key, b->key);
+
+    if (order == 0) { /* both can be read */
+        order = b->standing - a->standing;
+    }
+    if (order == 0 && a->certificate != NULL && b->certificate != NULL) {
+        order = later(X509_get0_notAfter(a->certificate), X509_get0_notAfter(b->certificate));
+    }
+    return order != 0 ? order : by_number(a->place, b->place);
+}
+
+/* Of several keys' best ones the one that was issued last: an authority's, which may bear the same label, ends later
+ * than what it certifies. */
+static int among_keys(const void *va, const void *vb)
+{
+    const struct rated *a = va;
+    const struct rated *b = vb;
+    int order = (a->certificate == NULL) - (b->certificate == NULL);
+
+    if (order == 0) {
+        order = b->own - a->own;
+    }
+    if (order == 0) {
+        order = b->standing - a->standing;
+    }
+    if (order == 0 && a->certificate != NULL && b->certificate != NULL) {
+        order = later(X509_get0_notBefore(a->certificate), X509_get0_notBefore(b->certificate));
+    }
+    return order != 0 ? order : by_number(a->place, b->place);
+}
+
+static bool same_key(const struct rated *a, const struct rated *b)
+{
+    return a->certificate != NULL && b->certificate != NULL &&
+           ASN1_STRING_cmp(X509_get0_pubkey_bitstr(a->certificate), X509_get0_pubkey_bitstr(b->certificate)) == 0;
 }
 
 static X509 *read_certificate(const struct prov_ctx *prov, const struct tok_item *item)
@@ -64,43 +92,41 @@ static X509 *read_certificate(const struct prov_ctx *prov, const struct tok_item
     return certificate;
 }
 
-/* The public half of the only private key there. */
-static EVP_PKEY *key_beside(struct prov_ctx *prov, const struct tok_items *items)
+static EVP_PKEY *key_of(struct prov_ctx *prov, const struct tok_public *half)
 {
-    struct prov_key *key;
-    EVP_PKEY *half = NULL;
+    struct prov_key *key = half == NULL ? NULL : prov_key_public(prov, half);
+    EVP_PKEY *software = key != NULL && EVP_PKEY_up_ref(key->software) ? key->software : NULL;
 
-    if (items->count == 0 || items->items[0].kind != TOK_WANT_PRIVATE || items->items[0].key == NULL) {
-        return NULL;
-    }
-    key = prov_key_public(prov, tok_key_half(items->items[0].key));
-    if (key != NULL && EVP_PKEY_up_ref(key->software)) {
-        half = key->software;
-    }
     prov_key_unref(key);
-    return half;
+    return software;
 }
 
-/* From `first` on there are `count` certificates. The number of them that stay, in front. */
-static size_t settle(struct rated *all, size_t count)
+/* Keeps one for each key. The number of those that stay, in front. */
+static size_t keep_best(struct rated *all, size_t count)
 {
     size_t kept = 0;
 
-    qsort(all, count, sizeof(*all), better);
     for (size_t i = 0; i < count; i++) {
-        bool again = false;
-
-        for (size_t j = 0; j < kept && !again; j++) {
-            again = same_key(all[j].certificate, all[i].certificate);
-        }
-        if (!again) {
+        if (kept == 0 || all[i].key != all[kept - 1].key) {
             struct rated moved = all[i];
 
             all[i] = all[kept];
             all[kept++] = moved;
         }
     }
+    qsort(all, kept, sizeof(*all), among_keys);
     return kept;
+}
+
+static void tell(const struct rated *all, size_t count, size_t kept)
+{
+    if (kept > 1 && !all[0].own) {
+        trace(TRACE_FIND, "find: warning: certificates of %zu keys have this name, and no key tells which is meant: '%s' "
+              "comes first, as the one that was issued last; name it by its id", kept, all[0].item.uri);
+    } else {
+        trace(TRACE_FIND, "find: of %zu certificates '%s' comes first: of its key it is the one that ends last", count,
+              all[0].item.uri);
+    }
 }
 
 static void rate(struct rated *out, struct prov_ctx *prov, const struct tok_item *item, EVP_PKEY *own, size_t place)
@@ -132,13 +158,23 @@ static void put_back(struct tok_items *items, size_t first, size_t count, const 
     tok_items_cut(items, items->count - (count - kept));
 }
 
-void prov_certificates_settle(struct prov_ctx *prov, struct tok_items *items)
+static void rate_all(struct rated *all, size_t count, struct prov_ctx *prov, const struct tok_item *items,
+                     const struct tok_public *own)
 {
-    SCOPED(pkey_end) EVP_PKEY *own = NULL;
-    struct rated *all;
+    SCOPED(pkey_end) EVP_PKEY *key = key_of(prov, own);
+
+    for (size_t i = 0; i < count; i++) {
+        rate(&all[i], prov, &items[i], key, i);
+        while (all[i].key < i && !same_key(&all[i], &all[all[i].key])) {
+            all[i].key++;
+        }
+    }
+}
+
+size_t prov_certificates_count(const struct tok_items *items, size_t *out_first)
+{
     size_t first = 0;
     size_t count = 0;
-    size_t kept;
 
     while (first < items->count && items->items[first].kind != TOK_WANT_CERTIFICATE) {
         first++;
@@ -146,18 +182,26 @@ void prov_certificates_settle(struct prov_ctx *prov, struct tok_items *items)
     while (first + count < items->count && items->items[first + count].kind == TOK_WANT_CERTIFICATE) {
         count++;
     }
-    all = count > 1 ? calloc(count, sizeof(*all)) : NULL;
+    *out_first = first;
+    return count;
+}
+
+void prov_certificates_settle(struct prov_ctx *prov, struct tok_items *items, bool named, const struct tok_public *own)
+{
+    size_t first;
+    size_t count = prov_certificates_count(items, &first);
+    struct rated *all = count > 1 ? calloc(count, sizeof(*all)) : NULL;
+    size_t kept = count;
+
     if (all == NULL) {
         return;
     }
     prov_err_mark(prov);
-    own = key_beside(prov, items);
-    for (size_t i = 0; i < count; i++) {
-        rate(&all[i], prov, &items->items[first + i], own, i);
-    }
-    kept = settle(all, count);
-    if (kept < count) {
-        trace(TRACE_FIND, "find: of %zu certificates '%s' is taken: it is the one that ends last", count, all[0].item.uri);
+    rate_all(all, count, prov, &items->items[first], own);
+    qsort(all, count, sizeof(*all), within_key);
+    if (named) {
+        kept = keep_best(all, count);
+        tell(all, count, kept);
     }
     put_back(items, first, count, all, kept);
     for (size_t i = 0; i < count; i++) {

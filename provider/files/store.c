@@ -218,6 +218,32 @@ static void pass_over_unserved(const struct prov_ctx *prov, struct tok_items *it
     }
 }
 
+/* Of several certificates of one name: the private key that is among the items tells whose is meant, or a public key
+ * of the same name, which is to be seen without a login, where it is the only one. */
+static void settle_certificates(struct store *store)
+{
+    struct tok_find_options options = { .of_any_type = true };
+    SCOPED(tok_items_end) struct tok_items keys = { .items = NULL };
+    bool named = tok_uri_id(store->uri) != NULL || tok_uri_label(store->uri) != NULL;
+    const struct tok_public *own = NULL;
+    struct tok_result result;
+    size_t first;
+
+    if (prov_certificates_count(&store->items, &first) < 2) {
+        return;
+    }
+    if (named && first > 0) {
+        own = tok_key_half(store->items.items[0].key);
+    } else if (named) {
+        result = tok_find_by(&keys, &store->prov->settings, store->uri, TOK_WANT_PUBLIC, &options);
+        own = tok_ok(&result) ? &keys.items[0].half : NULL;
+        for (size_t i = 1; i < keys.count; i++) {
+            own = own != NULL && tok_public_compare(own, &keys.items[i].half) == TOK_SAME ? own : NULL;
+        }
+    }
+    prov_certificates_settle(store->prov, &store->items, named, own);
+}
+
 static int look(struct store *store, OSSL_PASSPHRASE_CALLBACK *ask, void *ask_arg)
 {
     struct prov_prompt asker = { ask, ask_arg };
@@ -240,9 +266,7 @@ static int look(struct store *store, OSSL_PASSPHRASE_CALLBACK *ask, void *ask_ar
     result = tok_find_by(&store->items, &store->prov->settings, store->uri, store->wanted, &options);
     prov_err_forget(store->prov);
     pass_over_unserved(store->prov, &store->items);
-    if (tok_uri_id(store->uri) != NULL || tok_uri_label(store->uri) != NULL) {
-        prov_certificates_settle(store->prov, &store->items);
-    }
+    settle_certificates(store);
     return tok_ok(&result) ? 1 : prov_fail(store->prov, &result);
 }
 

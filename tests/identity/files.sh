@@ -99,4 +99,29 @@ for expect in "-certs" ""; do
 done
 ok "a listing has all" test "$("$signet" list 'pkcs11:token=test;type=cert' | grep -c 'certificate  CN = www')" = 4
 ok "x509 takes the new one, too" sh -c "openssl x509 -in 'pkcs11:token=test;object=rsa;type=cert' -noout -enddate | grep -q $((next + 1))"
+
+# --- several keys' certificates of one name
+openssl x509 -in ca.crt -outform DER -out ca.der
+p11 --write-object ca.der --type cert --id 09 --label rsa
+name='pkcs11:token=test;object=rsa;type=cert'
+openssl storeutl -certs -noout -text 'pkcs11:token=test;type=cert' >text
+ok "where nothing is named, all come" test "$(grep -c 'Subject: CN *= *www' text)" = 4
+cp text out
+sed -n '/Subject: CN *= *www/{g;p;q};/Not After/h' text >out
+says "of a key the valid one that ends last first" "Not After : Jun  1 00:00:00 $((next + 1))"
+sed -n '/Not After/h;/Subject: CN *= *www/{g;p}' text | tail -n 1 >out
+says "and the one that ended last" "Not After : Jan  1 00:00:00 2020"
+ok "of an authority's that has the name, too, the key's own" openssl x509 -in "$name" -noout -subject
+says "is first" 'CN *= *www'
+openssl storeutl -certs -noout -text "$name" >text
+ok "and of each key one comes" test "$(grep -c 'Subject:' text)" = 2
+p11 --delete-object --type pubkey --id 02
+ok "where no key tells" env SIGNET_TRACE=stderr:find openssl x509 -in "$name" -noout -subject
+says "the one that was issued last is first" 'CN *= *ca'
+says "which is told" 'certificates of 2 keys have this name.*name it by its id'
+ok "by the id" openssl x509 -in "pkcs11:token=test;object=rsa;id=%02;type=cert" -noout -subject
+says "it is the one" 'CN *= *www'
+
+# --- both
+ok "one file says whose half it is" status 2 "$signet" key-file --certificate rsa.crt --public-key alone.pub "$uri"
 tap_done

@@ -2,7 +2,7 @@
  *
  *     make-key MODULE TOKEN PIN LABEL ID TYPE [MECHANISM...]
  *
- * ID is a number of two hexadecimal digits. TYPE is one of those below, or a curve's DER (CKA_EC_PARAMS) in hexadecimal
+ * ID is in hexadecimal digits, and so is a LABEL with `hex:` before it. TYPE is one of those below, or a curve's DER (CKA_EC_PARAMS) in hexadecimal
  * digits, with `ed:` or `x:` before it for Edwards and Montgomery curves, `xed:` for Montgomery curves on a token that
  * has them as Edwards ones, and `dh:` for keys that sign and derive. Each MECHANISM, a number, is one that the private
  * key allows. */
@@ -63,12 +63,14 @@ static CK_SESSION_HANDLE session_on(const char *label, const char *pin)
     exit(1);
 }
 
+#define LONGEST 1024
+
 static CK_ULONG from_hex(CK_BYTE *out, const char *text)
 {
     CK_ULONG len = 0;
     unsigned byte;
 
-    for (; sscanf(text, "%2x", &byte) == 1 && len < 64; text += 2) {
+    for (; text[0] != '\0' && sscanf(text, "%2x", &byte) == 1 && len < LONGEST; text += 2) {
         out[len++] = (CK_BYTE)byte;
     }
     return len;
@@ -113,7 +115,7 @@ static const struct kind *kind_of(const char *type)
 /* Fills what says the type. */
 static void type_put(CK_ATTRIBUTE *template, CK_ULONG *count, const struct kind *kind, const char *type)
 {
-    static CK_BYTE curve[64];
+    static CK_BYTE curve[LONGEST];
     static CK_ULONG bits = 2048;
     static CK_BYTE exponent[] = { 1, 0, 1 }; /* NSS and others have no value of their own */
     static CK_ULONG set;
@@ -140,23 +142,30 @@ int main(int argc, char **argv)
     CK_ULONG num_allowed = 0;
     CK_BBOOL yes = CK_TRUE;
     CK_BBOOL no = CK_FALSE;
-    CK_BYTE id[1];
+    static CK_BYTE id[LONGEST];
+    static CK_BYTE odd_label[LONGEST];
+    CK_ULONG id_len;
     CK_MECHANISM mechanism = { 0, NULL, 0 };
     CK_OBJECT_HANDLE made[2];
     CK_SESSION_HANDLE session;
 
-    if (argc < 7 || argc > 7 + MOST || from_hex(id, argv[5]) != 1) {
-        fprintf(stderr, "usage: make-key MODULE TOKEN PIN LABEL ID TYPE [MECHANISM...]\n");
+    if (argc < 7 || argc > 7 + MOST) {
+        fprintf(stderr, "usage: make-key MODULE TOKEN PIN LABEL|hex:LABEL ID TYPE [MECHANISM...]\n");
         return 2;
     }
+    id_len = from_hex(id, argv[5]);
     kind = kind_of(argv[6]);
     module_open(argv[1]);
     session = session_on(argv[2], argv[3]);
     for (int i = 7; i < argc; i++) {
         allowed[num_allowed++] = strtoul(argv[i], NULL, 0);
     }
-    public_half[num_public++] = (CK_ATTRIBUTE){ CKA_LABEL, argv[4], (CK_ULONG)strlen(argv[4]) };
-    public_half[num_public++] = (CK_ATTRIBUTE){ CKA_ID, id, 1 };
+    if (strncmp(argv[4], "hex:", 4) == 0) {
+        public_half[num_public++] = (CK_ATTRIBUTE){ CKA_LABEL, odd_label, from_hex(odd_label, argv[4] + 4) };
+    } else {
+        public_half[num_public++] = (CK_ATTRIBUTE){ CKA_LABEL, argv[4], (CK_ULONG)strlen(argv[4]) };
+    }
+    public_half[num_public++] = (CK_ATTRIBUTE){ CKA_ID, id, id_len };
     public_half[num_public++] = (CK_ATTRIBUTE){ CKA_TOKEN, &yes, 1 };
     public_half[num_public++] = (CK_ATTRIBUTE){ CKA_PRIVATE, &no, 1 };
     memcpy(private_half, public_half, sizeof(*private_half) * 3);

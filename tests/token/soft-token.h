@@ -7,7 +7,7 @@
 #include <p11-kit/pkcs11.h>
 #include <pthread.h>
 
-#define MOST_KEYS 64
+#define MOST_KEYS 1000
 
 /* Names of PKCS#11 3.x under names of our own: some headers have them, and some haven't. */
 #define SOFT_CKK_EDWARDS 0x40UL
