@@ -32,6 +32,7 @@ libprovider_la_SOURCES = \
     provider/files/prompt.h provider/files/prompt.c \
     provider/files/keyfile.h provider/files/keyfile.c \
     provider/files/decoder.h provider/files/decoder.c \
+    provider/files/peek.h provider/files/peek.c \
     provider/files/encoder.h provider/files/encoder.c \
     provider/capabilities.h provider/capabilities.c
 
