@@ -383,12 +383,19 @@ static bool handle_is_good(struct tok_key *key, const struct tok_replica *replic
     return replica->objects == lease->objects;
 }
 
-/* Its object may have got another id or label. Looked for once in the life of the token's handles. */
+static bool has_replicas(struct tok_key *key)
+{
+    LOCKED(key->lock);
+    return key->replicas.count > 1;
+}
+
+/* Its object may have got another id or label. Looked for once in the life of the token's handles, and not where other
+ * tokens may have it by the name. */
 static struct tok_result renamed_there(struct tok_private *out, bool *out_proved, struct tok_key *key,
                                        struct tok_replica *replica, struct tok_lease *lease,
                                        const struct tok_result *failure)
 {
-    if (!key->by_half || replica->sought == lease->objects ||
+    if (!key->by_half || has_replicas(key) || replica->sought == lease->objects ||
         (failure->code != TOK_CODE_NO_OBJECT && failure->code != TOK_CODE_OTHER_KEY)) {
         return *failure;
     }

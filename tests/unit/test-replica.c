@@ -525,13 +525,11 @@ TEST(a_key_file_that_names_no_token_is_served_by_those_that_hold_the_key)
 {
     furnish_from_file("pkcs11:object=www;type=private");
     mock_ec_key(mocks[0], CKO_PRIVATE_KEY, "www", 1, "\x04zz"); /* another key of this name, */
-    mock_ec_key(mocks[1], CKO_PRIVATE_KEY, "mail", 1, point);   /* the key by another name, */
-    mock_ec_key(mocks[2], CKO_PRIVATE_KEY, "www", 1, point);    /* and by this one */
-    assert_int_equal(who_signs(), 'b');
-    assert_int_equal(who_signs(), 'b');
-    mocks[1]->down = true;
+    mock_ec_key(mocks[1], CKO_PRIVATE_KEY, "mail", 1, point);   /* and the key by another name */
+    mock_ec_key(mocks[2], CKO_PRIVATE_KEY, "www", 1, point);
     assert_int_equal(who_signs(), 'c');
-    assert_int_equal(mocks[0]->calls[MOCK_SignInit], 0);
+    assert_int_equal(who_signs(), 'c');
+    assert_int_equal(mocks[0]->calls[MOCK_SignInit] + mocks[1]->calls[MOCK_SignInit], 0);
 }
 
 TEST(different_keys_of_one_name_are_no_replicas)
