@@ -156,8 +156,21 @@ static int offer_certificate(const struct tok_item *item, OSSL_CALLBACK *callbac
     return callback(params, arg);
 }
 
+/* A public key may be had of what shows it: of a private key, or of a certificate. */
+static struct prov_key *public_of(struct store *store, const struct tok_item *item)
+{
+    const struct tok_public certified = { .type = CK_UNAVAILABLE_INFORMATION, .certificate = item->certificate };
+
+    return prov_key_public_of(store->prov, item->kind == TOK_WANT_PRIVATE       ? tok_key_half(item->key)
+                                           : item->kind == TOK_WANT_CERTIFICATE ? &certified
+                                                                                : &item->half);
+}
+
 static struct prov_key *key_of(struct store *store, struct tok_item *item)
 {
+    if (store->wanted == TOK_WANT_PUBLIC) {
+        return public_of(store, item);
+    }
     return item->kind == TOK_WANT_PRIVATE ? prov_key_on_token(store->prov, STEAL(item->key), NULL)
                                           : prov_key_public(store->prov, &item->half);
 }
@@ -171,7 +184,7 @@ static int offer_next(struct store *store, OSSL_CALLBACK *callback, void *arg)
         struct tok_item *item = &store->items.items[store->next++];
         bool only = !store->handed && store->next == store->items.count;
 
-        if (item->kind == TOK_WANT_CERTIFICATE) {
+        if (item->kind == TOK_WANT_CERTIFICATE && store->wanted != TOK_WANT_PUBLIC) {
             store->handed = true;
             return offer_certificate(item, callback, arg);
         }
@@ -216,6 +229,25 @@ static void pass_over_unserved(const struct prov_ctx *prov, struct tok_items *it
     if (kept > 0) {
         tok_items_cut(items, kept);
     }
+}
+
+/* Where a public key is wanted and the token has none of that name, a certificate or a private key shows it; the first
+ * answer is told where they don't either. */
+static struct tok_result find(struct store *store, struct tok_find_options *options)
+{
+    static const unsigned instead[] = { TOK_WANT_CERTIFICATE, TOK_WANT_PRIVATE };
+    const struct tok_settings *settings = &store->prov->settings;
+    struct tok_result first = tok_find_by(&store->items, settings, store->uri, store->wanted, options);
+    struct tok_result result = first;
+
+    for (size_t i = 0; store->wanted == TOK_WANT_PUBLIC && i < COUNT_OF(instead); i++) {
+        if (result.code != TOK_CODE_NO_OBJECT) {
+            break;
+        }
+        options->of_any_type = true;
+        result = tok_find_by(&store->items, settings, store->uri, instead[i], options);
+    }
+    return result.code == TOK_CODE_NO_OBJECT ? first : result;
 }
 
 /* Of several certificates of one name: the private key that is among the items tells whose is meant, or a public key
@@ -263,7 +295,7 @@ static int look(struct store *store, OSSL_PASSPHRASE_CALLBACK *ask, void *ask_ar
     prov_err_mark(store->prov);
     prov_prover_begin(&prover, store->prov);
     options.evidence.given = is_given ? &store->given : NULL;
-    result = tok_find_by(&store->items, &store->prov->settings, store->uri, store->wanted, &options);
+    result = find(store, &options);
     prov_err_forget(store->prov);
     pass_over_unserved(store->prov, &store->items);
     settle_certificates(store);

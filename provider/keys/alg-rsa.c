@@ -26,6 +26,10 @@ static const struct digest {
     { NID_sha256, CKM_SHA256, CKG_MGF1_SHA256, CKM_SHA256_RSA_PKCS, CKM_SHA256_RSA_PKCS_PSS },
     { NID_sha384, CKM_SHA384, CKG_MGF1_SHA384, CKM_SHA384_RSA_PKCS, CKM_SHA384_RSA_PKCS_PSS },
     { NID_sha512, CKM_SHA512, CKG_MGF1_SHA512, CKM_SHA512_RSA_PKCS, CKM_SHA512_RSA_PKCS_PSS },
+    { NID_sha3_224, CKM_SHA3_224, CKG_MGF1_SHA3_224, CKM_SHA3_224_RSA_PKCS, CKM_SHA3_224_RSA_PKCS_PSS },
+    { NID_sha3_256, CKM_SHA3_256, CKG_MGF1_SHA3_256, CKM_SHA3_256_RSA_PKCS, CKM_SHA3_256_RSA_PKCS_PSS },
+    { NID_sha3_384, CKM_SHA3_384, CKG_MGF1_SHA3_384, CKM_SHA3_384_RSA_PKCS, CKM_SHA3_384_RSA_PKCS_PSS },
+    { NID_sha3_512, CKM_SHA3_512, CKG_MGF1_SHA3_512, CKM_SHA3_512_RSA_PKCS, CKM_SHA3_512_RSA_PKCS_PSS },
 };
 
 static const struct digest *digest_row(const EVP_MD *digest)
@@ -105,7 +109,7 @@ static bool digest_info(struct prov_mechanism *out, const EVP_MD *digest, const 
 }
 
 /* The choices of a padding: the token pads the digest, or hashes and pads, or is given the block that was padded here.
- * Without padding there is the last alone. */
+ * Without padding there is the last alone; so for PSS by digests that no token can be told. */
 static bool rsa_choice(struct prov_choice *out, const struct prov_scheme *scheme, unsigned way)
 {
     const struct digest *row = scheme->digest == NULL ? NULL : digest_row(scheme->digest);
@@ -120,7 +124,11 @@ static bool rsa_choice(struct prov_choice *out, const struct prov_scheme *scheme
         out->type = pss ? row->pss : row->pkcs1;
         out->message = true;
     }
-    return way < (bare ? 1 : row != NULL ? 3 : 2);
+    if (pss && way < 2 && !pss_params(&(CK_RSA_PKCS_PSS_PARAMS){ 0 }, scheme)) {
+        *out = (struct prov_choice){ .type = PROV_NO_CHOICE };
+        return true;
+    }
+    return way < (bare ? 1 : row != NULL || pss ? 3 : 2);
 }
 
 static struct tok_result input_is(struct prov_mechanism *out, const uint8_t *data, size_t len)
@@ -216,8 +224,9 @@ static struct tok_result rsa_prepare(struct prov_mechanism *out, const struct pr
         return tok_fail(TOK_CODE_BAD_ARGUMENT, "%zu bytes are no %s digest", data->digest_len,
                         EVP_MD_get0_name(scheme->digest));
     }
-    if (pss && (scheme->digest == NULL || !pss_params(&out->params.pss, scheme))) {
-        return tok_fail(TOK_CODE_UNSUPPORTED, "PSS needs a digest of the SHA-1 or SHA-2 family");
+    if (pss && (scheme->digest == NULL ||
+                (choice->type != CKM_RSA_X_509 && !pss_params(&out->params.pss, scheme)))) {
+        return tok_fail(TOK_CODE_UNSUPPORTED, "PSS needs a digest");
     }
     out->mechanism = (CK_MECHANISM){ choice->type, NULL, 0 };
     if (choice->type == CKM_RSA_X_509) {

@@ -5,6 +5,7 @@
 #include <openssl/evp.h>
 #include <string.h>
 
+#include "base/secret.h"
 #include "provider/core/rejection.h"
 #include "provider/core/software.h"
 
@@ -85,6 +86,7 @@ void prov_key_unref(struct prov_key *key)
     }
     EVP_PKEY_free(key->software);
     tok_key_unref(key->token);
+    secret_end(&(struct secret){ .data = atomic_load(&key->rejection), .len = PROV_REJECTION_LEN });
     for (size_t i = 0; i < COUNT_OF(key->digests); i++) {
         digest_free(atomic_load(&key->digests[i]));
     }

@@ -1,6 +1,7 @@
 #include "provider/operations/decryption.h"
 
 #include <openssl/core_names.h>
+#include <openssl/evp.h>
 #include <openssl/params.h>
 #include <openssl/rand.h>
 #include <openssl/rsa.h>
@@ -9,6 +10,7 @@
 #include "base/lock.h"
 #include "base/secret.h"
 #include "pkcs11/result/ckr.h"
+#include "provider/core/ends.h"
 #include "provider/core/rejection.h"
 #include "provider/core/software.h"
 #include "provider/keys/alg-rsa.h"
@@ -111,17 +113,88 @@ static bool not_raw(const struct tok_result *result)
 
 /* --- PKCS#1 v1.5 -------------------------------------------------------------------------------------------------- */
 
+/* What the key is asked for: a block that is no message of any scheme, and less than any modulus. */
+static void block_make(uint8_t *block, size_t k)
+{
+    static const char text[] = "Signet: implicit rejection. ";
+
+    block[0] = 0;
+    for (size_t i = 1; i < k; i++) {
+        block[i] = (uint8_t)text[i % (sizeof(text) - 1)];
+    }
+}
+
+/* The key's answer to that block is a secret that whoever uses the key can have, in any process and by any URI, and
+ * nobody else. A token that does no raw RSA has no such answer: there the secret is the process's and its children's. */
+static struct tok_result root_of(struct decryption *d, const uint8_t **out_root, size_t *out_len)
+{
+    struct tok_result result;
+
+    memcpy(d->out, d->in, d->k);
+    block_make(d->in, d->k);
+    result = token_raw(d);
+    memcpy(d->in, d->out, d->k);
+    *out_root = d->em;
+    *out_len = d->k;
+    if (!tok_ok(&result) && not_raw(&result)) {
+        *out_root = prov_rejection_secret(d->ctx->prov);
+        *out_len = PROV_REJECTION_LEN;
+        result = tok_good();
+    }
+    return result;
+}
+
+/* Of a root and the public half. Of two threads that make it, one keeps it: it is the same. */
+static bool rejection_keep(struct decryption *d, const uint8_t *root, size_t root_len)
+{
+    const struct prov_ctx *prov = d->ctx->prov;
+    SCOPED(openssl_end) unsigned char *spki = NULL;
+    SCOPED(secret_end) struct secret made = { .data = NULL };
+    int len = prov_software_spki(&spki, d->ctx->key->software);
+    uint8_t *none = NULL;
+    size_t made_len = 0;
+    PROV_SOFTWARE_SCOPE(prov);
+
+    if (!PROV_SOFTWARE_ENTERED || root == NULL || len <= 0 || !secret_new(&made, PROV_REJECTION_LEN) ||
+        EVP_Q_mac(prov->child, "HMAC", prov->query, "SHA256", NULL, root, root_len, spki, (size_t)len, made.data,
+                  made.len, &made_len) == NULL) {
+        return false;
+    }
+    if (atomic_compare_exchange_strong(&d->ctx->key->rejection, &none, made.data)) {
+        made = (struct secret){ .data = NULL };
+    }
+    return true;
+}
+
+/* Before the first ciphertext's decryption, and never again: whatever it holds. 0 with an error raised. */
+static int rejection_ready(struct decryption *d)
+{
+    const uint8_t *root;
+    size_t root_len;
+    struct tok_result result;
+
+    if (atomic_load(&d->ctx->key->rejection) != NULL) {
+        return 1;
+    }
+    result = root_of(d, &root, &root_len);
+    if (!tok_ok(&result)) {
+        return prov_fail(d->ctx->prov, &result);
+    }
+    return rejection_keep(d, root, root_len) ||
+           prov_raise(d->ctx->prov, PROV_R_SOFTWARE, "random numbers and HMAC with SHA-256 can't be had");
+}
+
 static bool synthetic_make(struct decryption *d)
 {
     const struct prov_ctx *prov = d->ctx->prov;
     const struct prov_unpad_source source = {
         .libctx = prov->child,
         .query = prov->query,
-        .secret = prov_rejection_secret(prov),
-        .key_name = tok_key_uri(d->ctx->key->token),
+        .secret = atomic_load(&d->ctx->key->rejection),
+        .key_name = "",
     };
 
-    return source.secret != NULL && prov_unpad_synthetic(&d->synthetic, &source, d->in, d->k);
+    return prov_unpad_synthetic(&d->synthetic, &source, d->in, d->k);
 }
 
 static int pkcs1_by_token(struct decryption *d)
@@ -141,8 +214,11 @@ static int unpad_as_pkcs1(struct decryption *d)
 {
     struct tok_result result;
 
+    if (!rejection_ready(d)) {
+        return 0;
+    }
     if (!synthetic_make(d)) {
-        return prov_raise(d->ctx->prov, PROV_R_SOFTWARE, "random numbers and HKDF with SHA-256 can't be had");
+        return prov_raise(d->ctx->prov, PROV_R_SOFTWARE, "HKDF with SHA-256 can't be had");
     }
     result = token_raw(d);
     if (!tok_ok(&result)) {

@@ -243,7 +243,10 @@ static int exchange_init(void *vctx, void *vkey, const OSSL_PARAM params[])
     if (key->software == NULL) {
         return prov_raise(ctx->prov, PROV_R_KEY_TYPE, "an operation without a key");
     }
-    return key->token != NULL || delegate_begin(ctx) > 0 ? exchange_set_params(ctx, params) : 0;
+    if ((key->token == NULL || ctx->prov->fips) && delegate_begin(ctx) <= 0) { /* a validated provider may refuse */
+        return 0;
+    }
+    return exchange_set_params(ctx, params);
 }
 
 /* Points that lead to a secret of zeros, whatever the key is, are refused (RFC 7748 §6); libcrypto does, and is asked
