@@ -13,7 +13,8 @@
 #include "provider/keys/pad.h"
 #include "provider/keys/variant.h"
 
-/* The digests that a token can be told for PSS and OAEP, and the mechanisms with which it hashes for itself. */
+/* The digests that a token can be told for PSS and OAEP, and the mechanisms with which it hashes for itself. Others
+ * (SHA-512/256) have no numbers there: raw RSA serves them. */
 static const struct digest {
     int nid;
     CK_MECHANISM_TYPE hash;
@@ -26,6 +27,10 @@ static const struct digest {
     { NID_sha256, CKM_SHA256, CKG_MGF1_SHA256, CKM_SHA256_RSA_PKCS, CKM_SHA256_RSA_PKCS_PSS },
     { NID_sha384, CKM_SHA384, CKG_MGF1_SHA384, CKM_SHA384_RSA_PKCS, CKM_SHA384_RSA_PKCS_PSS },
     { NID_sha512, CKM_SHA512, CKG_MGF1_SHA512, CKM_SHA512_RSA_PKCS, CKM_SHA512_RSA_PKCS_PSS },
+    { NID_sha3_224, CKM_SHA3_224, CKG_MGF1_SHA3_224, CKM_SHA3_224_RSA_PKCS, CKM_SHA3_224_RSA_PKCS_PSS },
+    { NID_sha3_256, CKM_SHA3_256, CKG_MGF1_SHA3_256, CKM_SHA3_256_RSA_PKCS, CKM_SHA3_256_RSA_PKCS_PSS },
+    { NID_sha3_384, CKM_SHA3_384, CKG_MGF1_SHA3_384, CKM_SHA3_384_RSA_PKCS, CKM_SHA3_384_RSA_PKCS_PSS },
+    { NID_sha3_512, CKM_SHA3_512, CKG_MGF1_SHA3_512, CKM_SHA3_512_RSA_PKCS, CKM_SHA3_512_RSA_PKCS_PSS },
 };
 
 static const struct digest *digest_row(const EVP_MD *digest)
@@ -105,18 +110,19 @@ static bool digest_info(struct prov_mechanism *out, const EVP_MD *digest, const 
 }
 
 /* The choices of a padding: the token pads the digest, or hashes and pads, or is given the block that was padded here.
- * Without padding there is the last alone. */
+ * Without padding, and for PSS by digests that a token can't be told, there is the last alone. */
 static bool rsa_choice(struct prov_choice *out, const struct prov_scheme *scheme, unsigned way)
 {
     const struct digest *row = scheme->digest == NULL ? NULL : digest_row(scheme->digest);
     bool pss = scheme->padding == RSA_PKCS1_PSS_PADDING;
-    bool bare = scheme->padding == RSA_NO_PADDING;
+    CK_RSA_PKCS_PSS_PARAMS unused;
+    bool bare = scheme->padding == RSA_NO_PADDING || (pss && scheme->digest != NULL && !pss_params(&unused, scheme));
 
     *out = (struct prov_choice){ .type = CKM_RSA_X_509 };
     if (way == 0 && !bare) {
         out->type = pss ? CKM_RSA_PKCS_PSS : CKM_RSA_PKCS;
     }
-    if (way == 1 && row != NULL) {
+    if (way == 1 && row != NULL && !bare) {
         out->type = pss ? row->pss : row->pkcs1;
         out->message = true;
     }
@@ -216,14 +222,14 @@ static struct tok_result rsa_prepare(struct prov_mechanism *out, const struct pr
         return tok_fail(TOK_CODE_BAD_ARGUMENT, "%zu bytes are no %s digest", data->digest_len,
                         EVP_MD_get0_name(scheme->digest));
     }
-    if (pss && (scheme->digest == NULL || !pss_params(&out->params.pss, scheme))) {
-        return tok_fail(TOK_CODE_UNSUPPORTED, "PSS needs a digest of the SHA-1 or SHA-2 family");
-    }
     out->mechanism = (CK_MECHANISM){ choice->type, NULL, 0 };
     if (choice->type == CKM_RSA_X_509) {
         return prepare_block(out, scheme, data);
     }
     if (pss) {
+        if (scheme->digest == NULL || !pss_params(&out->params.pss, scheme)) {
+            return tok_fail(TOK_CODE_UNSUPPORTED, "a token can't be told the digests of this PSS");
+        }
         out->mechanism.pParameter = &out->params.pss;
         out->mechanism.ulParameterLen = sizeof(out->params.pss);
     }

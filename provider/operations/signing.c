@@ -274,11 +274,13 @@ int prov_signing_can_by(struct prov_key *key, const EVP_MD *digest)
     return 1;
 }
 
-/* What a token says to a mechanism or parameters that it, or the key, does not have. */
-static bool is_refusal(const struct tok_result *result)
+/* What a token says to a mechanism or parameters that it, or the key, does not have. That the arguments are bad is said
+ * of parameters, where there are any (SoftHSM of PSS whose mask is by another digest). */
+static bool is_refusal(const struct signing *signing, const struct tok_result *result)
 {
     return tok_is(result, CKR_MECHANISM_INVALID) || tok_is(result, CKR_MECHANISM_PARAM_INVALID) ||
-           tok_is(result, CKR_KEY_FUNCTION_NOT_PERMITTED);
+           tok_is(result, CKR_KEY_FUNCTION_NOT_PERMITTED) ||
+           (tok_is(result, CKR_ARGUMENTS_BAD) && signing->mechanism.mechanism.pParameter != NULL);
 }
 
 static struct tok_result no_way(const struct signing *signing)
@@ -312,7 +314,7 @@ static struct tok_result signing_other_ways(struct signing *signing, unsigned tr
             trace(TRACE_KEY, "key: '%s' signs by %s", tok_key_uri(key->token), tok_mech_name(choice.type));
             way_keep(key, signing->scheme, way);
         }
-        if (!is_refusal(&result)) {
+        if (!is_refusal(signing, &result)) {
             return result;
         }
     }
@@ -334,7 +336,7 @@ static struct tok_result signing_run(struct signing *signing)
         return signing_other_ways(signing, way, NULL);
     }
     result = signing_try(signing, &choice);
-    return is_refusal(&result) ? signing_other_ways(signing, way, &result) : result;
+    return is_refusal(signing, &result) ? signing_other_ways(signing, way, &result) : result;
 }
 
 #define MOST_OTHER_KEYS 16 /* replicas that turn out to hold another key */

@@ -343,7 +343,8 @@ static void list_try(enum op op, const char *name)
 
 /* MD5-SHA1 is TLS 1.0's, which has no PSS. */
 static const char *const digests[] = { "SHA1",     "SHA256",   "SHA2-256", "SHA384", "SHA512",
-                                       "MD5-SHA1", "SHAKE256", "nonsense", "" };
+                                       "MD5-SHA1", "SHAKE256", "nonsense", "",
+                                       "SHA3-256", "SHA512-256", "SM3", "BLAKE2s256" };
 
 /* What other parameters may depend on. */
 static const struct {
