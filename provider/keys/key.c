@@ -5,6 +5,7 @@
 #include <openssl/evp.h>
 #include <string.h>
 
+#include "base/secret.h"
 #include "provider/core/rejection.h"
 #include "provider/core/software.h"
 
@@ -80,8 +81,14 @@ EVP_MD *prov_key_digest(struct prov_key *key, const char *name, bool *out_kept)
 
 void prov_key_unref(struct prov_key *key)
 {
+    struct secret rejection;
+
     if (key == NULL || atomic_fetch_sub(&key->refs, 1) != 1) {
         return;
+    }
+    rejection = (struct secret){ atomic_load(&key->rejection), PROV_REJECTION_LEN };
+    if (rejection.data != NULL) {
+        secret_end(&rejection);
     }
     EVP_PKEY_free(key->software);
     tok_key_unref(key->token);

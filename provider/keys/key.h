@@ -26,6 +26,8 @@ struct prov_key {
     int parts;             /* OSSL_KEYMGMT_SELECT_ bits of what the key has */
     struct tok_key *token; /* owned */
     _Atomic bool signed_once;
+    _Atomic(uint8_t *) rejection; /* behind implicit rejection (provider/operations/decryption.c), PROV_REJECTION_LEN
+                                     bytes in the secrets' memory; owned; NULL: not yet */
     _Atomic uint8_t ways[2]; /* which choice signs with it (provider/operations/signing.h): [1] for PSS */
     struct prov_digest
         *_Atomic digests[4]; /* the first ones that it was found to sign by; owned, constant once there */

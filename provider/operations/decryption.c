@@ -9,6 +9,7 @@
 #include "base/lock.h"
 #include "base/secret.h"
 #include "pkcs11/result/ckr.h"
+#include "provider/core/ends.h"
 #include "provider/core/rejection.h"
 #include "provider/core/software.h"
 #include "provider/keys/alg-rsa.h"
@@ -29,6 +30,7 @@ struct decryption {
     struct asym_ctx *ctx;
     struct oaep oaep;
     size_t k; /* the length of the modulus, of `in` and of `em` */
+    uint8_t modulus[PROV_UNPAD_MAX];
     uint8_t in[PROV_UNPAD_MAX];
     uint8_t em[PROV_UNPAD_MAX]; /* what the token made of it */
     struct prov_unpad_synthetic synthetic;
@@ -111,17 +113,80 @@ static bool not_raw(const struct tok_result *result)
 
 /* --- PKCS#1 v1.5 -------------------------------------------------------------------------------------------------- */
 
-static bool synthetic_make(struct decryption *d)
+static bool modulus_of(uint8_t *out, const struct decryption *d)
+{
+    SCOPED(number_end) BIGNUM *n = NULL;
+
+    return EVP_PKEY_get_bn_param(d->ctx->key->software, OSSL_PKEY_PARAM_RSA_N, &n) &&
+           BN_bn2binpad(n, out, (int)d->k) == (int)d->k;
+}
+
+static struct prov_unpad_source source_of(const struct decryption *d, const uint8_t *secret, size_t secret_len)
 {
     const struct prov_ctx *prov = d->ctx->prov;
-    const struct prov_unpad_source source = {
-        .libctx = prov->child,
-        .query = prov->query,
-        .secret = prov_rejection_secret(prov),
-        .key_name = tok_key_uri(d->ctx->key->token),
-    };
 
-    return source.secret != NULL && prov_unpad_synthetic(&d->synthetic, &source, d->in, d->k);
+    return (struct prov_unpad_source){ prov->child, prov->query, secret, secret_len, d->modulus, d->k };
+}
+
+/* Where two threads are the first, they keep one and the same. */
+static bool rejection_keep(struct decryption *d, const uint8_t *from, size_t from_len)
+{
+    static const char what[] = "Signet: implicit rejection, the key's secret";
+    const struct prov_unpad_source source = source_of(d, from, from_len);
+    struct secret made = { 0 };
+    uint8_t *none = NULL;
+    bool good = from != NULL && secret_new(&made, PROV_REJECTION_LEN) &&
+                prov_unpad_expand(made.data, PROV_REJECTION_LEN, &source, what, sizeof(what) - 1);
+
+    if (!good || !atomic_compare_exchange_strong(&d->ctx->key->rejection, &none, made.data)) {
+        secret_end(&made);
+    }
+    return good;
+}
+
+/* The secret that a key's synthetic messages are made with is what its private half makes of a block that nobody else
+ * has a reason to decrypt or sign: so it is the same in every process, and by every name of the key. It is had before
+ * the first ciphertext is looked at, by one call more. A token that removes padding itself gives nothing that only the
+ * private half tells; then the secret is the process's. */
+static bool rejection_make(struct decryption *d, struct tok_result *out_result)
+{
+    static const char what[] = "Signet: implicit rejection, a block";
+    const struct prov_unpad_source public = source_of(d, d->modulus, d->k);
+    bool made;
+
+    *out_result = tok_good();
+    memcpy(d->out, d->in, d->k);
+    d->in[0] = 0; /* less than the modulus */
+    if (!prov_unpad_expand(d->in + 1, d->k - 1, &public, what, sizeof(what) - 1)) {
+        return false;
+    }
+    *out_result = token_raw(d);
+    memcpy(d->in, d->out, d->k);
+    if (!tok_ok(out_result) && !not_raw(out_result)) {
+        return false;
+    }
+    made = tok_ok(out_result) ? rejection_keep(d, d->em, d->k)
+                              : rejection_keep(d, prov_rejection_secret(d->ctx->prov), PROV_REJECTION_LEN);
+    *out_result = tok_good();
+    return made;
+}
+
+/* 0 with an error raised. */
+static int synthetic_make(struct decryption *d)
+{
+    struct prov_key *key = d->ctx->key;
+    struct tok_result result = tok_good();
+    struct prov_unpad_source source;
+
+    if (modulus_of(d->modulus, d) && (atomic_load(&key->rejection) != NULL || rejection_make(d, &result))) {
+        source = source_of(d, atomic_load(&key->rejection), PROV_REJECTION_LEN);
+        if (prov_unpad_synthetic(&d->synthetic, &source, d->in, d->k)) {
+            return 1;
+        }
+    }
+    return tok_ok(&result)
+               ? prov_raise(d->ctx->prov, PROV_R_SOFTWARE, "random numbers and HKDF with SHA-256 can't be had")
+               : prov_fail(d->ctx->prov, &result);
 }
 
 static int pkcs1_by_token(struct decryption *d)
@@ -142,7 +207,7 @@ static int unpad_as_pkcs1(struct decryption *d)
     struct tok_result result;
 
     if (!synthetic_make(d)) {
-        return prov_raise(d->ctx->prov, PROV_R_SOFTWARE, "random numbers and HKDF with SHA-256 can't be had");
+        return 0;
     }
     result = token_raw(d);
     if (!tok_ok(&result)) {
