@@ -32,6 +32,7 @@ struct prov_key {
     struct prov_digest
         *_Atomic digests[4]; /* the first ones that it was found to sign by; owned, constant once there */
     _Atomic bool may_sign;   /* libcrypto was asked, for ready digests */
+    _Atomic bool may_derive; /* likewise, for agreements */
 };
 
 struct prov_key *prov_key_new(struct prov_ctx *prov, const struct prov_variant *variant);

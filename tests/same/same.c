@@ -353,6 +353,7 @@ static const struct {
 } presets[] = {
     { "RSA", { "pad-mode", 's', "pss" } },
     { "RSA-PSS", { "pad-mode", 's', "pss" } },
+    { "RSA", { "pad-mode", 's', "oaep" } },
     { "ED25519", { "instance", 's', "Ed25519ctx" } },
     { "ED25519", { "instance", 's', "Ed25519ph" } },
     { "ED448", { "instance", 's', "Ed448ph" } },
@@ -362,7 +363,9 @@ static const struct {
 static void presets_try(struct plan plan, const char *name)
 {
     for (size_t i = 0; i < sizeof(presets) / sizeof(*presets); i++) {
-        if (plan.op < DECRYPT && EVP_PKEY_is_a(file.key, presets[i].type)) {
+        int takes = plan.op == DECRYPT || plan.op == ENCRYPT;
+
+        if (takes == (strcmp(presets[i].value.text, "oaep") == 0) && EVP_PKEY_is_a(file.key, presets[i].type)) {
             plan.preset = &presets[i].value;
             values_try(&plan, name);
         }
