@@ -8,7 +8,7 @@ libtok_la_SOURCES = \
     pkcs11/result/ckr.h pkcs11/result/ckr.c \
     pkcs11/config/uri.h pkcs11/config/uri-parts.h pkcs11/config/uri-attribute.c pkcs11/config/uri-query.c \
     pkcs11/config/uri-parse.c pkcs11/config/uri.c \
-    pkcs11/config/pin.h pkcs11/config/pin-parts.h pkcs11/config/pin-read.c pkcs11/config/pin-exec.c pkcs11/config/pin.c \
+    pkcs11/config/pin.h pkcs11/config/pin-parts.h pkcs11/config/pin-read.c pkcs11/config/pin-exec.c pkcs11/config/pin-check.c pkcs11/config/pin.c \
     pkcs11/config/settings.h pkcs11/config/settings.c \
     pkcs11/module/module.h pkcs11/module/load.c pkcs11/module/module.c \
     pkcs11/module/registry.h pkcs11/module/registry.c \

@@ -6,7 +6,7 @@ libprovider_la_SOURCES = \
     provider/provider.h provider/provider.c \
     provider/settings/config.h provider/settings/config.c \
     provider/settings/table.h provider/settings/table.c \
-    provider/settings/conffile.h provider/settings/conffile.c \
+    provider/settings/conffile.h provider/settings/conffile.c provider/settings/conffile-pin.c \
     provider/core/context.h provider/core/context.c provider/core/ends.h \
     provider/core/err.h provider/core/err.c \
     provider/core/rejection.h provider/core/rejection.c \
@@ -33,6 +33,7 @@ libprovider_la_SOURCES = \
     provider/files/prompt.h provider/files/prompt.c \
     provider/files/keyfile.h provider/files/keyfile.c \
     provider/files/decoder.h provider/files/decoder.c \
+    provider/files/peek.h provider/files/peek.c \
     provider/files/encoder.h provider/files/encoder.c \
     provider/capabilities.h provider/capabilities.c
 

@@ -24,6 +24,7 @@ struct listing {
     const struct tok_settings *settings;
     const struct tok_uri *asked;
     struct tok_token_list tokens;
+    bool everything;    /* there is no URI */
     bool every_type;    /* the URI names no type of object */
     bool private_asked; /* it names private keys, so that not seeing them is a failure */
     bool failed;
@@ -132,6 +133,7 @@ static void list_token(struct listing *listing, struct tok_token *token)
 static void list_module(struct listing *listing, struct tok_module *module, const struct tok_result *later)
 {
     struct tok_result result = tok_module_start(module, clock_us() + listing->settings->deadline_us);
+    size_t blank;
     CK_INFO info;
 
     fputs("module ", stdout);
@@ -151,6 +153,11 @@ static void list_module(struct listing *listing, struct tok_module *module, cons
         if (listing->tokens.items[i]->module == module) {
             list_token(listing, listing->tokens.items[i]);
         }
+    }
+    blank = tok_ok(&result) && listing->everything ? tok_module_blank(module) : 0;
+    if (blank > 0) {
+        printf("  (%zu token%s not initialised, and %s no keys yet: the module's own tools initialise)\n", blank,
+               blank > 1 ? "s are" : " is", blank > 1 ? "have" : "has");
     }
 }
 
@@ -224,6 +231,7 @@ int list_main(int argc, char **argv)
     if (tok_ok(&result)) {
         config.settings.eager = false; /* nothing is forked here, and copies of these settings end before others */
         listing.asked = uri;
+        listing.everything = optind == argc;
         listing.every_type = !tok_uri_class(uri, &class);
         listing.private_asked = !listing.every_type && class == CKO_PRIVATE_KEY;
         library = common_library(&options, &listing.instance);

@@ -101,7 +101,7 @@ tests_fork_forks_CFLAGS = $(AM_CFLAGS) $(CRYPTO_CFLAGS) $(P11KIT_CFLAGS)
 tests_fork_forks_LDFLAGS = $(AM_LDFLAGS) -rdynamic
 tests_fork_forks_LDADD = $(CRYPTO_LIBS)
 
-shell_tests = tests/tool/keys.sh tests/tool/errors.sh tests/tool/pins.sh tests/tool/exit.sh tests/tool/types.sh
+shell_tests = tests/tool/keys.sh tests/tool/rsa.sh tests/tool/errors.sh tests/tool/advice.sh tests/tool/pins.sh tests/tool/exit.sh tests/tool/types.sh
 shell_tests += tests/tls/handshakes.sh tests/tls/order.sh tests/tls/calls.sh tests/tls/padding.sh tests/tls/programs.sh tests/tls/server.sh \
     tests/tls/signed.sh
 shell_tests += tests/tls/refusals.sh tests/tls/browser.sh

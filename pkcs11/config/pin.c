@@ -118,12 +118,14 @@ static struct tok_pin_source *source_new(const struct pin_kind *kind, char *name
 static struct tok_result literal_new(struct tok_pin_source **out_source, struct secret *pin, const char *name)
 {
     SCOPED(source_end) struct tok_pin_source *source = source_new(&literal, strdup(name));
+    const char *wrong;
 
     if (source == NULL || !secret_exists(pin)) {
         return tok_fail(TOK_CODE_NO_MEMORY, "a PIN");
     }
-    if (pin->len == 0) { /* to send it would cost a try */
-        return tok_fail(TOK_CODE_PIN_SOURCE, "%s is empty", name);
+    wrong = tok_pin_wrong(pin->data, pin->len);
+    if (wrong != NULL) { /* to send it would cost a try */
+        return tok_fail(TOK_CODE_PIN_SOURCE, "%s: %s", name, wrong);
     }
     source->fetched.pin = STEAL(*pin);
     *out_source = STEAL(source);
@@ -207,31 +209,66 @@ static bool looks_like_source(const char *text)
     return strpbrk(text, ":/") != NULL;
 }
 
+static const struct pin_kind *kind_of(const char *text)
+{
+    for (size_t i = 0; i < COUNT_OF(kinds); i++) {
+        if (strncmp(text, kinds[i].prefix, strlen(kinds[i].prefix)) == 0) {
+            return &kinds[i];
+        }
+    }
+    return &literal;
+}
+
+static const char value_prefix[] = "value:";
+
+/* The literal PIN that a text is. */
+static const char *literal_text(const char *text)
+{
+    return strncmp(text, value_prefix, strlen(value_prefix)) == 0 ? text + strlen(value_prefix) : text;
+}
+
+const char *tok_pin_source_wrong(const char *text)
+{
+    const struct pin_kind *kind = kind_of(text);
+    const char *pin = literal_text(text);
+
+    if (kind != &literal) {
+        return kind->valid(text + strlen(kind->prefix)) ? NULL : kind->form;
+    }
+    if (pin == text && is_path(text)) {
+        return "it looks like a path: the PIN in a file is written file:/PATH, and one with : or / value:PIN";
+    }
+    if (pin == text && looks_like_source(text)) {
+        return "it looks like a path or a source, and is none: the PIN in a file is written file:/PATH, and one with : "
+               "or "
+               "/ value:PIN";
+    }
+    return tok_pin_wrong((const uint8_t *)pin, strlen(pin));
+}
+
+static struct tok_result source_of_uri(struct tok_pin_source **out_source, const char *text)
+{
+    const char *path = file_of_uri(text);
+
+    return path != NULL
+               ? source_make(out_source, &kinds[0], path)
+               : tok_fail(TOK_CODE_PIN_SOURCE,
+                          "pin-source of a PKCS#11 URI must be the absolute path of a file: file:/PATH or /PATH");
+}
+
 struct tok_result tok_pin_source_new(struct tok_pin_source **out_source, const char *text, enum tok_pin_origin origin)
 {
+    const struct pin_kind *kind = kind_of(text);
+    const char *wrong = tok_pin_source_wrong(text);
+
     if (origin == TOK_PIN_FROM_URI) {
-        const char *path = file_of_uri(text);
-
-        return path != NULL ? source_make(out_source, &kinds[0], path)
-                            : tok_fail(TOK_CODE_PIN_SOURCE, "pin-source of a PKCS#11 URI must be file:/path or /path");
+        return source_of_uri(out_source, text);
     }
-    if (strncmp(text, "value:", 6) == 0) {
-        return literal_of(out_source, text + 6);
+    if (wrong != NULL) {
+        return tok_fail(TOK_CODE_PIN_SOURCE, kind == &literal ? "a literal PIN in the settings: %s" : "%s", wrong);
     }
-    for (size_t i = 0; i < COUNT_OF(kinds); i++) {
-        const char *argument = text + strlen(kinds[i].prefix);
-
-        if (strncmp(text, kinds[i].prefix, strlen(kinds[i].prefix)) != 0) {
-            continue;
-        }
-        return kinds[i].valid(argument) ? source_make(out_source, &kinds[i], argument)
-                                        : tok_fail(TOK_CODE_PIN_SOURCE, "%s", kinds[i].form);
-    }
-    if (looks_like_source(text)) {
-        return tok_fail(TOK_CODE_PIN_SOURCE,
-                        "it looks like a path or a source: a PIN with : or / is written value:PIN");
-    }
-    return literal_of(out_source, text);
+    return kind != &literal ? source_make(out_source, kind, text + strlen(kind->prefix))
+                            : literal_of(out_source, literal_text(text));
 }
 
 struct tok_result tok_pin_source_value(struct tok_pin_source **out_source, struct secret *pin)
@@ -241,8 +278,13 @@ struct tok_result tok_pin_source_value(struct tok_pin_source **out_source, struc
 
 /* --- fetching ----------------------------------------------------------------------------------------------------- */
 
-static struct tok_result pin_copy(struct secret *out, const struct secret *pin)
+static struct tok_result pin_copy(struct secret *out, const struct tok_pin_source *source, const struct secret *pin)
 {
+    const char *wrong = tok_pin_wrong(pin->data, pin->len);
+
+    if (wrong != NULL) {
+        return pin_failed(source, "%s", wrong);
+    }
     return secret_set(out, pin->data, pin->len) ? tok_good() : tok_fail(TOK_CODE_NO_MEMORY, "a PIN");
 }
 
@@ -260,7 +302,7 @@ static bool fetch_claim(struct tok_pin_source *source, struct secret *out_pin, s
         }
     }
     if (secret_exists(&source->fetched.pin)) {
-        *out_result = pin_copy(out_pin, &source->fetched.pin);
+        *out_result = pin_copy(out_pin, source, &source->fetched.pin);
         return false;
     }
     if (source->spent) {
@@ -289,7 +331,10 @@ struct tok_result tok_pin_fetch(struct tok_pin_source *source, struct secret *ou
     if (fetch_claim(source, out_pin, &result)) {
         result = source->kind->fetch(&fetched, source);
         if (tok_ok(&result)) {
-            result = pin_copy(out_pin, &fetched.pin);
+            result = pin_copy(out_pin, source, &fetched.pin);
+        }
+        if (!tok_ok(&result)) { /* what is no PIN is not remembered: somebody may put that right */
+            secret_end(&fetched.pin);
         }
         fetch_publish(source, &fetched);
     }

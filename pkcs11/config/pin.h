@@ -37,11 +37,17 @@ void tok_pin_source_free(struct tok_pin_source *source);
  * later); fd: is read to its end, once, and closed (0 to 2 stay open); exec: runs an absolute program without a shell
  * and without our descriptors, kills its process group after 5 s, and takes its standard output. A pipe (file:, fd:) is
  * waited for 30 s. TOK_CODE_PIN_SOURCE names the source and the reason (errno's text, exit status). PINs of any length
- * up to 64 KiB; more is an error, and so is none. */
+ * up to 64 KiB; more is an error, and so is what can't be one (tok_pin_wrong). */
 TOK_RESULT tok_pin_fetch(struct tok_pin_source *source, struct secret *out_pin);
 /* tok_pin_refused tells the source that the token refused what it gave: a file that has changed since (by its times,
  * size or inode) is read again at the next fetch; returns whether the next fetch would give another PIN. */
 bool tok_pin_refused(struct tok_pin_source *source);
+
+/* tok_pin_wrong is why a PIN can't be one, before a try is spent on it: it has several lines, a byte-order mark, a control
+ * character, is PEM, or empty. NULL: it may be. A static text. */
+const char *tok_pin_wrong(const uint8_t *pin, size_t len);
+/* tok_pin_source_wrong is what tok_pin_source_new would refuse in a setting; NULL: nothing. A static text. */
+const char *tok_pin_source_wrong(const char *text);
 
 /* tok_pin_source_name is what may be printed: "file:/etc/signet/pin", "env:HSM_PIN", "a literal PIN in the settings",
  * "pin-value of the URI". Borrowed. */

@@ -6,6 +6,27 @@
 #include "base/text.h"
 #include "pkcs11/config/uri-parts.h"
 
+/* RFC 7512 §2.3. */
+const char *const uri_path_names[] = {
+    "token",
+    "manufacturer",
+    "serial",
+    "model",
+    "library-manufacturer",
+    "library-version",
+    "library-description",
+    "slot-manufacturer",
+    "slot-description",
+    "slot-id",
+    "object",
+    "type",
+    "id",
+    NULL,
+};
+
+/* RFC 7512 §2.4. Each is the business of who asks, since p11-kit's own copy of a PIN could not be wiped. */
+const char *const uri_query_names[] = { "pin-source", "pin-value", "module-name", "module-path", NULL };
+
 bool uri_attribute_next(struct uri_attribute *out, const char **rest, const char *end, char separator)
 {
     const char *at = *rest;
@@ -116,6 +137,43 @@ static struct tok_result value_check(const struct uri_attribute *attribute, cons
     return tok_good();
 }
 
+static bool is_among(const struct uri_attribute *attribute, const char *const *names)
+{
+    size_t i = 0;
+
+    while (names[i] != NULL && !uri_attribute_is(attribute, names[i])) {
+        i++;
+    }
+    return names[i] != NULL;
+}
+
+/* Known, but not here. */
+static struct tok_result misplaced(const struct uri_attribute *attribute)
+{
+    struct uri_attribute bare = *attribute;
+
+    while (bare.name_len > 0 && isspace((unsigned char)bare.name[0])) {
+        bare.name++;
+        bare.name_len--;
+    }
+    if (bare.name_len < attribute->name_len && (is_among(&bare, uri_path_names) || is_among(&bare, uri_query_names))) {
+        return tok_fail(TOK_CODE_BAD_URI, "a blank stands before '%.*s' in the PKCS#11 URI: leave it out",
+                        (int)bare.name_len, bare.name);
+    }
+    if (is_among(attribute, uri_query_names)) {
+        return tok_fail(TOK_CODE_BAD_URI,
+                        "'%.*s' stands before the '?' of the PKCS#11 URI, and belongs behind it: put '?' (or '&' after "
+                        "another one) in place of the ';' before it",
+                        (int)attribute->name_len, attribute->name);
+    }
+    if (is_among(attribute, uri_path_names)) {
+        return tok_fail(TOK_CODE_BAD_URI,
+                        "'%.*s' stands behind the '?' of the PKCS#11 URI, and belongs before it, after a ';'",
+                        (int)attribute->name_len, attribute->name);
+    }
+    return tok_good();
+}
+
 struct tok_result uri_attribute_check(const struct uri_attribute *attribute, const char *const *names, unsigned *seen)
 {
     char list[256];
@@ -131,6 +189,7 @@ struct tok_result uri_attribute_check(const struct uri_attribute *attribute, con
         *seen |= 1u << i;
         return value_check(attribute, names[i], names);
     }
+    TOK_TRY(misplaced(attribute));
     names_list(&text, names);
     return tok_fail(TOK_CODE_BAD_URI, "unknown attribute '%.*s' in the PKCS#11 URI; there are: %s",
                     shown_len(attribute), attribute->name, list);

@@ -6,24 +6,6 @@
 #include "base/text.h"
 #include "pkcs11/config/uri-parts.h"
 
-/* RFC 7512 §2.3. */
-static const char *const path_names[] = {
-    "token",
-    "manufacturer",
-    "serial",
-    "model",
-    "library-manufacturer",
-    "library-version",
-    "library-description",
-    "slot-manufacturer",
-    "slot-description",
-    "slot-id",
-    "object",
-    "type",
-    "id",
-    NULL,
-};
-
 bool tok_uri_has_scheme(const char *text)
 {
     return strncasecmp(text, URI_SCHEME, strlen(URI_SCHEME)) == 0;
@@ -85,7 +67,7 @@ static struct tok_result path_write(struct tok_uri *uri, const char *path, const
             attribute.name = "type";
             attribute.name_len = strlen("type");
         }
-        TOK_TRY(uri_attribute_check(&attribute, path_names, &seen));
+        TOK_TRY(uri_attribute_check(&attribute, uri_path_names, &seen));
         text_put(&text, text.len > strlen(URI_SCHEME) ? ";" : "");
         start = text.len;
         text_printf(&text, "%.*s=", (int)attribute.name_len, attribute.name);
@@ -163,6 +145,10 @@ struct tok_result tok_uri_parse(struct tok_uri **out_uri, const char *text, enum
     }
     uri->from_stranger = origin == TOK_URI_FROM_FILE;
     path = text + strlen(URI_SCHEME);
+    if (path[0] == '/') {
+        return tok_fail(TOK_CODE_BAD_URI, "a PKCS#11 URI has no '/' after '%s': write %stoken=...", URI_SCHEME,
+                        URI_SCHEME);
+    }
     query = strchr(path, '?');
     TOK_TRY(path_write(uri, path, query != NULL ? query : path + strlen(path)));
     TOK_TRY(path_parse(uri));

@@ -43,6 +43,10 @@ bool uri_attribute_is(const struct uri_attribute *attribute, const char *name);
  * more than once"). `names` ends with NULL, `seen` has a bit for each. */
 TOK_RESULT uri_attribute_check(const struct uri_attribute *attribute, const char *const *names, unsigned *seen);
 
+/* The attributes before and behind the question mark, with NULL at their ends. */
+extern const char *const uri_path_names[];
+extern const char *const uri_query_names[];
+
 /* uri_query_parse reads what stands behind the question mark. */
 TOK_RESULT uri_query_parse(struct tok_uri *uri, const char *query, enum tok_uri_origin origin);
 

@@ -8,9 +8,6 @@
 #include "base/path.h"
 #include "pkcs11/config/uri-parts.h"
 
-/* RFC 7512 §2.4. Each is the business of who asks, since p11-kit's own copy of a PIN could not be wiped. */
-static const char *const query_names[] = { "pin-source", "pin-value", "module-name", "module-path", NULL };
-
 /* RFC 3986 §2.1. False for a % without two digits, and for a NUL. `out` has room for len + 1. */
 static bool percent_decode(char *out, size_t *out_len, const char *value, size_t len)
 {
@@ -122,7 +119,8 @@ static struct tok_result query_pin_source(struct tok_uri *uri, const struct uri_
         return tok_fail(TOK_CODE_BAD_URI, "pin-source of a PKCS#11 URI may not run a command");
     }
     if (source[0] != '/' && strncmp(source, "file:/", 6) != 0) {
-        return tok_fail(TOK_CODE_BAD_URI, "pin-source of a PKCS#11 URI must be a file: file:/path or /path");
+        return tok_fail(TOK_CODE_BAD_URI, "pin-source of a PKCS#11 URI must be the absolute path of a file: "
+                                          "file:/PATH or /PATH");
     }
     return uri->pin != NULL ? tok_good() : tok_pin_source_new(&uri->pin, source, TOK_PIN_FROM_URI);
 }
@@ -156,6 +154,18 @@ static struct tok_result origin_check(const struct uri_attribute *attribute, enu
     return tok_good();
 }
 
+/* `?pin-value=1234;object=www` would make all of it the PIN (RFC 7512 §2.3: a ';' in a query is written otherwise). */
+static struct tok_result semicolon_check(const struct uri_attribute *attribute)
+{
+    if (attribute->value == NULL || memchr(attribute->value, ';', attribute->value_len) == NULL) {
+        return tok_good();
+    }
+    return tok_fail(
+        TOK_CODE_BAD_URI,
+        "a ';' stands behind the '?' of the PKCS#11 URI: attributes there are parted by '&', those of token "
+        "and key stand before the '?' (a ';' in a value is written %%3B)");
+}
+
 struct tok_result uri_query_parse(struct tok_uri *uri, const char *query, enum tok_uri_origin origin)
 {
     const char *end = query + strlen(query);
@@ -163,7 +173,8 @@ struct tok_result uri_query_parse(struct tok_uri *uri, const char *query, enum t
     unsigned seen = 0;
 
     while (uri_attribute_next(&attribute, &query, end, '&')) {
-        TOK_TRY(uri_attribute_check(&attribute, query_names, &seen));
+        TOK_TRY(semicolon_check(&attribute));
+        TOK_TRY(uri_attribute_check(&attribute, uri_query_names, &seen));
         TOK_TRY(origin_check(&attribute, origin));
         TOK_TRY(query_take(uri, &attribute));
     }

@@ -5,10 +5,10 @@
 
 #include "base/lock.h"
 #include "pkcs11/module/call.h"
+#include "pkcs11/result/ckr.h"
 
 #define ROUNDS 4 /* a list may grow while it is asked for */
 #define PROOF 32 /* bytes of a signature: zeros there by chance would be a wonder */
-#define NUMBER 8 /* bytes; a shorter value may well be zero, and a longer one that fills its room is not */
 #define MOST_ATTRS 32
 
 struct tok_result tok_answer_count(const char *function, const char *things, CK_ULONG count, CK_ULONG room)
@@ -109,8 +109,28 @@ static bool is_partial(CK_RV rv)
     return rv == CKR_ATTRIBUTE_TYPE_INVALID || rv == CKR_ATTRIBUTE_SENSITIVE || rv == CKR_BUFFER_TOO_SMALL;
 }
 
+/* Modules answer such codes, too, for a list in which one attribute is not to their liking; others are about the
+ * session, the login or the token. */
+static bool may_be_one_attribute(CK_RV rv)
+{
+    return is_partial(rv) || tok_ckr(rv)->recovery == TOK_GIVE_UP || rv == CKR_GENERAL_ERROR ||
+           rv == CKR_FUNCTION_FAILED || rv == CKR_DEVICE_MEMORY;
+}
+
+/* All bytes are what the caller had put there: a byte that no number and no flag is full of. */
+static bool is_unfilled(const CK_ATTRIBUTE *attr, uint8_t filling)
+{
+    const uint8_t *value = attr->pValue;
+    CK_ULONG i = 0;
+
+    while (value != NULL && i < attr->ulValueLen && value[i] == filling) {
+        i++;
+    }
+    return i > 0 && i == attr->ulValueLen;
+}
+
 /* What the caller asked for is what the answer is about; of that the module may write lengths alone. */
-static struct tok_result attribute_check(CK_ATTRIBUTE *attr, const CK_ATTRIBUTE *asked, bool whole)
+static struct tok_result attribute_check(CK_ATTRIBUTE *attr, const CK_ATTRIBUTE *asked, uint8_t filling, bool whole)
 {
     CK_ULONG most = asked->pValue == NULL || !whole ? ANSWER_MOST_VALUE : asked->ulValueLen;
 
@@ -120,9 +140,8 @@ static struct tok_result attribute_check(CK_ATTRIBUTE *attr, const CK_ATTRIBUTE 
         return tok_good();
     }
     TOK_TRY(tok_answer_count("C_GetAttributeValue", "bytes of an attribute", attr->ulValueLen, most));
-    if (asked->pValue != NULL && attr->ulValueLen == asked->ulValueLen && attr->ulValueLen > NUMBER &&
-        tok_answer_is_blank(attr->pValue, attr->ulValueLen)) {
-        attr->ulValueLen = CK_UNAVAILABLE_INFORMATION;
+    if (attr->ulValueLen <= asked->ulValueLen && is_unfilled(attr, filling)) {
+        attr->ulValueLen = ANSWER_UNFILLED;
     }
     return tok_good();
 }
@@ -131,17 +150,25 @@ struct tok_result tok_answer_attributes(CK_RV *out_rv, CK_FUNCTION_LIST *functio
                                         CK_OBJECT_HANDLE object, CK_ATTRIBUTE *list, size_t count)
 {
     CK_ATTRIBUTE asked[MOST_ATTRS];
+    uint8_t fillings[MOST_ATTRS];
 
     if (count > MOST_ATTRS) {
         return tok_fail(TOK_CODE_BAD_ARGUMENT, "%zu attributes are more than one call asks for", count);
     }
     memcpy(asked, list, count * sizeof(*list));
+    for (size_t i = 0; i < count; i++) {
+        fillings[i] = list[i].pValue != NULL && list[i].ulValueLen > 0 ? *(const uint8_t *)list[i].pValue : 0;
+    }
     *out_rv = TOK_CALL(functions, C_GetAttributeValue, session, object, list, (CK_ULONG)count);
-    if (*out_rv != CKR_OK && !is_partial(*out_rv)) {
+    if (*out_rv != CKR_OK && !may_be_one_attribute(*out_rv)) {
         return tok_fail_ckr("C_GetAttributeValue", *out_rv);
     }
     for (size_t i = 0; i < count; i++) {
-        TOK_TRY(attribute_check(&list[i], &asked[i], *out_rv == CKR_OK));
+        if (*out_rv == CKR_OK || is_partial(*out_rv)) {
+            TOK_TRY(attribute_check(&list[i], &asked[i], fillings[i], *out_rv == CKR_OK));
+        } else {
+            list[i] = (CK_ATTRIBUTE){ asked[i].type, asked[i].pValue, ANSWER_UNFILLED };
+        }
     }
     return tok_good();
 }

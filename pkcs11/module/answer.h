@@ -52,8 +52,10 @@ struct tok_question {
 TOK_RESULT tok_answer_numbers(struct tok_numbers *out, const struct tok_question *question);
 
 /* tok_answer_attributes asks for attributes of an object, and restores what the module may have changed in the list
- * besides lengths. *out_rv is CKR_OK, or a code that says that some are missing or too long; then, and only then, a
- * length may be above its room. What the module left unfilled is unavailable. */
+ * besides lengths. *out_rv is CKR_OK, or a code that says that some are missing or too long (then, and only then, a
+ * length may be above its room), or another one that one attribute of many may be the cause of. The caller fills each
+ * room with one byte: the length of what the module left like that, or said nothing of, is ANSWER_UNFILLED. */
+#define ANSWER_UNFILLED (CK_UNAVAILABLE_INFORMATION - 1)
 TOK_RESULT tok_answer_attributes(CK_RV *out_rv, CK_FUNCTION_LIST *functions, CK_SESSION_HANDLE session,
                                  CK_OBJECT_HANDLE object, CK_ATTRIBUTE *list, size_t count);
 

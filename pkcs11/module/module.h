@@ -69,6 +69,7 @@ struct tok_module {
     const struct tok_tokens_fork *tokens_fork; /* NULL as long as there are none */
     uint64_t looks;                            /* how many there were */
     struct tok_result trouble;                 /* of a slot that could not tell what it holds, at the last look */
+    size_t blank;                              /* so many tokens were not initialised then */
 };
 
 /* tok_module_open loads the file, which runs its constructors; tok_module_ask_functions asks it for its function list.

@@ -1,8 +1,9 @@
 /* Attributes of an object, in one round trip where the token allows it.
  *
- * The caller says which attributes it wants and how much room each needs; a second call is made only for those that
- * were longer, and single ones only for tokens that refuse a whole list for one attribute they don't know. An attribute
- * that the token hasn't, or won't show, is absent, not an error. Nothing of this floor ever asks for the secret part of
+ * The caller says which attributes it wants and how much room each needs. What that leaves open is asked for once more,
+ * alone: what was too long, what the module left unfilled (some stop at the first attribute that they lack), all of a
+ * list that was refused whatever the code, and what the object must have. An attribute that the token hasn't, or won't
+ * show, is absent, not an error. Nothing of this floor ever asks for the secret part of
  * a key. */
 #ifndef SIGNET_PKCS11_OBJECT_ATTR_H
 #define SIGNET_PKCS11_OBJECT_ATTR_H

@@ -91,6 +91,9 @@ static struct tok_result secret_read(struct tok_lease *lease, CK_OBJECT_HANDLE s
     if (rv != CKR_OK) {
         return tok_fail_ckr("C_GetAttributeValue", rv);
     }
+    if (value.ulValueLen == ANSWER_UNFILLED) {
+        return tok_fail_answer("C_GetAttributeValue", "a secret of zeros");
+    }
     TOK_TRY(tok_answer_output(TOK_OUTPUT_SECRET, "C_GetAttributeValue", out, value.ulValueLen, *in_out_len));
     *in_out_len = value.ulValueLen;
     return tok_good();

@@ -15,6 +15,28 @@
 #define CKK_EC_MONTGOMERY 0x41UL
 #endif
 
+/* The SHA-3 family, of PKCS#11 v3.0 and, under the same numbers, v3.2. */
+#ifndef CKM_SHA3_224
+#define CKM_SHA3_224 0x2b5UL
+#define CKM_SHA3_256 0x2b0UL
+#define CKM_SHA3_384 0x2c0UL
+#define CKM_SHA3_512 0x2d0UL
+#define CKM_SHA3_224_RSA_PKCS 0x66UL
+#define CKM_SHA3_256_RSA_PKCS 0x60UL
+#define CKM_SHA3_384_RSA_PKCS 0x61UL
+#define CKM_SHA3_512_RSA_PKCS 0x62UL
+#define CKM_SHA3_224_RSA_PKCS_PSS 0x67UL
+#define CKM_SHA3_256_RSA_PKCS_PSS 0x63UL
+#define CKM_SHA3_384_RSA_PKCS_PSS 0x64UL
+#define CKM_SHA3_512_RSA_PKCS_PSS 0x65UL
+#endif
+#ifndef CKG_MGF1_SHA3_224
+#define CKG_MGF1_SHA3_224 6UL
+#define CKG_MGF1_SHA3_256 7UL
+#define CKG_MGF1_SHA3_384 8UL
+#define CKG_MGF1_SHA3_512 9UL
+#endif
+
 #ifndef CKK_ML_DSA
 #define CKK_ML_DSA 0x4aUL
 #endif
@@ -29,27 +51,6 @@
 #endif
 #ifndef CKA_PARAMETER_SET
 #define CKA_PARAMETER_SET 0x61dUL
-#endif
-
-#ifndef CKM_SHA3_256 /* SHA-3, likewise */
-#define CKM_SHA3_256_RSA_PKCS 0x60UL
-#define CKM_SHA3_384_RSA_PKCS 0x61UL
-#define CKM_SHA3_512_RSA_PKCS 0x62UL
-#define CKM_SHA3_256_RSA_PKCS_PSS 0x63UL
-#define CKM_SHA3_384_RSA_PKCS_PSS 0x64UL
-#define CKM_SHA3_512_RSA_PKCS_PSS 0x65UL
-#define CKM_SHA3_224_RSA_PKCS 0x66UL
-#define CKM_SHA3_224_RSA_PKCS_PSS 0x67UL
-#define CKM_SHA3_256 0x2b0UL
-#define CKM_SHA3_224 0x2b5UL
-#define CKM_SHA3_384 0x2c0UL
-#define CKM_SHA3_512 0x2d0UL
-#endif
-#ifndef CKG_MGF1_SHA3_224
-#define CKG_MGF1_SHA3_224 6UL
-#define CKG_MGF1_SHA3_256 7UL
-#define CKG_MGF1_SHA3_384 8UL
-#define CKG_MGF1_SHA3_512 9UL
 #endif
 
 /* As much of CK_FUNCTION_LIST_3_0 as is used. */

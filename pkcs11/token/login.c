@@ -86,6 +86,23 @@ static struct tok_result answer_check(const struct secret *pin, struct tok_token
                : tok_context(result, "a key file does not choose; if both have this PIN, set token.NAME.pin for each");
 }
 
+/* What can't be this token's PIN costs no try. A PIN that is shorter than the token says may be an old one; for its
+ * longest some say 0 or everything. */
+static struct tok_result pin_possible(const struct pin *pin, struct tok_token *token)
+{
+    const char *wrong = tok_pin_wrong(pin->secret.data, pin->secret.len);
+    CK_TOKEN_INFO info;
+
+    tok_token_info(token, &info);
+    if (wrong == NULL && info.ulMaxPinLen > 0 && info.ulMaxPinLen >= info.ulMinPinLen &&
+        pin->secret.len > info.ulMaxPinLen) {
+        return tok_fail(TOK_CODE_PIN_SOURCE,
+                        "no PIN from %s: it has %zu bytes, and token '%s' has PINs of %lu at the most", pin->name,
+                        pin->secret.len, token->label, info.ulMaxPinLen);
+    }
+    return wrong == NULL ? tok_good() : tok_fail(TOK_CODE_PIN_SOURCE, "no PIN from %s: %s", pin->name, wrong);
+}
+
 static struct tok_result pin_ask(struct pin *pin, struct tok_token *token, const struct tok_credentials *credentials)
 {
     char what[96];
@@ -271,6 +288,7 @@ static struct tok_result pin_send(CK_RV *out_rv, struct pin *pin, struct tok_lea
 
     TOK_TRY(pin_allowed(lease->token, credentials->settings)); /* else nobody need be asked for it */
     TOK_TRY(pin_get(pin, lease->token, credentials));
+    TOK_TRY(pin_possible(pin, lease->token));
     TOK_TRY(tok_try_begin(&try, lease->token, &pin->secret, pin->name, deadline_us));
     if (try.after_refusal && user != CKU_CONTEXT_SPECIFIC) {
         info_is_stale(lease->token);

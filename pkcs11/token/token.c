@@ -264,13 +264,14 @@ static bool listed_before(const struct tok_numbers *slots, size_t i)
 
 /* A slot that fails to tell is a slot without a token for now: another one may hold what we look for. *out_trouble is
  * the first failure. */
-static struct tok_result look_into(struct look *found, size_t *out_num, struct tok_result *out_trouble,
-                                   struct tok_module *module, const struct tok_numbers *slots, uint64_t deadline_us)
+static struct tok_result look_into(struct look *found, size_t *out_num, size_t *out_blank,
+                                   struct tok_result *out_trouble, struct tok_module *module, const struct tok_numbers *slots, uint64_t deadline_us)
 {
     const CK_SLOT_ID *ids = slots->items;
     size_t num = 0;
 
     *out_trouble = tok_good();
+    *out_blank = 0;
     for (size_t i = 0; i < slots->count; i++) {
         CK_RV rv;
 
@@ -285,6 +286,7 @@ static struct tok_result look_into(struct look *found, size_t *out_num, struct t
             found[num++].slot = ids[i];
             continue;
         }
+        *out_blank += rv == CKR_OK;
         trace(TRACE_TOKEN, "token: slot %lu has no usable token (%lu)", ids[i], rv);
         if (is_trouble(rv) && tok_ok(out_trouble)) {
             *out_trouble =
@@ -302,17 +304,19 @@ static struct tok_result look(struct tok_module *module, uint64_t deadline_us)
     SCOPED(scoped_free) struct look *found = NULL;
     struct tok_result trouble;
     size_t num = 0;
+    size_t blank = 0;
 
     TOK_TRY(tok_context(slots_list(&slots, module, deadline_us), "module '%s'", module->path));
     found = calloc(slots.count + 1, sizeof(*found));
     if (found == NULL) {
         return tok_fail(TOK_CODE_NO_MEMORY, "looking for tokens");
     }
-    TOK_TRY(look_into(found, &num, &trouble, module, &slots, deadline_us));
+    TOK_TRY(look_into(found, &num, &blank, &trouble, module, &slots, deadline_us));
 
     LOCKED(&module->lock);
     module->looks++;
     module->trouble = trouble;
+    module->blank = blank;
     for (size_t i = 0; i < num; i++) {
         if (!token_seen(module, found[i].slot, &found[i].info)) {
             return tok_fail(TOK_CODE_NO_MEMORY, "looking for tokens");
@@ -370,6 +374,12 @@ bool tok_module_in_use(struct tok_module *module)
         }
     }
     return false;
+}
+
+size_t tok_module_blank(struct tok_module *module)
+{
+    LOCKED(&module->lock);
+    return module->blank;
 }
 
 bool tok_module_has_token(struct tok_module *module)

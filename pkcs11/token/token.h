@@ -100,6 +100,8 @@ TOK_RESULT tok_tokens_look(struct tok_module *module, uint64_t deadline_us);
 /* tok_module_trouble: why a slot could not tell at the last look what it holds, if one could not. Which look that was
  * tells whether another thread's has come between. */
 TOK_RESULT tok_module_trouble(struct tok_module *module, uint64_t *out_look);
+/* tok_module_blank counts the tokens that were not initialised at the last look. */
+size_t tok_module_blank(struct tok_module *module);
 /* tok_module_has_slots: does the module know any slot, with or without a token? One whose daemon is gone knows none. */
 bool tok_module_has_slots(struct tok_module *module, uint64_t deadline_us);
 /* tok_module_in_use: is a session of any of its tokens lent? */

@@ -161,8 +161,21 @@ int prov_ctx_begin(struct prov_ctx *prov, const OSSL_CORE_HANDLE *handle, const 
 
     stderr_remember(); /* before the application becomes a daemon */
     for (const OSSL_DISPATCH *at = in; at->function_id != 0; at++) {
-        if (at->function_id == OSSL_FUNC_CORE_GET_PARAMS) {
+        switch (at->function_id) {
+        case OSSL_FUNC_CORE_GET_PARAMS:
             core.get_params = OSSL_FUNC_core_get_params(at);
+            break;
+        case OSSL_FUNC_BIO_READ_EX:
+            prov->bio_read = OSSL_FUNC_BIO_read_ex(at);
+            break;
+        case OSSL_FUNC_BIO_GETS:
+            prov->bio_gets = OSSL_FUNC_BIO_gets(at);
+            break;
+        case OSSL_FUNC_BIO_CTRL:
+            prov->bio_ctrl = OSSL_FUNC_BIO_ctrl(at);
+            break;
+        default:
+            break;
         }
     }
     prov->handle = handle;

@@ -19,6 +19,10 @@
 struct prov_ctx {
     const OSSL_CORE_HANDLE *handle;
     struct prov_err_core err; /* the core's error functions */
+    /* The core's, for what decoders are given; a BIO of ours around it would cost more than most of what they do. */
+    OSSL_FUNC_BIO_read_ex_fn *bio_read;
+    OSSL_FUNC_BIO_gets_fn *bio_gets;
+    OSSL_FUNC_BIO_ctrl_fn *bio_ctrl;
     OSSL_LIB_CTX *child;
     const char *name;            /* as activated; borrowed from the core */
     _Atomic(const char *) query; /* of every fetch in the child: "signet.algorithm!=yes[,?provider=default]"; static */

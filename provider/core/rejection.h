@@ -1,7 +1,6 @@
-/* The secret behind implicit rejection of bad RSA padding (provider/operations/unpad.h) by keys whose token has no raw
- * RSA, so that they have none of their own: drawn once for a process and its children, by the instance that needs it
- * first, and kept to the end. Two workers that drew their own would answer one bad ciphertext differently, and so tell
- * that it is bad: whoever loads a key that decrypts asks for it then. */
+/* The secret behind implicit rejection of bad RSA padding (provider/operations/unpad.h): drawn once for a process and
+ * its children, by the instance that needs it first, and kept to the end. Two workers that drew their own would answer
+ * one bad ciphertext differently, and so tell that it is bad: whoever loads a key that decrypts asks for it then. */
 #ifndef SIGNET_PROVIDER_CORE_REJECTION_H
 #define SIGNET_PROVIDER_CORE_REJECTION_H
 

@@ -11,6 +11,7 @@
 #include "provider/core/ends.h"
 #include "provider/core/software.h"
 #include "provider/files/keyfile.h"
+#include "provider/files/peek.h"
 #include "provider/files/prompt.h"
 #include "provider/keys/prover.h"
 
@@ -28,12 +29,12 @@ struct decoder {
 
 /* --- reading ----------------------------------------------------------------------------------------------------- */
 
-static size_t read_up_to(BIO *bio, unsigned char *out, size_t len)
+static size_t read_up_to(const struct prov_ctx *prov, OSSL_CORE_BIO *input, unsigned char *out, size_t len)
 {
     size_t done = 0;
     size_t got;
 
-    while (done < len && BIO_read_ex(bio, out + done, len - done, &got)) {
+    while (done < len && prov->bio_read != NULL && prov->bio_read(input, out + done, len - done, &got)) {
         done += got;
     }
     return done;
@@ -41,20 +42,20 @@ static size_t read_up_to(BIO *bio, unsigned char *out, size_t len)
 
 /* Reads one SEQUENCE, and nothing behind it, which is the next reader's. False if there is none, or it is longer than a
  * key file may be (64 KiB). One that is cut off is given as far as it goes. */
-static bool read_sequence(struct bytes *out, BIO *bio)
+static bool read_sequence(struct bytes *out, const struct prov_ctx *prov, OSSL_CORE_BIO *input)
 {
     unsigned char header[4];
     size_t header_len = 2;
     size_t len;
 
-    if (bio == NULL || read_up_to(bio, header, 2) != 2 || header[0] != (V_ASN1_SEQUENCE | V_ASN1_CONSTRUCTED)) {
+    if (read_up_to(prov, input, header, 2) != 2 || header[0] != (V_ASN1_SEQUENCE | V_ASN1_CONSTRUCTED)) {
         return false;
     }
     len = header[1];
     if (len >= 0x80) {
         size_t more = len & 0x7f;
 
-        if (more < 1 || more > 2 || read_up_to(bio, header + 2, more) != more) {
+        if (more < 1 || more > 2 || read_up_to(prov, input, header + 2, more) != more) {
             return false;
         }
         header_len += more;
@@ -64,7 +65,7 @@ static bool read_sequence(struct bytes *out, BIO *bio)
         return false;
     }
     memcpy(out->data, header, header_len);
-    out->len = header_len + read_up_to(bio, out->data + header_len, len);
+    out->len = header_len + read_up_to(prov, input, out->data + header_len, len);
     return true;
 }
 
@@ -267,11 +268,10 @@ static int decode_der(void *vdecoder, OSSL_CORE_BIO *input, int selection, OSSL_
     struct decoder *decoder = vdecoder;
     struct prov_prompt asker = { ask, ask_arg };
     const struct tok_pin_prompt prompt = prov_prompt_pin(&asker);
-    SCOPED(bio_end) BIO *bio = BIO_new_from_core_bio(decoder->prov->child, input);
     SCOPED(der_end) struct bytes der = { 0 };
     SCOPED(prov_keyfile_end) struct prov_keyfile file = { .uri = NULL };
-    enum prov_keyfile_kind kind = read_sequence(&der, bio) ? file_read(&file, decoder->prov, &der)
-                                                           : PROV_KEYFILE_NOT_OURS;
+    enum prov_keyfile_kind kind = read_sequence(&der, decoder->prov, input) ? file_read(&file, decoder->prov, &der)
+                                                                            : PROV_KEYFILE_NOT_OURS;
 
     (void)selection;
     return kind == PROV_KEYFILE_GOOD ? decode_file(decoder, &file, &prompt, object, object_arg)
@@ -332,7 +332,7 @@ static int decode_pem(void *vdecoder, OSSL_CORE_BIO *input, int selection, OSSL_
                       OSSL_PASSPHRASE_CALLBACK *ask, void *ask_arg)
 {
     struct prov_ctx *prov = ((struct decoder *)vdecoder)->prov;
-    SCOPED(bio_end) BIO *bio = BIO_new_from_core_bio(prov->child, input);
+    SCOPED(bio_end) BIO *bio = prov_peek_may_be_ours(prov, input) ? BIO_new_from_core_bio(prov->child, input) : NULL;
     char *label = NULL;
     char *header = NULL;
     unsigned char *data = NULL;

@@ -17,10 +17,13 @@ static OSSL_FUNC_encoder_newctx_fn encoder_newctx;
 static OSSL_FUNC_encoder_freectx_fn encoder_freectx;
 static OSSL_FUNC_encoder_set_ctx_params_fn encoder_set_params;
 static OSSL_FUNC_encoder_settable_ctx_params_fn encoder_settable;
-static OSSL_FUNC_encoder_does_selection_fn encoder_does_selection;
+static OSSL_FUNC_encoder_does_selection_fn does_private;
+static OSSL_FUNC_encoder_does_selection_fn does_public;
 static OSSL_FUNC_encoder_encode_fn encode_der;
 static OSSL_FUNC_encoder_encode_fn encode_pem;
 static OSSL_FUNC_encoder_encode_fn encode_text;
+static OSSL_FUNC_encoder_encode_fn encode_public_der;
+static OSSL_FUNC_encoder_encode_fn encode_public_pem;
 
 struct encoder {
     struct prov_ctx *prov;
@@ -79,10 +82,16 @@ static int encoder_set_params(void *vencoder, const OSSL_PARAM params[])
     return name == NULL || encoder->cipher != NULL;
 }
 
-static int encoder_does_selection(void *vprov, int selection)
+static int does_private(void *vprov, int selection)
 {
     (void)vprov;
     return (selection & OSSL_KEYMGMT_SELECT_PRIVATE_KEY) != 0;
+}
+
+static int does_public(void *vprov, int selection)
+{
+    (void)vprov;
+    return (selection & OSSL_KEYMGMT_SELECT_PRIVATE_KEY) == 0 && (selection & OSSL_KEYMGMT_SELECT_PUBLIC_KEY) != 0;
 }
 
 static void encoder_ctx_end(OSSL_ENCODER_CTX **ctx)
@@ -181,6 +190,16 @@ static int write_text(const struct job *job)
            delegate(job, EVP_PKEY_PUBLIC_KEY, "TEXT", NULL);
 }
 
+static int write_public_der(const struct job *job)
+{
+    return delegate(job, job->selection, "DER", "SubjectPublicKeyInfo");
+}
+
+static int write_public_pem(const struct job *job)
+{
+    return delegate(job, job->selection, "PEM", "SubjectPublicKeyInfo");
+}
+
 static int encode(int (*write)(const struct job *job), struct job job, OSSL_CORE_BIO *output,
                   const OSSL_PARAM abstract[])
 {
@@ -194,7 +213,7 @@ static int encode(int (*write)(const struct job *job), struct job job, OSSL_CORE
 }
 
 /* A form's encode function and its table; no logic. */
-#define ENCODER(form)                                                                                                  \
+#define ENCODER(form, does)                                                                                            \
     static int encode_##form(void *encoder, OSSL_CORE_BIO *output, const void *key, const OSSL_PARAM abstract[],       \
                              int selection, OSSL_PASSPHRASE_CALLBACK *ask, void *ask_arg)                              \
     {                                                                                                                  \
@@ -205,14 +224,16 @@ static int encode(int (*write)(const struct job *job), struct job job, OSSL_CORE
         { OSSL_FUNC_ENCODER_FREECTX, (void (*)(void))encoder_freectx },                                                \
         { OSSL_FUNC_ENCODER_SET_CTX_PARAMS, (void (*)(void))encoder_set_params },                                      \
         { OSSL_FUNC_ENCODER_SETTABLE_CTX_PARAMS, (void (*)(void))encoder_settable },                                   \
-        { OSSL_FUNC_ENCODER_DOES_SELECTION, (void (*)(void))encoder_does_selection },                                  \
+        { OSSL_FUNC_ENCODER_DOES_SELECTION, (void (*)(void))(does) },                                                  \
         { OSSL_FUNC_ENCODER_ENCODE, (void (*)(void))encode_##form },                                                   \
         { 0, NULL },                                                                                                   \
     };
 
-ENCODER(der)
-ENCODER(pem)
-ENCODER(text)
+ENCODER(der, does_private)
+ENCODER(pem, does_private)
+ENCODER(text, does_private)
+ENCODER(public_der, does_public)
+ENCODER(public_pem, does_public)
 
 #define ENCODER_ROWS(id)                                                                                               \
     { &prov_##id##_variant, NULL, "output=der,structure=PrivateKeyInfo", der },                                        \
@@ -220,5 +241,9 @@ ENCODER(text)
         { &prov_##id##_variant, NULL, "output=text", text },
 
 const struct prov_coder_row prov_encoders[] = {
-    PROV_VARIANTS(ENCODER_ROWS){ NULL, NULL, NULL, NULL },
+    PROV_VARIANTS(ENCODER_ROWS)
+    /* In which form a point is written is lost where others export the public half (openssl ec -conv_form). */
+    { &prov_ec_variant, NULL, "output=der,structure=SubjectPublicKeyInfo", public_der },
+    { &prov_ec_variant, NULL, "output=pem,structure=SubjectPublicKeyInfo", public_pem },
+    { NULL, NULL, NULL, NULL },
 };

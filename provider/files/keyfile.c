@@ -147,6 +147,20 @@ static bool looks_like_ours(const unsigned char *der, size_t len)
            memcmp(cursor.at, MAGIC_STEM, strlen(MAGIC_STEM)) == 0;
 }
 
+bool prov_keyfile_may_start(const unsigned char *start, size_t len)
+{
+    const uint8_t sequence = V_ASN1_SEQUENCE | V_ASN1_CONSTRUCTED;
+    struct cursor cursor = cursor_over(start, len);
+
+    if (!step_into(&cursor, sequence)) {
+        return len < 4;
+    }
+    (void)cursor_der(&cursor, V_ASN1_INTEGER);
+    (void)cursor_der(&cursor, sequence);
+    return cursor.failed || !step_into(&cursor, V_ASN1_OCTET_STRING) || !step_into(&cursor, sequence) ||
+           cursor.left == 0 || cursor.at[0] == V_ASN1_UTF8STRING;
+}
+
 static bool string_is(const ASN1_STRING *string, const char *text)
 {
     return (size_t)ASN1_STRING_length(string) == strlen(text) &&

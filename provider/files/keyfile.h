@@ -36,6 +36,9 @@ enum prov_keyfile_kind prov_keyfile_read(struct prov_keyfile *out_file, const ch
                                          size_t len);
 enum prov_keyfile_kind prov_keyfile_read_peers(struct prov_keyfile *out_file, const char **out_why,
                                                const unsigned char *der, size_t len);
+/* prov_keyfile_may_start tells of the start of an object whether it may be of our form; false only where enough of it is
+ * there to say that it is not. */
+bool prov_keyfile_may_start(const unsigned char *start, size_t len);
 /* prov_keyfile_write makes our form; false without memory, or if the URI or the public half makes no sense. */
 bool prov_keyfile_write(struct bytes *out_der, const char *uri, const unsigned char *spki, size_t spki_len);
 

@@ -33,7 +33,6 @@ struct store {
     struct tok_items items;
     size_t next;
     bool handed; /* one was handed over */
-    bool halves; /* what was found stands for its public key */
 };
 
 /* What an application may expect of a store, in our terms; what is not here we don't have. */
@@ -157,21 +156,20 @@ static int offer_certificate(const struct tok_item *item, OSSL_CALLBACK *callbac
     return callback(params, arg);
 }
 
-/* The public key that a private one or a certificate shows. */
-static struct prov_key *half_of(struct store *store, struct tok_item *item)
+/* A public key may be had of what shows it: of a private key, or of a certificate. */
+static struct prov_key *public_of(struct store *store, const struct tok_item *item)
 {
-    if (item->kind == TOK_WANT_CERTIFICATE) {
-        item->half.type = CK_UNAVAILABLE_INFORMATION;
-        item->half.certificate = STEAL(item->certificate);
-    }
-    return prov_key_public_of(store->prov,
-                              item->kind == TOK_WANT_PRIVATE ? tok_key_half(item->key) : &item->half);
+    const struct tok_public certified = { .type = CK_UNAVAILABLE_INFORMATION, .certificate = item->certificate };
+
+    return prov_key_public_of(store->prov, item->kind == TOK_WANT_PRIVATE       ? tok_key_half(item->key)
+                                           : item->kind == TOK_WANT_CERTIFICATE ? &certified
+                                                                                : &item->half);
 }
 
 static struct prov_key *key_of(struct store *store, struct tok_item *item)
 {
-    if (store->halves) {
-        return half_of(store, item);
+    if (store->wanted == TOK_WANT_PUBLIC) {
+        return public_of(store, item);
     }
     return item->kind == TOK_WANT_PRIVATE ? prov_key_on_token(store->prov, STEAL(item->key), NULL)
                                           : prov_key_public(store->prov, &item->half);
@@ -186,7 +184,7 @@ static int offer_next(struct store *store, OSSL_CALLBACK *callback, void *arg)
         struct tok_item *item = &store->items.items[store->next++];
         bool only = !store->handed && store->next == store->items.count;
 
-        if (item->kind == TOK_WANT_CERTIFICATE && !store->halves) {
+        if (item->kind == TOK_WANT_CERTIFICATE && store->wanted != TOK_WANT_PUBLIC) {
             store->handed = true;
             return offer_certificate(item, callback, arg);
         }
@@ -233,6 +231,28 @@ static void pass_over_unserved(const struct prov_ctx *prov, struct tok_items *it
     }
 }
 
+/* Where a public key is wanted and the token has none of that name, a private key or a certificate shows it: the key
+ * first, since others' certificates may bear its name. Where neither does, what went wrong is told, or the first answer.
+ */
+static struct tok_result find(struct store *store, struct tok_find_options *options)
+{
+    static const unsigned instead[] = { TOK_WANT_PRIVATE, TOK_WANT_CERTIFICATE };
+    const struct tok_settings *settings = &store->prov->settings;
+    struct tok_result first = tok_find_by(&store->items, settings, store->uri, store->wanted, options);
+    bool none = store->wanted == TOK_WANT_PUBLIC && first.code == TOK_CODE_NO_OBJECT;
+
+    options->of_any_type = none;
+    for (size_t i = 0; none && i < COUNT_OF(instead); i++) {
+        struct tok_result result = tok_find_by(&store->items, settings, store->uri, instead[i], options);
+
+        if (tok_ok(&result)) {
+            return result;
+        }
+        first = result.code != TOK_CODE_NO_OBJECT && first.code == TOK_CODE_NO_OBJECT ? result : first;
+    }
+    return first;
+}
+
 /* Of several certificates of one name: the private key that is among the items tells whose is meant, or a public key
  * of the same name, which is to be seen without a login, where it is the only one. */
 static void settle_certificates(struct store *store)
@@ -259,35 +279,6 @@ static void settle_certificates(struct store *store)
     prov_certificates_settle(store->prov, &store->items, named, own);
 }
 
-/* Whether public keys alone are asked for. */
-static bool wants_public(const struct store *store)
-{
-    CK_OBJECT_CLASS class;
-    bool typed = tok_uri_class(store->uri, &class);
-
-    return typed ? class == CKO_PUBLIC_KEY && (store->wanted & TOK_WANT_PUBLIC) != 0 : store->wanted == TOK_WANT_PUBLIC;
-}
-
-/* Where a token shows no public key, its private one tells it, or a certificate. */
-static struct tok_result find(struct store *store, const struct tok_find_options *options)
-{
-    static const enum tok_wanted instead[] = { TOK_WANT_PRIVATE, TOK_WANT_CERTIFICATE };
-    const struct tok_settings *settings = &store->prov->settings;
-    struct tok_result result = tok_find_by(&store->items, settings, store->uri, store->wanted, options);
-    struct tok_find_options any = *options;
-
-    any.of_any_type = true;
-    for (size_t i = 0; i < COUNT_OF(instead) && result.code == TOK_CODE_NO_OBJECT && wants_public(store); i++) {
-        struct tok_result other = tok_find_by(&store->items, settings, store->uri, instead[i], &any);
-
-        if (other.code != TOK_CODE_NO_OBJECT) {
-            store->halves = true;
-            return other;
-        }
-    }
-    return result;
-}
-
 static int look(struct store *store, OSSL_PASSPHRASE_CALLBACK *ask, void *ask_arg)
 {
     struct prov_prompt asker = { ask, ask_arg };
@@ -310,9 +301,7 @@ static int look(struct store *store, OSSL_PASSPHRASE_CALLBACK *ask, void *ask_ar
     result = find(store, &options);
     prov_err_forget(store->prov);
     pass_over_unserved(store->prov, &store->items);
-    if (!store->halves) {
-        settle_certificates(store);
-    }
+    settle_certificates(store);
     return tok_ok(&result) ? 1 : prov_fail(store->prov, &result);
 }
 

@@ -13,8 +13,7 @@
 #include "provider/keys/pad.h"
 #include "provider/keys/variant.h"
 
-/* The digests that a token can be told for PSS and OAEP, and the mechanisms with which it hashes for itself. Others
- * (SHA-512/256) have no numbers there: raw RSA serves them. */
+/* The digests that a token can be told for PSS and OAEP, and the mechanisms with which it hashes for itself. */
 static const struct digest {
     int nid;
     CK_MECHANISM_TYPE hash;
@@ -110,23 +109,26 @@ static bool digest_info(struct prov_mechanism *out, const EVP_MD *digest, const 
 }
 
 /* The choices of a padding: the token pads the digest, or hashes and pads, or is given the block that was padded here.
- * Without padding, and for PSS by digests that a token can't be told, there is the last alone. */
+ * Without padding there is the last alone; so for PSS by digests that no token can be told. */
 static bool rsa_choice(struct prov_choice *out, const struct prov_scheme *scheme, unsigned way)
 {
     const struct digest *row = scheme->digest == NULL ? NULL : digest_row(scheme->digest);
     bool pss = scheme->padding == RSA_PKCS1_PSS_PADDING;
-    CK_RSA_PKCS_PSS_PARAMS unused;
-    bool bare = scheme->padding == RSA_NO_PADDING || (pss && scheme->digest != NULL && !pss_params(&unused, scheme));
+    bool bare = scheme->padding == RSA_NO_PADDING;
 
     *out = (struct prov_choice){ .type = CKM_RSA_X_509 };
     if (way == 0 && !bare) {
         out->type = pss ? CKM_RSA_PKCS_PSS : CKM_RSA_PKCS;
     }
-    if (way == 1 && row != NULL && !bare) {
+    if (way == 1 && row != NULL) {
         out->type = pss ? row->pss : row->pkcs1;
         out->message = true;
     }
-    return way < (bare ? 1 : row != NULL ? 3 : 2);
+    if (pss && way < 2 && !pss_params(&(CK_RSA_PKCS_PSS_PARAMS){ 0 }, scheme)) {
+        *out = (struct prov_choice){ .type = PROV_NO_CHOICE };
+        return true;
+    }
+    return way < (bare ? 1 : row != NULL || pss ? 3 : 2);
 }
 
 static struct tok_result input_is(struct prov_mechanism *out, const uint8_t *data, size_t len)
@@ -222,14 +224,15 @@ static struct tok_result rsa_prepare(struct prov_mechanism *out, const struct pr
         return tok_fail(TOK_CODE_BAD_ARGUMENT, "%zu bytes are no %s digest", data->digest_len,
                         EVP_MD_get0_name(scheme->digest));
     }
+    if (pss && (scheme->digest == NULL ||
+                (choice->type != CKM_RSA_X_509 && !pss_params(&out->params.pss, scheme)))) {
+        return tok_fail(TOK_CODE_UNSUPPORTED, "PSS needs a digest");
+    }
     out->mechanism = (CK_MECHANISM){ choice->type, NULL, 0 };
     if (choice->type == CKM_RSA_X_509) {
         return prepare_block(out, scheme, data);
     }
     if (pss) {
-        if (scheme->digest == NULL || !pss_params(&out->params.pss, scheme)) {
-            return tok_fail(TOK_CODE_UNSUPPORTED, "a token can't be told the digests of this PSS");
-        }
         out->mechanism.pParameter = &out->params.pss;
         out->mechanism.ulParameterLen = sizeof(out->params.pss);
     }

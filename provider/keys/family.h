@@ -62,6 +62,7 @@ struct prov_data {
 };
 
 /* One of the ways in which a family signs by a scheme. */
+#define PROV_NO_CHOICE CK_UNAVAILABLE_INFORMATION /* a way that this scheme does not have */
 struct prov_choice {
     CK_MECHANISM_TYPE type;
     bool message; /* the token hashes: it takes the message */

@@ -81,17 +81,12 @@ EVP_MD *prov_key_digest(struct prov_key *key, const char *name, bool *out_kept)
 
 void prov_key_unref(struct prov_key *key)
 {
-    struct secret rejection;
-
     if (key == NULL || atomic_fetch_sub(&key->refs, 1) != 1) {
         return;
     }
-    rejection = (struct secret){ atomic_load(&key->rejection), PROV_REJECTION_LEN };
-    if (rejection.data != NULL) {
-        secret_end(&rejection);
-    }
     EVP_PKEY_free(key->software);
     tok_key_unref(key->token);
+    secret_end(&(struct secret){ .data = atomic_load(&key->rejection), .len = PROV_REJECTION_LEN });
     for (size_t i = 0; i < COUNT_OF(key->digests); i++) {
         digest_free(atomic_load(&key->digests[i]));
     }

@@ -26,13 +26,12 @@ struct prov_key {
     int parts;             /* OSSL_KEYMGMT_SELECT_ bits of what the key has */
     struct tok_key *token; /* owned */
     _Atomic bool signed_once;
-    _Atomic(uint8_t *) rejection; /* behind implicit rejection (provider/operations/decryption.c), PROV_REJECTION_LEN
-                                     bytes in the secrets' memory; owned; NULL: not yet */
+    _Atomic(uint8_t *) rejection; /* its secret for implicit rejection (provider/operations/decryption.c); NULL: none
+                                     yet. Owned, constant once there */
     _Atomic uint8_t ways[2]; /* which choice signs with it (provider/operations/signing.h): [1] for PSS */
     struct prov_digest
         *_Atomic digests[4]; /* the first ones that it was found to sign by; owned, constant once there */
     _Atomic bool may_sign;   /* libcrypto was asked, for ready digests */
-    _Atomic bool may_derive; /* likewise, for agreements */
 };
 
 struct prov_key *prov_key_new(struct prov_ctx *prov, const struct prov_variant *variant);

@@ -1,6 +1,7 @@
 #include "provider/operations/decryption.h"
 
 #include <openssl/core_names.h>
+#include <openssl/evp.h>
 #include <openssl/params.h>
 #include <openssl/rand.h>
 #include <openssl/rsa.h>
@@ -30,7 +31,6 @@ struct decryption {
     struct asym_ctx *ctx;
     struct oaep oaep;
     size_t k; /* the length of the modulus, of `in` and of `em` */
-    uint8_t modulus[PROV_UNPAD_MAX];
     uint8_t in[PROV_UNPAD_MAX];
     uint8_t em[PROV_UNPAD_MAX]; /* what the token made of it */
     struct prov_unpad_synthetic synthetic;
@@ -113,80 +113,88 @@ static bool not_raw(const struct tok_result *result)
 
 /* --- PKCS#1 v1.5 -------------------------------------------------------------------------------------------------- */
 
-static bool modulus_of(uint8_t *out, const struct decryption *d)
+/* What the key is asked for: a block that is no message of any scheme, and less than any modulus. */
+static void block_make(uint8_t *block, size_t k)
 {
-    SCOPED(number_end) BIGNUM *n = NULL;
+    static const char text[] = "Signet: implicit rejection. ";
 
-    return EVP_PKEY_get_bn_param(d->ctx->key->software, OSSL_PKEY_PARAM_RSA_N, &n) &&
-           BN_bn2binpad(n, out, (int)d->k) == (int)d->k;
+    block[0] = 0;
+    for (size_t i = 1; i < k; i++) {
+        block[i] = (uint8_t)text[i % (sizeof(text) - 1)];
+    }
 }
 
-static struct prov_unpad_source source_of(const struct decryption *d, const uint8_t *secret, size_t secret_len)
+/* The key's answer to that block is a secret that whoever uses the key can have, in any process and by any URI, and
+ * nobody else. A token that does no raw RSA has no such answer: there the secret is the process's and its children's. */
+static struct tok_result root_of(struct decryption *d, const uint8_t **out_root, size_t *out_len)
+{
+    struct tok_result result;
+
+    memcpy(d->out, d->in, d->k);
+    block_make(d->in, d->k);
+    result = token_raw(d);
+    memcpy(d->in, d->out, d->k);
+    *out_root = d->em;
+    *out_len = d->k;
+    if (!tok_ok(&result) && not_raw(&result)) {
+        *out_root = prov_rejection_secret(d->ctx->prov);
+        *out_len = PROV_REJECTION_LEN;
+        result = tok_good();
+    }
+    return result;
+}
+
+/* Of a root and the public half. Of two threads that make it, one keeps it: it is the same. */
+static bool rejection_keep(struct decryption *d, const uint8_t *root, size_t root_len)
 {
     const struct prov_ctx *prov = d->ctx->prov;
-
-    return (struct prov_unpad_source){ prov->child, prov->query, secret, secret_len, d->modulus, d->k };
-}
-
-/* Where two threads are the first, they keep one and the same. */
-static bool rejection_keep(struct decryption *d, const uint8_t *from, size_t from_len)
-{
-    static const char what[] = "Signet: implicit rejection, the key's secret";
-    const struct prov_unpad_source source = source_of(d, from, from_len);
-    struct secret made = { 0 };
+    SCOPED(openssl_end) unsigned char *spki = NULL;
+    SCOPED(secret_end) struct secret made = { .data = NULL };
+    int len = prov_software_spki(&spki, d->ctx->key->software);
     uint8_t *none = NULL;
-    bool good = from != NULL && secret_new(&made, PROV_REJECTION_LEN) &&
-                prov_unpad_expand(made.data, PROV_REJECTION_LEN, &source, what, sizeof(what) - 1);
+    size_t made_len = 0;
+    PROV_SOFTWARE_SCOPE(prov);
 
-    if (!good || !atomic_compare_exchange_strong(&d->ctx->key->rejection, &none, made.data)) {
-        secret_end(&made);
-    }
-    return good;
-}
-
-/* The secret that a key's synthetic messages are made with is what its private half makes of a block that nobody else
- * has a reason to decrypt or sign: so it is the same in every process, and by every name of the key. It is had before
- * the first ciphertext is looked at, by one call more. A token that removes padding itself gives nothing that only the
- * private half tells; then the secret is the process's. */
-static bool rejection_make(struct decryption *d, struct tok_result *out_result)
-{
-    static const char what[] = "Signet: implicit rejection, a block";
-    const struct prov_unpad_source public = source_of(d, d->modulus, d->k);
-    bool made;
-
-    *out_result = tok_good();
-    memcpy(d->out, d->in, d->k);
-    d->in[0] = 0; /* less than the modulus */
-    if (!prov_unpad_expand(d->in + 1, d->k - 1, &public, what, sizeof(what) - 1)) {
+    if (!PROV_SOFTWARE_ENTERED || root == NULL || len <= 0 || !secret_new(&made, PROV_REJECTION_LEN) ||
+        EVP_Q_mac(prov->child, "HMAC", prov->query, "SHA256", NULL, root, root_len, spki, (size_t)len, made.data,
+                  made.len, &made_len) == NULL) {
         return false;
     }
-    *out_result = token_raw(d);
-    memcpy(d->in, d->out, d->k);
-    if (!tok_ok(out_result) && !not_raw(out_result)) {
-        return false;
+    if (atomic_compare_exchange_strong(&d->ctx->key->rejection, &none, made.data)) {
+        made = (struct secret){ .data = NULL };
     }
-    made = tok_ok(out_result) ? rejection_keep(d, d->em, d->k)
-                              : rejection_keep(d, prov_rejection_secret(d->ctx->prov), PROV_REJECTION_LEN);
-    *out_result = tok_good();
-    return made;
+    return true;
 }
 
-/* 0 with an error raised. */
-static int synthetic_make(struct decryption *d)
+/* Before the first ciphertext's decryption, and never again: whatever it holds. 0 with an error raised. */
+static int rejection_ready(struct decryption *d)
 {
-    struct prov_key *key = d->ctx->key;
-    struct tok_result result = tok_good();
-    struct prov_unpad_source source;
+    const uint8_t *root;
+    size_t root_len;
+    struct tok_result result;
 
-    if (modulus_of(d->modulus, d) && (atomic_load(&key->rejection) != NULL || rejection_make(d, &result))) {
-        source = source_of(d, atomic_load(&key->rejection), PROV_REJECTION_LEN);
-        if (prov_unpad_synthetic(&d->synthetic, &source, d->in, d->k)) {
-            return 1;
-        }
+    if (atomic_load(&d->ctx->key->rejection) != NULL) {
+        return 1;
     }
-    return tok_ok(&result)
-               ? prov_raise(d->ctx->prov, PROV_R_SOFTWARE, "random numbers and HKDF with SHA-256 can't be had")
-               : prov_fail(d->ctx->prov, &result);
+    result = root_of(d, &root, &root_len);
+    if (!tok_ok(&result)) {
+        return prov_fail(d->ctx->prov, &result);
+    }
+    return rejection_keep(d, root, root_len) ||
+           prov_raise(d->ctx->prov, PROV_R_SOFTWARE, "random numbers and HMAC with SHA-256 can't be had");
+}
+
+static bool synthetic_make(struct decryption *d)
+{
+    const struct prov_ctx *prov = d->ctx->prov;
+    const struct prov_unpad_source source = {
+        .libctx = prov->child,
+        .query = prov->query,
+        .secret = atomic_load(&d->ctx->key->rejection),
+        .key_name = "",
+    };
+
+    return prov_unpad_synthetic(&d->synthetic, &source, d->in, d->k);
 }
 
 static int pkcs1_by_token(struct decryption *d)
@@ -206,8 +214,11 @@ static int unpad_as_pkcs1(struct decryption *d)
 {
     struct tok_result result;
 
-    if (!synthetic_make(d)) {
+    if (!rejection_ready(d)) {
         return 0;
+    }
+    if (!synthetic_make(d)) {
+        return prov_raise(d->ctx->prov, PROV_R_SOFTWARE, "HKDF with SHA-256 can't be had");
     }
     result = token_raw(d);
     if (!tok_ok(&result)) {

@@ -243,11 +243,9 @@ static int exchange_init(void *vctx, void *vkey, const OSSL_PARAM params[])
     if (key->software == NULL) {
         return prov_raise(ctx->prov, PROV_R_KEY_TYPE, "an operation without a key");
     }
-    /* whether a key may agree, libcrypto knows (FIPS): it is asked of a token's key once */
-    if ((key->token == NULL || !key->may_derive) && delegate_begin(ctx) <= 0) {
+    if ((key->token == NULL || ctx->prov->fips) && delegate_begin(ctx) <= 0) { /* a validated provider may refuse */
         return 0;
     }
-    key->may_derive = true;
     return exchange_set_params(ctx, params);
 }
 

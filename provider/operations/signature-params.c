@@ -57,6 +57,8 @@ static int digest_begin(struct signature_ctx *ctx, const char *name, EVP_PKEY *k
                                  : 0;
 }
 
+#define LEAST_BITS 112
+
 /* By the name that the application gave the digest: getters give that back. */
 static int delegate_digest(struct signature_ctx *ctx, const OSSL_PARAM params[])
 {
@@ -226,10 +228,28 @@ int signature_set_ctx_params(void *vctx, const OSSL_PARAM params[])
     return signature_on_token(ctx) ? token_set(ctx, params, delegate_set) : delegate_set(ctx, params);
 }
 
+/* The setting fips: less than 112 bits of security is not for signing (SP 800-131A), whether the application's other
+ * provider is a validated one, which says so, or not: of the key, or of a digest against collisions. */
+static int is_strong_enough(const struct signature_ctx *ctx)
+{
+    int bits = EVP_PKEY_get_security_bits(ctx->key->software);
+    int digest_bits = ctx->digest == NULL ? LEAST_BITS : EVP_MD_get_size(ctx->digest) * 8 / 2;
+
+    if (!ctx->prov->fips || (bits >= LEAST_BITS && digest_bits >= LEAST_BITS)) {
+        return 1;
+    }
+    return prov_raise(ctx->prov, PROV_R_PARAMETER,
+                      "with fips = yes nothing is signed by %s: it has less than 112 bits of security",
+                      bits < LEAST_BITS ? "this key" : EVP_MD_get0_name(ctx->digest));
+}
+
 /* Whether a key may sign, and by this digest, libcrypto knows (FIPS, what the key is restricted to): it is asked at
  * each digest's first use. */
 static int may_sign(struct signature_ctx *ctx)
 {
+    if (!is_strong_enough(ctx)) {
+        return 0;
+    }
     if (ctx->operation == EVP_PKEY_OP_SIGN && !ctx->key->may_sign) {
         ctx->key->may_sign = signature_delegate(ctx) > 0;
         return ctx->key->may_sign;
@@ -396,6 +416,9 @@ int signature_scheme(struct signature_ctx *ctx, struct prov_scheme *scheme)
         return 0;
     }
     if (ctx->operation == EVP_PKEY_OP_SIGN && ctx->delegate != NULL && !digest_was_set(ctx)) {
+        return 0;
+    }
+    if (!is_strong_enough(ctx)) { /* the digest may have been set since the start */
         return 0;
     }
     scheme->digest = ctx->digest;

@@ -204,10 +204,12 @@ static _Atomic uint8_t *way_of(struct prov_key *key, const struct prov_scheme *s
     return &key->ways[scheme->padding == RSA_PKCS1_PSS_PADDING ? 1 : 0];
 }
 
-/* What serves with parameters of its own says nothing of what serves without. */
+/* What serves with parameters of its own, or with a mask by another digest, says nothing of what serves without. */
 static void way_keep(struct prov_key *key, const struct prov_scheme *scheme, unsigned way)
 {
-    if (scheme->extras == NULL) {
+    bool is_usual = scheme->mgf1 == NULL || EVP_MD_get_type(scheme->mgf1) == EVP_MD_get_type(scheme->digest);
+
+    if (scheme->extras == NULL && is_usual) {
         atomic_store(way_of(key, scheme), (uint8_t)way);
     }
 }
@@ -229,7 +231,7 @@ static bool choice_of(struct prov_choice *out, const struct prov_key *key, const
 static bool choice_get(struct prov_choice *out, struct prov_key *key, const struct prov_scheme *scheme, unsigned way,
                        bool message)
 {
-    return choice_of(out, key, scheme, way) && (!out->message || message) &&
+    return choice_of(out, key, scheme, way) && out->type != PROV_NO_CHOICE && (!out->message || message) &&
            (!tok_key_is_limited(key->token) || tok_key_offers(key->token, out->type) != TOK_NOT_OFFERED);
 }
 
@@ -274,13 +276,12 @@ int prov_signing_can_by(struct prov_key *key, const EVP_MD *digest)
     return 1;
 }
 
-/* What a token says to a mechanism or parameters that it, or the key, does not have. That the arguments are bad is said
- * of parameters, where there are any (SoftHSM of PSS whose mask is by another digest). */
-static bool is_refusal(const struct signing *signing, const struct tok_result *result)
+/* What a token says to a mechanism or parameters that it, or the key, does not have. */
+static bool is_refusal(const struct tok_result *result)
 {
     return tok_is(result, CKR_MECHANISM_INVALID) || tok_is(result, CKR_MECHANISM_PARAM_INVALID) ||
            tok_is(result, CKR_KEY_FUNCTION_NOT_PERMITTED) ||
-           (tok_is(result, CKR_ARGUMENTS_BAD) && signing->mechanism.mechanism.pParameter != NULL);
+           (tok_is(result, CKR_ARGUMENTS_BAD) && strcmp(result->function, "C_SignInit") == 0); /* SoftHSM, of a mask */
 }
 
 static struct tok_result no_way(const struct signing *signing)
@@ -290,7 +291,9 @@ static struct tok_result no_way(const struct signing *signing)
     struct prov_choice choice;
 
     for (unsigned way = 0; choice_of(&choice, signing->key, signing->scheme, way); way++) {
-        text_printf(&text, "%s%s", way > 0 ? ", " : "", tok_mech_name(choice.type));
+        if (choice.type != PROV_NO_CHOICE) {
+            text_printf(&text, "%s%s", text.len > 0 ? ", " : "", tok_mech_name(choice.type));
+        }
     }
     return tok_fail(TOK_CODE_UNSUPPORTED, "key '%s' and its token offer none of %s%s", tok_key_uri(signing->key->token),
                     names, signing->data->message == NULL ? " that signs a ready digest" : "");
@@ -314,7 +317,7 @@ static struct tok_result signing_other_ways(struct signing *signing, unsigned tr
             trace(TRACE_KEY, "key: '%s' signs by %s", tok_key_uri(key->token), tok_mech_name(choice.type));
             way_keep(key, signing->scheme, way);
         }
-        if (!is_refusal(signing, &result)) {
+        if (!is_refusal(&result)) {
             return result;
         }
     }
@@ -336,7 +339,7 @@ static struct tok_result signing_run(struct signing *signing)
         return signing_other_ways(signing, way, NULL);
     }
     result = signing_try(signing, &choice);
-    return is_refusal(signing, &result) ? signing_other_ways(signing, way, &result) : result;
+    return is_refusal(&result) ? signing_other_ways(signing, way, &result) : result;
 }
 
 #define MOST_OTHER_KEYS 16 /* replicas that turn out to hold another key */

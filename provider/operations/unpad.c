@@ -164,17 +164,18 @@ static void kdf_ctx_end(EVP_KDF_CTX **ctx)
     EVP_KDF_CTX_free(*ctx);
 }
 
-bool prov_unpad_expand(uint8_t *out, size_t len, const struct prov_unpad_source *source, const void *info,
-                       size_t info_len)
+/* HKDF with SHA-256, RFC 5869. */
+static bool derive(uint8_t *out, size_t len, const struct prov_unpad_source *source, const uint8_t *ciphertext,
+                   size_t k)
 {
     SCOPED(kdf_end) EVP_KDF *kdf = EVP_KDF_fetch(source->libctx, "HKDF", source->query);
     SCOPED(kdf_ctx_end) EVP_KDF_CTX *ctx = kdf == NULL ? NULL : EVP_KDF_CTX_new(kdf);
     OSSL_PARAM params[] = {
         OSSL_PARAM_construct_utf8_string(OSSL_KDF_PARAM_DIGEST, (char *)"SHA256", 0),
         OSSL_PARAM_construct_utf8_string(OSSL_KDF_PARAM_PROPERTIES, (char *)source->query, 0),
-        OSSL_PARAM_construct_octet_string(OSSL_KDF_PARAM_KEY, (void *)source->secret, source->secret_len),
-        OSSL_PARAM_construct_octet_string(OSSL_KDF_PARAM_SALT, (void *)source->salt, source->salt_len),
-        OSSL_PARAM_construct_octet_string(OSSL_KDF_PARAM_INFO, (void *)info, info_len),
+        OSSL_PARAM_construct_octet_string(OSSL_KDF_PARAM_KEY, (void *)source->secret, PROV_UNPAD_SECRET_LEN),
+        OSSL_PARAM_construct_octet_string(OSSL_KDF_PARAM_SALT, (void *)source->key_name, strlen(source->key_name)),
+        OSSL_PARAM_construct_octet_string(OSSL_KDF_PARAM_INFO, (void *)ciphertext, k),
         OSSL_PARAM_construct_end(),
     };
 
@@ -185,7 +186,7 @@ bool prov_unpad_synthetic(struct prov_unpad_synthetic *out, const struct prov_un
                           const uint8_t *ciphertext, size_t k)
 {
     uint8_t random[LENGTHS + PROV_UNPAD_MAX];
-    bool good = prov_unpad_expand(random, LENGTHS + k, source, ciphertext, k);
+    bool good = derive(random, LENGTHS + k, source, ciphertext, k);
 
     if (good) {
         out->len = synthetic_length(random, k - PROV_UNPAD_PKCS1);

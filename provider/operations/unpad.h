@@ -12,10 +12,12 @@
 #include <stdint.h>
 
 #include "base/scoped.h"
+#include "provider/core/rejection.h"
 
 #define PROV_UNPAD_MAX 2048   /* the longest block: 16384 bits, libcrypto's own limit */
 #define PROV_UNPAD_PKCS1 11   /* what PKCS#1 v1.5 needs of a block, RFC 8017 §7.2.1 */
 #define PROV_UNPAD_TLS_LEN 48 /* a premaster secret, RFC 5246 §7.4.7.1 */
+#define PROV_UNPAD_SECRET_LEN PROV_REJECTION_LEN
 #define PROV_UNPAD_NO_MESSAGE (SIZE_MAX / 2) /* in place of the length of a message that a token did not give */
 
 /* A message that never was: the last `len` bytes of a block. */
@@ -24,20 +26,14 @@ struct prov_unpad_synthetic {
     size_t len;
 };
 
-/* What HKDF with SHA-256 (RFC 5869) makes bytes of, and the library context, with its property query, whose it is. Of a
- * synthetic message they are the key's secret and its modulus. Borrowed. */
+/* What decides on the synthetic message of a ciphertext: a secret of this process and a name for the key; and the
+ * library context, with its property query, whose HKDF is used. Borrowed. */
 struct prov_unpad_source {
     OSSL_LIB_CTX *libctx;
     const char *query;
-    const uint8_t *secret;
-    size_t secret_len;
-    const uint8_t *salt;
-    size_t salt_len;
+    const uint8_t *secret; /* PROV_UNPAD_SECRET_LEN bytes */
+    const char *key_name;
 };
-
-/* prov_unpad_expand makes `len` bytes; `info` tells what for. False if libcrypto can't. */
-MUST_CHECK bool prov_unpad_expand(uint8_t *out, size_t len, const struct prov_unpad_source *source, const void *info,
-                                  size_t info_len);
 
 /* prov_unpad_synthetic makes the message for a ciphertext of k bytes, PROV_UNPAD_PKCS1 <= k <= PROV_UNPAD_MAX: always
  * the same, and to anybody without the secret a random one of random length, 0..k - PROV_UNPAD_PKCS1. False if

@@ -188,6 +188,7 @@ struct tok_result prov_conffile_inspect_section(char **out_hint, const CONF *con
     struct inspection inspection = { conf, path, section, { lookup_get, &lookup, path }, out_hint };
 
     *out_hint = NULL;
+    TOK_TRY(prov_conffile_inspect_pins(path));
     return tok_context(inspect_section(&inspection, section, "", 0), "%s", path);
 }
 

@@ -26,9 +26,14 @@ static const char *set_init_args(struct prov_config *config, const char *value)
 
 static const char *set_source(struct tok_pin_source **out, const char *value)
 {
-    struct tok_result result = tok_pin_source_new(out, value, TOK_PIN_FROM_SETTINGS);
+    const char *wrong = tok_pin_source_wrong(value);
+    struct tok_result result;
 
-    return tok_ok(&result) ? NULL : "it is empty, or names a source that is malformed or does not exist";
+    if (wrong != NULL) {
+        return wrong;
+    }
+    result = tok_pin_source_new(out, value, TOK_PIN_FROM_SETTINGS);
+    return tok_ok(&result) ? NULL : value_no_memory;
 }
 
 static const char *set_pin(struct prov_config *config, const char *value)

@@ -26,6 +26,10 @@ ok "what the setting require refuses is listed" "$signet" list "$test_token"
 says "with its size" "private key  RSA 2048, 'imported', id 23"
 says "and the reason" "can't be used: key 'imported' is not local, as the setting require demands"
 conf
+ok "without a URI" "$signet" list # SoftHSM always has one more slot
+says "a token that is not initialised is told of" "1 token is not initialised, and has no keys yet"
+"$signet" list $test_token >out 2>&1
+never_says "which is no part of another one" 'not initialised'
 odd_key alone-ed 24 $ED25519
 odd_key alone-x 25 xed:06032b656e
 for id in 24 25; do

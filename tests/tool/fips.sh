@@ -147,10 +147,7 @@ if [ -n "$fips_module" ]; then
     as_alone "decrypts by PKCS#1, with a call more for what bad padding would give" P 2 decrypts pkcs1
     as_alone "signs with MD5" Ss 1 signs -digest md5
     says "for a reason that names it" 'Algorithm (md5'
-    as_alone "signs with SHA-1" Ss 1 signs -digest sha1
-    as_alone "signs with SHA-1 and PSS" Ss 1 signs -digest sha1 -pkeyopt rsa_padding_mode:pss
     as_alone "signs by SM3" Ss 1 signs -digest sm3
-    as_alone "signs a ready digest with SHA-1" Ss 1 signs_ready sha1
     type=short
     if soft_key short -algorithm RSA -pkeyopt rsa_keygen_bits:1024; then
         as_alone "of 1024 bits: signs" Ss 1 signs

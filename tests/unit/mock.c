@@ -451,14 +451,23 @@ static CK_RV mock_GetAttributeValue(CK_SESSION_HANDLE session_handle, CK_OBJECT_
         return leave(session == NULL ? CKR_SESSION_HANDLE_INVALID : CKR_OBJECT_HANDLE_INVALID);
     }
     for (CK_ULONG i = 0; i < count; i++) {
+        const CK_ATTRIBUTE asked = list[i];
         CK_RV one = attr_give(&list[i], object);
 
+        if (one != CKR_OK && (mock.skips_missing || mock.stops_at_missing)) {
+            list[i] = asked;
+        }
+        if (one != CKR_OK && mock.stops_at_missing) {
+            rv = one;
+            break;
+        }
+        one = mock.skips_missing ? CKR_OK : one;
         rv = rv == CKR_OK || rv == CKR_BUFFER_TOO_SMALL ? (one != CKR_OK ? one : rv) : rv; /* as SoftHSM does */
     }
     for (CK_ULONG i = 0; mock.all_or_nothing && rv != CKR_OK && i < count; i++) {
         list[i].ulValueLen = CK_UNAVAILABLE_INFORMATION;
     }
-    return leave(rv);
+    return leave(rv != CKR_OK && mock.of_missing != CKR_OK ? mock.of_missing : rv);
 }
 
 /* --- operations ------------------------------------------------------------------------------------------------- */

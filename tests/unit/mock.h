@@ -130,6 +130,9 @@ struct mock {
     /* how it gives attributes */
     bool all_or_nothing;         /* one unknown attribute spoils the list */
     bool tells_no_lengths;       /* of what does not fit */
+    bool stops_at_missing;       /* the rest of the list stays as it was */
+    bool skips_missing;          /* it stays as it was, and the answer is CKR_OK */
+    CK_RV of_missing;            /* the code for a list in which something is missing or too long; 0: the right one */
     bool keeps_failed_operation; /* a failed C_Sign or C_Decrypt leaves it active */
 };
 

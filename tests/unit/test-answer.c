@@ -232,7 +232,7 @@ TEST(a_list_that_was_left_as_it_was_has_no_values)
     struct tok_attrs attrs = { .count = 0 };
 
     furnish_session();
-    mock_odd(HOSTILE_GetAttributeValue, 0, ODD_SILENCE, 0, 0);
+    mock_odd(HOSTILE_GetAttributeValue, 0, ODD_SILENCE | ODD_FOREVER, 0, 0);
     OK(tok_attrs_read(&attrs, &lease, mock->first_handle, types, (const size_t[]){ 16, 16, 16, 16 }, 4));
     for (size_t i = 0; i < COUNT_OF(types); i++) {
         assert_int_equal(tok_attrs_value(&attrs, types[i]).left, 0);

@@ -25,6 +25,17 @@ static void furnish(void)
     OK(tok_lease_begin(&lease, mock_looked(module), 0, clock_us() + SECOND));
 }
 
+/* In place of the id that it has. */
+static void mock_id(struct mock_object *object, const void *id, size_t len)
+{
+    for (size_t i = 0; i < object->num_attrs; i++) {
+        if (object->attrs[i].type == CKA_ID) {
+            object->attrs[i].pValue = (void *)id;
+            object->attrs[i].ulValueLen = len;
+        }
+    }
+}
+
 static struct tok_result read_attrs(size_t count)
 {
     return tok_attrs_read(&attrs, &lease, mock->first_handle, types, rooms, count);
@@ -82,7 +93,7 @@ TEST(what_is_longer_is_asked_for_again_alone)
     OK(read_attrs(4));
     assert_true(value_is(CKA_MODULUS, long_value, sizeof(long_value)));
     assert_true(value_is(CKA_ID, "\x07", 1));
-    assert_int_equal(mock->calls[MOCK_GetAttributeValue], 3); /* the list, then its length, then it */
+    assert_int_equal(mock->calls[MOCK_GetAttributeValue], 2); /* which told its length */
     tok_attrs_end(&attrs);
 }
 
@@ -105,6 +116,115 @@ TEST(a_token_that_refuses_a_whole_list_is_asked_one_by_one)
     assert_true(value_is(CKA_MODULUS, long_value, sizeof(long_value)));
     assert_true(value_is(CKA_EC_POINT, NULL, 0));
     tok_attrs_end(&attrs);
+}
+
+/* All that a module may do when some of a list are missing and others too long; and none of it loses a value. */
+static const struct shape {
+    bool all_or_nothing;
+    bool tells_no_lengths;
+    bool stops_at_missing;
+    bool skips_missing;
+    CK_RV of_missing;
+} shapes[] = {
+    { .tells_no_lengths = true },
+    { .all_or_nothing = true },
+    { .stops_at_missing = true },
+    { .skips_missing = true },
+    { .of_missing = CKR_ATTRIBUTE_SENSITIVE },
+    { .of_missing = CKR_ATTRIBUTE_SENSITIVE, .stops_at_missing = true },
+    { .of_missing = CKR_FUNCTION_FAILED },
+    { .of_missing = CKR_FUNCTION_FAILED, .all_or_nothing = true },
+    { .of_missing = CKR_GENERAL_ERROR, .stops_at_missing = true },
+    { .of_missing = CKR_ARGUMENTS_BAD },
+    { .of_missing = CKR_DEVICE_MEMORY, .stops_at_missing = true },
+    { .of_missing = CKR_VENDOR_DEFINED + 7 },
+};
+
+TEST(what_is_missing_or_too_long_hides_nothing_else_whatever_the_module_does)
+{
+    static const CK_KEY_TYPE rsa = CKK_RSA;
+    static const CK_BBOOL yes = CK_TRUE;
+    static const CK_ATTRIBUTE_TYPE some[] = {
+        CKA_KEY_TYPE, CKA_ID, CKA_EC_POINT, CKA_LABEL, CKA_MODULUS, CKA_SENSITIVE
+    };
+    static const size_t some_rooms[] = { sizeof(CK_ULONG), 16, 16, 16, 512, 1 };
+
+    for (size_t i = 0; i < COUNT_OF(shapes); i++) {
+        struct mock_object *object;
+
+        furnish();
+        object = &mock->objects[0];
+        mock_attr(object, CKA_KEY_TYPE, &rsa, sizeof(rsa));
+        mock_id(object, long_value, 300);
+        mock_attr(object, CKA_SENSITIVE, &yes, 1);
+        mock->all_or_nothing = shapes[i].all_or_nothing;
+        mock->tells_no_lengths = shapes[i].tells_no_lengths;
+        mock->stops_at_missing = shapes[i].stops_at_missing;
+        mock->skips_missing = shapes[i].skips_missing;
+        mock->of_missing = shapes[i].of_missing;
+        OK(tok_attrs_read(&attrs, &lease, mock->first_handle, some, some_rooms, COUNT_OF(some)));
+        assert_int_equal(tok_attrs_ulong(&attrs, CKA_KEY_TYPE, 99), CKK_RSA);
+        assert_true(value_is(CKA_ID, long_value, 300));
+        assert_true(value_is(CKA_LABEL, "name", 4));
+        assert_true(value_is(CKA_MODULUS, long_value, sizeof(long_value)));
+        assert_true(tok_attrs_bool(&attrs, CKA_SENSITIVE, false));
+        assert_true(value_is(CKA_EC_POINT, NULL, 0));
+        assert_true(mock->calls[MOCK_GetAttributeValue] <= 1 + 6 + 3 * 2); /* each alone, once, and by its length */
+        tok_attrs_end(&attrs);
+    }
+}
+
+TEST(a_number_that_was_left_as_it_was_is_none)
+{
+    static const CK_ATTRIBUTE_TYPE some[] = { CKA_KEY_TYPE, CKA_SENSITIVE, CKA_ID };
+    static const size_t some_rooms[] = { sizeof(CK_ULONG), 1, 16 };
+
+    furnish();
+    mock->skips_missing = true;
+    OK(tok_attrs_read(&attrs, &lease, mock->first_handle, some, some_rooms, 3));
+    assert_int_equal(tok_attrs_ulong(&attrs, CKA_KEY_TYPE, 99), 99); /* and not CKK_RSA, which is 0 */
+    assert_true(tok_attrs_bool(&attrs, CKA_SENSITIVE, true));
+    assert_true(value_is(CKA_ID, "\x07", 1));
+    tok_attrs_end(&attrs);
+}
+
+TEST(any_byte_may_be_an_id)
+{
+    for (unsigned byte = 0; byte < 256; byte++) {
+        for (size_t len = 1; len <= 16; len += 5) {
+            char id[16];
+
+            memset(id, (int)byte, sizeof(id));
+            furnish();
+            mock_id(&mock->objects[0], id, len);
+            OK(read_attrs(2));
+            assert_true(value_is(CKA_ID, id, len));
+            tok_attrs_end(&attrs);
+        }
+    }
+}
+
+TEST(a_token_in_trouble_is_not_asked_for_one_attribute_after_another)
+{
+    furnish();
+    mock_fails(mock, MOCK_GetAttributeValue, CKR_GENERAL_ERROR, 0, 100);
+    FAILS_CKR(read_attrs(4), CKR_GENERAL_ERROR);
+    assert_true(mock->calls[MOCK_GetAttributeValue] <= 5);
+    tok_attrs_end(&attrs);
+}
+
+TEST(a_lost_session_or_login_is_for_recovery)
+{
+    static const CK_RV codes[] = { CKR_SESSION_HANDLE_INVALID, CKR_SESSION_CLOSED, CKR_USER_NOT_LOGGED_IN,
+                                   CKR_TOKEN_NOT_PRESENT,      CKR_DEVICE_REMOVED, CKR_CRYPTOKI_NOT_INITIALIZED };
+
+    for (size_t i = 0; i < COUNT_OF(codes); i++) {
+        furnish();
+        mock_fails(mock, MOCK_GetAttributeValue, codes[i], 0, 1);
+        FAILS_CKR(read_attrs(4), codes[i]);
+        assert_int_equal(mock->calls[MOCK_GetAttributeValue], 1);
+        tok_attrs_end(&attrs);
+    }
 }
 
 TEST(a_failure_is_a_failure_and_not_an_absence)
@@ -194,6 +314,11 @@ int main(void)
         cmocka_unit_test(what_is_longer_is_asked_for_again_alone),
         cmocka_unit_test(a_token_that_tells_no_length_of_what_does_not_fit_is_asked_too),
         cmocka_unit_test(a_token_that_refuses_a_whole_list_is_asked_one_by_one),
+        cmocka_unit_test(what_is_missing_or_too_long_hides_nothing_else_whatever_the_module_does),
+        cmocka_unit_test(a_number_that_was_left_as_it_was_is_none),
+        cmocka_unit_test(any_byte_may_be_an_id),
+        cmocka_unit_test(a_token_in_trouble_is_not_asked_for_one_attribute_after_another),
+        cmocka_unit_test(a_lost_session_or_login_is_for_recovery),
         cmocka_unit_test(a_failure_is_a_failure_and_not_an_absence),
         cmocka_unit_test(numbers_and_flags_have_their_size_or_the_default),
         cmocka_unit_test(a_copy_outlives_the_list),

@@ -329,9 +329,33 @@ TEST(what_is_wrong_with_the_peers_form_is_told)
     }
 }
 
+/* As far as 48 bytes, which a line of PEM has. */
+TEST(the_start_of_our_form_may_be_ours_and_that_of_a_software_key_is_not)
+{
+    for (size_t i = 0; i < COUNT_OF(halves); i++) {
+        SCOPED(bytes_end) struct bytes file = { 0 };
+        PKCS8_PRIV_KEY_INFO *info = EVP_PKEY2PKCS8(halves[i].key);
+        unsigned char *der = NULL;
+        int len = i2d_PKCS8_PRIV_KEY_INFO(info, &der);
+
+        assert_true(prov_keyfile_write(&file, URI, halves[i].spki.data, halves[i].spki.len));
+        for (size_t start = 0; start <= 48; start++) {
+            assert_true(prov_keyfile_may_start(file.data, start));
+        }
+        assert_true(len >= 48);
+        if (strcmp(halves[i].type, "RSA") == 0 || strcmp(halves[i].type, "EC") == 0) {
+            assert_false(prov_keyfile_may_start(der, 48));
+        }
+        OPENSSL_free(der);
+        PKCS8_PRIV_KEY_INFO_free(info);
+    }
+    assert_false(prov_keyfile_may_start((const unsigned char *)"no DER", 6));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(the_start_of_our_form_may_be_ours_and_that_of_a_software_key_is_not),
         cmocka_unit_test(what_is_written_is_read),
         cmocka_unit_test(it_is_a_pkcs8_key_of_the_keys_own_algorithm),
         cmocka_unit_test(a_uri_may_be_long),

@@ -181,8 +181,7 @@ TEST(one_line_end_is_cut_and_no_more)
     static const struct {
         const char *content;
         const char *pin;
-    } files[] = { { "12\n", "12" },   { "12\r\n", "12" },   { "12\n\n", "12\n" }, { "12\r", "12\r" },
-                  { " 12 ", " 12 " }, { "1\n2\n", "1\n2" }, { "\n12", "\n12" } };
+    } files[] = { { "12\n", "12" }, { "12\r\n", "12" }, { "12", "12" }, { " 12 ", " 12 " } };
     char got[64];
 
     for (size_t i = 0; i < COUNT_OF(files); i++) {
@@ -192,6 +191,62 @@ TEST(one_line_end_is_cut_and_no_more)
         assert_true(gives(setting, got, sizeof(got)));
         assert_string_equal(got, files[i].pin);
     }
+}
+
+TEST(what_cannot_be_a_pin_is_refused_and_named)
+{
+    static const struct {
+        const char *content;
+        const char *why;
+    } files[] = {
+        { "12\n\n", "more than one line" },
+        { "1\n2\n", "more than one line" },
+        { "\n12", "more than one line" },
+        { "12\r", "control character" },
+        { "12\t34", "control character" },
+        { "12\x7f", "control character" },
+        { "\xef\xbb\xbf"
+          "1234",
+          "byte-order mark" },
+        { "\xff\xfe"
+          "1",
+          "byte-order mark" },
+        { "-----BEGIN CERTIFICATE-----\nMIIB\n", "PEM" },
+    };
+    char script[160];
+
+    for (size_t i = 0; i < COUNT_OF(files); i++) {
+        const char *content = files[i].content;
+
+        snprintf(setting, sizeof(setting), "file:%s", file_with("wrong", content, strlen(content), 0600));
+        assert_non_null(strstr(complaint(setting), files[i].why));
+        assert_non_null(strstr(complaint(setting), setting));
+        snprintf(script, sizeof(script), "#!/bin/sh\ncat %s\n", setting + strlen("file:"));
+        assert_non_null(strstr(complaint(exec_of("program", script)), files[i].why));
+        setenv("TEST_WRONG", content, 1);
+        if (strcmp(content, "12\n\n") != 0) { /* of which one is cut */
+            assert_non_null(strstr(complaint("env:TEST_WRONG"), files[i].why));
+        }
+        snprintf(setting, sizeof(setting), "value:%s", content);
+        assert_non_null(strstr(complaint(setting), files[i].why));
+    }
+}
+
+TEST(what_was_no_pin_is_read_again_when_it_has_been_put_right)
+{
+    struct tok_pin_source *source;
+    SCOPED(secret_end) struct secret pin = { 0 };
+    struct tok_result result;
+
+    snprintf(setting, sizeof(setting), "file:%s", file_with("mended", "12\n34\n", 6, 0600));
+    source = source_of(setting);
+    result = tok_pin_fetch(source, &pin);
+    assert_false(tok_ok(&result));
+    file_with("mended", "1234\n", 5, 0600);
+    result = tok_pin_fetch(source, &pin);
+    assert_true(tok_ok(&result));
+    assert_int_equal(pin.len, 4);
+    tok_pin_source_free(source);
 }
 
 TEST(the_limit_does_not_count_the_line_end)
@@ -439,6 +494,8 @@ int main(int argc, char **argv)
         cmocka_unit_test(the_name_of_a_literal_pin_does_not_hold_it),
         cmocka_unit_test(no_source_has_an_empty_pin),
         cmocka_unit_test(one_line_end_is_cut_and_no_more),
+        cmocka_unit_test(what_cannot_be_a_pin_is_refused_and_named),
+        cmocka_unit_test(what_was_no_pin_is_read_again_when_it_has_been_put_right),
         cmocka_unit_test(the_limit_does_not_count_the_line_end),
         cmocka_unit_test(an_endless_source_is_cut_short),
         cmocka_unit_test(a_uri_may_name_a_file_and_nothing_else),

@@ -8,10 +8,9 @@
 #include "provider/operations/unpad.h"
 
 #define K 256 /* RSA-2048 */
-#define SECRET_LEN 32
 #define MOST (K - PROV_UNPAD_PKCS1)
 
-static const uint8_t secrets[2][SECRET_LEN] = { { 1 }, { 2 } };
+static const uint8_t secrets[2][PROV_UNPAD_SECRET_LEN] = { { 1 }, { 2 } };
 static const uint8_t random_premaster[PROV_UNPAD_TLS_LEN] = { [0 ... PROV_UNPAD_TLS_LEN - 1] = 0x99 };
 static uint8_t out[K];
 
@@ -252,14 +251,9 @@ TEST(libcrypto_agrees_on_what_is_good)
 
 /* --- synthetic messages ------------------------------------------------------------------------------------------- */
 
-static struct prov_unpad_source source_of(const char *query, size_t secret, const char *key)
-{
-    return (struct prov_unpad_source){ NULL, query, secrets[secret], SECRET_LEN, (const uint8_t *)key, strlen(key) };
-}
-
 static void make(struct prov_unpad_synthetic *synthetic, size_t secret, const char *key_name, uint8_t first, size_t k)
 {
-    const struct prov_unpad_source source = source_of("?provider=default", secret, key_name);
+    const struct prov_unpad_source source = { NULL, "?provider=default", secrets[secret], key_name };
     uint8_t ciphertext[PROV_UNPAD_MAX] = { first };
 
     assert_true(prov_unpad_synthetic(synthetic, &source, ciphertext, k));
@@ -326,7 +320,7 @@ TEST(the_longest_and_the_shortest_keys_have_them_too)
 
 TEST(without_an_hkdf_there_is_none)
 {
-    const struct prov_unpad_source source = source_of("provider=nobody", 0, "a key");
+    const struct prov_unpad_source source = { NULL, "provider=nobody", secrets[0], "a key" };
     struct prov_unpad_synthetic synthetic;
 
     assert_false(prov_unpad_synthetic(&synthetic, &source, out, K));

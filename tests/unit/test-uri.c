@@ -117,9 +117,9 @@ TEST(what_is_wrong_with_a_uri_is_named)
         { "pkcs11:token=t?pin-value=1%002", "badly encoded" },
         { "pkcs11:token=t?pin-source=", "empty" },
         { "pkcs11:token=t?pin-source=|cat%20/etc/passwd", "command" },
-        { "pkcs11:token=t?pin-source=exec:/bin/cat", "must be a file" },
-        { "pkcs11:token=t?pin-source=env:PIN", "must be a file" },
-        { "pkcs11:token=t?pin-source=fd:3", "must be a file" },
+        { "pkcs11:token=t?pin-source=exec:/bin/cat", "must be the absolute path of a file" },
+        { "pkcs11:token=t?pin-source=env:PIN", "must be the absolute path of a file" },
+        { "pkcs11:token=t?pin-source=fd:3", "must be the absolute path of a file" },
         { "pkcs11:token=t?module-path=lib.so", "not absolute" },
         { "pkcs11:token=t?module-path=/usr/lib/x.so&module-path=/x", "twice" },
     };
@@ -322,13 +322,23 @@ TEST(an_attribute_stands_on_its_side_of_the_question_mark)
     for (size_t i = 0; i < COUNT_OF(path_attributes); i++) {
         const char *name = path_attributes[i];
 
-        assert_non_null(strstr(refused(uri_with("?", name, good_value(name))), "unknown attribute"));
+        assert_non_null(strstr(refused(uri_with("?", name, good_value(name))), "before it, after a ';'"));
     }
     for (size_t i = 0; i < COUNT_OF(query_attributes); i++) {
         const char *name = query_attributes[i];
 
-        assert_non_null(strstr(refused(uri_with("", name, good_value(name))), "unknown attribute"));
+        assert_non_null(strstr(refused(uri_with("", name, good_value(name))), "put '?'"));
     }
+}
+
+TEST(a_blank_a_slash_or_a_semicolon_too_many_is_named)
+{
+    assert_non_null(strstr(refused("pkcs11:token=t; object=www"), "a blank stands before 'object'"));
+    assert_non_null(strstr(refused("pkcs11://token=t"), "write pkcs11:token="));
+    assert_non_null(strstr(refused("pkcs11:token=t?pin-value=1234;object=www"), "%3B"));
+    assert_null(strstr(refused("pkcs11:token=t?pin-value=1234;object=www"), "1234"));
+    assert_non_null(strstr(refused("pkcs11:token=t?pin-source=pin"), "absolute path"));
+    assert_non_null(strstr(refused("pkcs11:token=t?pin-value=12%0A34"), "more than one line"));
 }
 
 TEST(any_attribute_that_stands_twice_is_refused)
@@ -818,6 +828,7 @@ int main(void)
         cmocka_unit_test(a_typo_in_any_attribute_is_named),
         cmocka_unit_test(an_unknown_attribute_comes_with_the_list_of_those_there_are),
         cmocka_unit_test(an_attribute_stands_on_its_side_of_the_question_mark),
+        cmocka_unit_test(a_blank_a_slash_or_a_semicolon_too_many_is_named),
         cmocka_unit_test(any_attribute_that_stands_twice_is_refused),
         cmocka_unit_test(object_type_is_another_name_of_type),
         cmocka_unit_test(every_type_has_its_class),
