@@ -10,8 +10,11 @@ cd "$work" || exit 99
 echo "the message" >message
 echo "another" >other
 
-soft_key() {
-    OPENSSL_CONF=/dev/null openssl genpkey -algorithm $2 -out "keys/$1.pem" 2>/dev/null
+soft_key() { # NAME ALGORITHM [OPTION...]
+    soft_name=$1
+    soft_type=$2
+    shift 2
+    OPENSSL_CONF=/dev/null openssl genpkey -algorithm $soft_type -out "keys/$soft_name.pem" "$@" 2>/dev/null
 }
 soft_uri() {
     echo "pkcs11:token=soft;object=$1;type=private"
@@ -22,6 +25,18 @@ signed() {
     openssl pkeyutl -sign -rawin -inkey "$2" -in message -out sig &&
         openssl pkeyutl -verify -rawin -pubin -inkey $1.pub -in message -sigfile sig &&
         ! openssl pkeyutl -verify -rawin -pubin -inkey $1.pub -in other -sigfile sig
+}
+# in_context KEY: whether it signs with a context, and the public half verifies that with it, and not without
+in_context() {
+    openssl pkeyutl -sign -rawin -inkey "$1" -in message -out sig -pkeyopt context-string:x &&
+        openssl pkeyutl -verify -rawin -pubin -inkey $type.pub -in message -sigfile sig -pkeyopt context-string:x &&
+        ! openssl pkeyutl -verify -rawin -pubin -inkey $type.pub -in message -sigfile sig
+}
+same_twice() {
+    for sig in sig.1 sig.2; do
+        openssl pkeyutl -sign -rawin -inkey "$1" -in message -out $sig -pkeyopt deterministic:1 || return 1
+    done
+    cmp sig.1 sig.2
 }
 requested() {
     openssl req -new -key "$uri" -subj "/CN=$type leaf" -out leaf.csr && openssl req -in leaf.csr -noout -verify &&
@@ -61,7 +76,17 @@ whole() {
     ok "$type: a certificate" certified
     ok "$type: a request, and a certificate for it" requested
     not_ok "$type: no digest can be named" openssl dgst -sha256 -sign "$uri" -out sig message
-    not_ok "$type: a context string is refused" openssl pkeyutl -sign -rawin -inkey "$uri" -in message -out sig -pkeyopt context-string:x
+    if in_context "keys/$type.pem" >/dev/null 2>&1; then
+        ok "$type: signs with a context, as a software key" in_context "$uri"
+        ok "$type: and deterministically, twice the same" same_twice "$uri"
+        export SIGNET_TEST_SOFT=bare
+        not_ok "$type: a context that the token does not know is refused" in_context "$uri"
+        says "$type: by the token, which is named" "on token 'soft': C_SignInit: CKR_MECHANISM_PARAM_INVALID"
+        ok "$type: without one that token signs" signed $type "$uri"
+        unset SIGNET_TEST_SOFT
+    else
+        not_ok "$type: a context is refused, as by a software key" in_context "$uri"
+    fi
     if cms_signs $type.crt "keys/$type.pem" >/dev/null 2>&1; then
         ok "$type: cms signs, as with a software key" cms_signs $type.crt "$uri"
     else
@@ -99,4 +124,32 @@ if soft_key slh SLH-DSA-SHA2-128f; then
     ok "and SLH-DSA" signed slh "$(soft_uri slh)"
     unset SIGNET_TEST_SOFT
 fi
+
+# A key of RSA-PSS that is restricted to SHA-384 shakes hands by that, though both sides would rather have SHA-256.
+. "$top/tests/tls/run.sh"
+certified_for() { # KEY
+    openssl req -new -x509 -key "$1" -subj /CN=localhost -addext subjectAltName=DNS:localhost -days 30 -out root.pem &&
+        cp root.pem one-chain.pem
+}
+soft_key pss384 RSA-PSS -pkeyopt rsa_keygen_bits:2048 -pkeyopt rsa_pss_keygen_md:sha384 -pkeyopt rsa_pss_keygen_mgf1_md:sha384 \
+    -pkeyopt rsa_pss_keygen_saltlen:32
+export SIGNET_TEST_SOFT=spki
+type=pss384
+uri=$(soft_uri pss384)
+ok "a key that is restricted to SHA-384 makes its certificate" certified_for "$uri"
+for version in 1.2 1.3; do
+    ok "as a key in a file it shakes hands by TLS $version" mutual "" keys/pss384.pem one keys/pss384.pem one $version
+    ok "and so on the token" mutual "" "$uri" one "$uri" one $version
+done
+not_ok "it does not sign by SHA-256" openssl dgst -sha256 -sign "$uri" -out sig message
+says "for the reason that libcrypto has" "digest not allowed"
+unset SIGNET_TEST_SOFT
+
+soft_key ec EC -pkeyopt ec_paramgen_curve:P-256
+for form in compressed uncompressed hybrid; do
+    ok "openssl ec writes the $form point of a token's key" openssl ec -in "$(soft_uri ec)" -pubout -conv_form $form -out ours.pem
+    ok "and of the key in a file" openssl ec -in keys/ec.pem -pubout -conv_form $form -out theirs.pem
+    ok "which is the same" cmp ours.pem theirs.pem
+done
+not_ok "a digest that is set after the start is another one's" openssl dgst -sha256 -sigopt digest:SHA384 -sign "$(soft_uri ec)" -out sig message
 tap_done
