@@ -343,7 +343,8 @@ static void list_try(enum op op, const char *name)
 
 /* MD5-SHA1 is TLS 1.0's, which has no PSS. */
 static const char *const digests[] = { "SHA1",     "SHA256",   "SHA2-256", "SHA384", "SHA512",
-                                       "MD5-SHA1", "SHAKE256", "nonsense", "" };
+                                       "MD5-SHA1", "SHAKE256", "nonsense", "",
+                                       "SHA3-256", "SHA512-256", "SM3", "BLAKE2s256" };
 
 /* What other parameters may depend on. */
 static const struct {
@@ -352,6 +353,7 @@ static const struct {
 } presets[] = {
     { "RSA", { "pad-mode", 's', "pss" } },
     { "RSA-PSS", { "pad-mode", 's', "pss" } },
+    { "RSA", { "pad-mode", 's', "oaep" } },
     { "ED25519", { "instance", 's', "Ed25519ctx" } },
     { "ED25519", { "instance", 's', "Ed25519ph" } },
     { "ED448", { "instance", 's', "Ed448ph" } },
@@ -361,7 +363,9 @@ static const struct {
 static void presets_try(struct plan plan, const char *name)
 {
     for (size_t i = 0; i < sizeof(presets) / sizeof(*presets); i++) {
-        if (plan.op < DECRYPT && EVP_PKEY_is_a(file.key, presets[i].type)) {
+        int takes = plan.op == DECRYPT || plan.op == ENCRYPT;
+
+        if (takes == (strcmp(presets[i].value.text, "oaep") == 0) && EVP_PKEY_is_a(file.key, presets[i].type)) {
             plan.preset = &presets[i].value;
             values_try(&plan, name);
         }

@@ -232,7 +232,7 @@ static EVP_MD *hash_of(CK_MECHANISM_TYPE hash, CK_RSA_PKCS_MGF_TYPE mgf)
     } rows[] = {
         { CKM_SHA_1, CKG_MGF1_SHA1, "SHA1" },      { CKM_SHA224, CKG_MGF1_SHA224, "SHA224" },
         { CKM_SHA256, CKG_MGF1_SHA256, "SHA256" }, { CKM_SHA384, CKG_MGF1_SHA384, "SHA384" },
-        { CKM_SHA512, CKG_MGF1_SHA512, "SHA512" },
+        { CKM_SHA512, CKG_MGF1_SHA512, "SHA512" }, { 0x2b0, 7, "SHA3-256" }, /* of PKCS#11 3.0 */
     };
 
     for (size_t i = 0; i < sizeof(rows) / sizeof(*rows); i++) {
