@@ -212,9 +212,26 @@ static void tokens_present(struct text *text, struct nearest *nearest, struct to
     }
 }
 
+/* Tokens that are there, and not initialised: with the command that does it. */
+static void blank_put(struct text *text, const struct tok_module_list *modules)
+{
+    for (size_t i = 0; i < modules->count; i++) {
+        size_t blank = tok_module_blank(modules->items[i]);
+
+        if (blank > 0) {
+            text_printf(text,
+                        "none that is initialised, but %zu that %s not: pkcs11-tool --module %s --init-token --label "
+                        "LABEL --so-pin SOPIN, or the vendor's own tool, does that",
+                        blank, blank == 1 ? "is" : "are", modules->items[i]->path);
+            return;
+        }
+    }
+    text_put(text, "none");
+}
+
 static struct tok_result no_token(const struct tok_module_list *modules, const struct tok_uri *uri)
 {
-    char present[256];
+    char present[384];
     struct text text = TEXT_OVER(present);
     struct nearest nearest = { .label = "" };
     char differs[400] = "";
@@ -223,12 +240,15 @@ static struct tok_result no_token(const struct tok_module_list *modules, const s
     for (size_t i = 0; i < modules->count; i++) {
         tokens_present(&text, &nearest, modules->items[i], uri);
     }
+    if (text.len == 0) {
+        blank_put(&text, modules);
+    }
     if (nearest.label[0] != '\0') {
         text_printf(&hint, "; '%s' differs: %s", nearest.label,
                     nearest.differences[0] != '\0' ? nearest.differences : "slot-* or library-* is another one");
     }
     return tok_fail(TOK_CODE_NO_TOKEN, "no token matches '%s'; present: %s%s (module%s '%s'%s)", tok_uri_text(uri),
-                    text.len > 0 ? present : "none", differs, modules->count > 1 ? "s" : "", modules->items[0]->path,
+                    present, differs, modules->count > 1 ? "s" : "", modules->items[0]->path,
                     modules->count > 1 ? " and others" : "");
 }
 

@@ -2,6 +2,7 @@
 
 #include <openssl/x509.h>
 #include <stdlib.h>
+#include <time.h>
 
 #include "base/trace.h"
 #include "provider/core/ends.h"
@@ -19,10 +20,10 @@ struct rated {
 
 static int standing_of(const X509 *certificate)
 {
-    if (X509_cmp_time(X509_get0_notAfter(certificate), NULL) < 0) {
+    if (ASN1_TIME_cmp_time_t(X509_get0_notAfter(certificate), time(NULL)) == -1) {
         return 0;
     }
-    return X509_cmp_time(X509_get0_notBefore(certificate), NULL) < 0 ? 2 : 1;
+    return ASN1_TIME_cmp_time_t(X509_get0_notBefore(certificate), time(NULL)) != 1 ? 2 : 1;
 }
 
 /* For qsort: the later one comes first. */

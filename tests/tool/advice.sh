@@ -123,6 +123,29 @@ ok "the error names the one that is meant" test -n "$meant"
 sed -i "s/^pinn = /$meant = /" openssl.cnf
 ok "with it the key signs" signing "$key"
 
+# --- from a token that is not initialised to a key that signs: each message has the next command
+mkdir "$work/blank" && printf 'directories.tokendir = %s/blank\n' "$work" >blank.conf
+conf # SoftHSM by its own name, which is known not to look at a PIN where there is none
+blank() {
+    SOFTHSM2_CONF="$work/blank.conf" "$@"
+}
+new="pkcs11:token=new;object=ec;type=private"
+not_ok "no token is initialised: fails" blank openssl dgst -sha256 -sign "$new" -out sig message
+cp out said
+command=$(sed -n 's/.*: \(pkcs11-tool --module [^ ]* --init-token --label \)LABEL --so-pin SOPIN.*/\1/p' said | head -n 1)
+ok "the error has the command that initialises it" test -n "$command"
+ok "which does that" blank env -u OPENSSL_CONF $command new --so-pin 12345678
+not_ok "it has no PIN yet: fails" blank openssl dgst -sha256 -sign "$new" -out sig message
+cp out said
+says "and the error says so" 'PIN'
+command=$(sed -n 's/.*\(pkcs11-tool .*--init-pin\).*/\1/p' said | head -n 1)
+ok "with the command that gives it one" test -n "$command"
+ok "which does that, too" blank env -u OPENSSL_CONF $command --module "$SOFTHSM_MODULE" --token-label new --so-pin 12345678 --new-pin "$PIN"
+(blank token_key new "$PIN" EC:prime256v1 ec 01) || exit 99
+ok "and a key there signs" blank openssl dgst -sha256 -sign "$new" -out sig message
+
+settings
+
 # --- a key's long names -----------------------------------------------------------------------------------------------
 long=$(printf '%01200d' 7)
 odd_key long "$long" 06082a8648ce3d030107
