@@ -25,6 +25,7 @@ libprovider_la_SOURCES = \
     provider/keys/pad.h provider/keys/pad.c \
     provider/operations/asymcipher.h provider/operations/asymcipher.c \
     provider/operations/decryption.h provider/operations/decryption.c \
+    provider/operations/encapsulation.h provider/operations/encapsulation.c \
     provider/operations/exchange.h provider/operations/exchange.c \
     provider/operations/unpad.h provider/operations/unpad.c \
     provider/files/store.h provider/files/store.c \

@@ -17,6 +17,7 @@
 #include "provider/files/store.h"
 #include "provider/keys/keymgmt.h"
 #include "provider/operations/asymcipher.h"
+#include "provider/operations/encapsulation.h"
 #include "provider/operations/exchange.h"
 #include "provider/operations/signature.h"
 #include "provider/settings/config.h"
@@ -105,7 +106,8 @@ static bool variant_add(struct instance *instance, const struct prov_variant *va
                      prov_keymgmt_functions(variant), variant->description) &&
            operation_add(instance, OSSL_OP_SIGNATURE, family->signature, prov_signature_functions(family)) &&
            operation_add(instance, OSSL_OP_ASYM_CIPHER, family->asym_cipher, prov_asym_cipher_functions) &&
-           operation_add(instance, OSSL_OP_KEYEXCH, family->key_exchange, prov_exchange_functions);
+           operation_add(instance, OSSL_OP_KEYEXCH, family->key_exchange, prov_exchange_functions) &&
+           operation_add(instance, OSSL_OP_KEM, family->key_encapsulation, prov_encapsulation_functions);
 }
 
 /* Those of no type are left out unless they are asked for. */

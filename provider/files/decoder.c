@@ -19,6 +19,7 @@
 
 static OSSL_FUNC_decoder_freectx_fn decoder_freectx;
 static OSSL_FUNC_decoder_does_selection_fn decoder_does_selection;
+static OSSL_FUNC_decoder_export_object_fn decoder_export;
 static OSSL_FUNC_decoder_decode_fn decode_der;
 static OSSL_FUNC_decoder_decode_fn decode_pem;
 
@@ -232,6 +233,21 @@ static void decoder_freectx(void *vdecoder)
     free(vdecoder);
 }
 
+/* Asked where OpenSSL has no key management of ours at hand for a key that was offered: 3.5 collects those of
+ * the type alone that the application has named, and calls this whether or not it is there (crypto/encode_decode/
+ * decoder_pkey.c, decoder_construct_pkey). The key is of another type, or would become another provider's. */
+static int decoder_export(void *vdecoder, const void *reference, size_t reference_size, OSSL_CALLBACK *callback,
+                          void *arg)
+{
+    const struct decoder *decoder = vdecoder;
+
+    (void)reference;
+    (void)reference_size;
+    (void)callback;
+    (void)arg;
+    return prov_raise(decoder->prov, PROV_R_KEY_TYPE, "the key is of another type than the application asks for");
+}
+
 static int decoder_does_selection(void *vprov, int selection)
 {
     (void)vprov;
@@ -372,6 +388,7 @@ static int decode_pem(void *vdecoder, OSSL_CORE_BIO *input, int selection, OSSL_
         { OSSL_FUNC_DECODER_NEWCTX, (void (*)(void))id##_newctx },                                                     \
         { OSSL_FUNC_DECODER_FREECTX, (void (*)(void))decoder_freectx },                                                \
         { OSSL_FUNC_DECODER_DOES_SELECTION, (void (*)(void))decoder_does_selection },                                  \
+        { OSSL_FUNC_DECODER_EXPORT_OBJECT, (void (*)(void))decoder_export },                                           \
         { OSSL_FUNC_DECODER_DECODE, (void (*)(void))(decode) },                                                        \
         { 0, NULL },                                                                                                   \
     };

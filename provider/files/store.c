@@ -231,23 +231,26 @@ static void pass_over_unserved(const struct prov_ctx *prov, struct tok_items *it
     }
 }
 
-/* Where a public key is wanted and the token has none of that name, a certificate or a private key shows it; the first
- * answer is told where they don't either. */
+/* Where a public key is wanted and the token has none of that name, a private key or a certificate shows it: the key
+ * first, since others' certificates may bear its name. Where neither does, what went wrong is told, or the first answer.
+ */
 static struct tok_result find(struct store *store, struct tok_find_options *options)
 {
-    static const unsigned instead[] = { TOK_WANT_CERTIFICATE, TOK_WANT_PRIVATE };
+    static const unsigned instead[] = { TOK_WANT_PRIVATE, TOK_WANT_CERTIFICATE };
     const struct tok_settings *settings = &store->prov->settings;
     struct tok_result first = tok_find_by(&store->items, settings, store->uri, store->wanted, options);
-    struct tok_result result = first;
+    bool none = store->wanted == TOK_WANT_PUBLIC && first.code == TOK_CODE_NO_OBJECT;
 
-    for (size_t i = 0; store->wanted == TOK_WANT_PUBLIC && i < COUNT_OF(instead); i++) {
-        if (result.code != TOK_CODE_NO_OBJECT) {
-            break;
+    options->of_any_type = none;
+    for (size_t i = 0; none && i < COUNT_OF(instead); i++) {
+        struct tok_result result = tok_find_by(&store->items, settings, store->uri, instead[i], options);
+
+        if (tok_ok(&result)) {
+            return result;
         }
-        options->of_any_type = true;
-        result = tok_find_by(&store->items, settings, store->uri, instead[i], options);
+        first = result.code != TOK_CODE_NO_OBJECT && first.code == TOK_CODE_NO_OBJECT ? result : first;
     }
-    return result.code == TOK_CODE_NO_OBJECT ? first : result;
+    return first;
 }
 
 /* Of several certificates of one name: the private key that is among the items tells whose is meant, or a public key

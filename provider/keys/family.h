@@ -86,7 +86,7 @@ struct prov_family {
     const char *signature;         /* the private name of the signature algorithm: "SIGNET-RSA"; NULL: none */
     const char *asym_cipher;       /* likewise, for decryption; NULL: none */
     const char *key_exchange;      /* likewise, for key agreement */
-    const char *key_encapsulation; /* the other providers' own name, for software keys; NULL: none */
+    const char *key_encapsulation; /* likewise; NULL: none */
     const char *default_digest;    /* NULL: keys that hash for themselves, and are given the whole message at once */
     unsigned digests_since;        /* OPENSSL_VERSION_NUMBER >> 20 from which on libcrypto takes those, too, of such keys */
     int default_padding;           /* of signatures, which PSS may replace: RSA_PKCS1_PADDING; 0: they have none */

@@ -134,9 +134,10 @@ static int asym_begin(struct asym_ctx *ctx, struct prov_key *key, bool decryptin
     if (ctx->delegate == NULL) {
         return 0;
     }
-    good = decrypting && ctx->key->token == NULL ? EVP_PKEY_decrypt_init(ctx->delegate)
-                                                 : EVP_PKEY_encrypt_init(ctx->delegate);
-    return good > 0 && asym_set_params(ctx, params);
+    /* for a key on a token, it is a decryption with the public half, which is prepared and never made: libcrypto refuses
+     * what it would refuse of the whole key (FIPS) */
+    good = decrypting ? EVP_PKEY_decrypt_init(ctx->delegate) : EVP_PKEY_encrypt_init(ctx->delegate);
+    return prov_software_said(ctx->prov, good, "the operation could not begin") > 0 && asym_set_params(ctx, params);
 }
 
 static int encrypt_init(void *vctx, void *vkey, const OSSL_PARAM params[])

@@ -338,6 +338,12 @@ static size_t field_length(const struct exchange_ctx *ctx)
     return x_only(ctx) ? ctx->point.len : ctx->point.len / 2;
 }
 
+/* As libcrypto does it: whoever has less room for a point's x coordinate gets its first bytes, of all else nothing. */
+static bool is_cut(const struct exchange_ctx *ctx, const struct kdf *kdf, size_t room)
+{
+    return kdf->type[0] == '\0' && !x_only(ctx) && room > 0;
+}
+
 static int exchange_derive(void *vctx, unsigned char *out, size_t *out_len, size_t room)
 {
     struct exchange_ctx *ctx = vctx;
@@ -361,6 +367,9 @@ static int exchange_derive(void *vctx, unsigned char *out, size_t *out_len, size
         *out_len = wanted;
         return 1;
     }
+    if (room < wanted && is_cut(ctx, &kdf, room)) {
+        wanted = room;
+    }
     if (room < wanted) {
         return prov_raise(ctx->prov, PROV_R_PARAMETER, "a buffer of %zu bytes is too small for a secret of %zu", room,
                           wanted);
@@ -371,7 +380,7 @@ static int exchange_derive(void *vctx, unsigned char *out, size_t *out_len, size
     if (kdf.type[0] != '\0') {
         good = kdf_run(ctx, &kdf, field_len, out);
     } else {
-        memcpy(out, ctx->secret, field_len);
+        memcpy(out, ctx->secret, wanted);
         good = 1;
     }
     secret_wipe(ctx->secret, sizeof(ctx->secret));

@@ -5,3 +5,10 @@ tests_same_same_CFLAGS = $(AM_CFLAGS) $(CRYPTO_CFLAGS)
 tests_same_same_LDADD = $(CRYPTO_LIBS)
 TESTS += tests/same/same.sh
 EXTRA_DIST += tests/same/same.sh
+
+check_PROGRAMS += tests/same/shared
+tests_same_shared_SOURCES = tests/same/shared.c tests/lib/tap.h
+tests_same_shared_CFLAGS = $(AM_CFLAGS) $(CRYPTO_CFLAGS)
+tests_same_shared_LDADD = $(CRYPTO_LIBS)
+TESTS += tests/same/shared.sh
+EXTRA_DIST += tests/same/shared.sh

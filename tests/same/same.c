@@ -345,9 +345,9 @@ static void list_try(enum op op, const char *name)
     }
 }
 
-static const char *const digests[] = { "SHA1",     "SHA256",     "SHA2-256", "SHA384",     "SHA512",   "MD5-SHA1",
-                                       "SHA3-256", "SHA512-256", "SM3",      "BLAKE2b512", "SHAKE256", "nonsense",
-                                       "" };
+static const char *const digests[] = { "SHA1",       "SHA256",   "SHA2-256",   "SHA384", "SHA512",
+                                       "MD5-SHA1",   "SHA3-256", "SHA512-256", "SM3",    "BLAKE2s256",
+                                       "BLAKE2b512", "SHAKE256", "nonsense",   "" };
 
 /* What other parameters may depend on. */
 static const struct {

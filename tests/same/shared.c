@@ -1,0 +1,173 @@
+/* Secrets that two sides share, and the public half alone: a key on a token beside the same key in a file.
+ *
+ *     shared encapsulation|agreement|public URI FILE */
+#include <openssl/err.h>
+#include <openssl/evp.h>
+#include <openssl/pem.h>
+#include <openssl/store.h>
+#include <string.h>
+
+#include "tests/lib/tap.h"
+
+#define MOST 512
+
+struct secret {
+    unsigned char data[MOST];
+    size_t len;
+};
+
+static EVP_PKEY *load(const char *uri, int expected)
+{
+    OSSL_STORE_CTX *store = OSSL_STORE_open(uri, NULL, NULL, NULL, NULL);
+    EVP_PKEY *key = NULL;
+
+    if (store != NULL) {
+        (void)OSSL_STORE_expect(store, expected);
+    }
+    while (store != NULL && key == NULL && !OSSL_STORE_eof(store)) {
+        OSSL_STORE_INFO *info = OSSL_STORE_load(store);
+
+        if (info != NULL) {
+            key = expected == OSSL_STORE_INFO_PUBKEY ? OSSL_STORE_INFO_get1_PUBKEY(info)
+                                                     : OSSL_STORE_INFO_get1_PKEY(info);
+        }
+        OSSL_STORE_INFO_free(info);
+    }
+    OSSL_STORE_close(store);
+    return key;
+}
+
+static EVP_PKEY *read_file(const char *path)
+{
+    FILE *in = fopen(path, "r");
+    EVP_PKEY *key = in == NULL ? NULL : PEM_read_PrivateKey_ex(in, NULL, NULL, NULL, NULL, "provider=default");
+
+    if (in != NULL) {
+        fclose(in);
+    }
+    return key;
+}
+
+/* Whether it went well; an error of one that did is a fault. */
+static int is_quiet(int good)
+{
+    return good && ERR_peek_error() == 0;
+}
+
+/* --- RSASVE ------------------------------------------------------------------------------------------------------- */
+
+static int seal(EVP_PKEY *key, struct secret *out, struct secret *secret)
+{
+    EVP_PKEY_CTX *ctx = EVP_PKEY_CTX_new_from_pkey(NULL, key, NULL);
+    int good;
+
+    out->len = secret->len = MOST;
+    good = ctx != NULL && EVP_PKEY_encapsulate_init(ctx, NULL) > 0 && EVP_PKEY_CTX_set_kem_op(ctx, "RSASVE") > 0 &&
+           EVP_PKEY_encapsulate(ctx, out->data, &out->len, secret->data, &secret->len) > 0;
+    EVP_PKEY_CTX_free(ctx);
+    return good;
+}
+
+static int unseal(EVP_PKEY *key, const struct secret *in, struct secret *secret)
+{
+    EVP_PKEY_CTX *ctx = EVP_PKEY_CTX_new_from_pkey(NULL, key, NULL);
+    int good;
+
+    secret->len = MOST;
+    good = ctx != NULL && EVP_PKEY_decapsulate_init(ctx, NULL) > 0 && EVP_PKEY_CTX_set_kem_op(ctx, "RSASVE") > 0 &&
+           EVP_PKEY_decapsulate(ctx, secret->data, &secret->len, in->data, in->len) > 0;
+    EVP_PKEY_CTX_free(ctx);
+    return good;
+}
+
+static int opens(EVP_PKEY *to, EVP_PKEY *by)
+{
+    static struct secret sealed, one, two;
+
+    return is_quiet(seal(to, &sealed, &one) && unseal(by, &sealed, &two)) && one.len > 0 && one.len == two.len &&
+           memcmp(one.data, two.data, one.len) == 0;
+}
+
+static void encapsulation(EVP_PKEY *token, EVP_PKEY *file)
+{
+    static struct secret sealed, secret;
+
+    ok(opens(file, token), "what is encapsulated for the key in the file, the token opens");
+    ok(opens(token, file), "and the other way round");
+    ok(opens(token, token), "and by the token's key alone");
+    ok(seal(file, &sealed, &secret), "of what is encapsulated");
+    sealed.len--;
+    ok(!unseal(token, &sealed, &secret) && ERR_peek_error() != 0, "a piece is refused with a reason");
+}
+
+/* --- agreement ---------------------------------------------------------------------------------------------------- */
+
+static int agree(EVP_PKEY *key, EVP_PKEY *peer, struct secret *out, size_t room)
+{
+    EVP_PKEY_CTX *ctx = EVP_PKEY_CTX_new_from_pkey(NULL, key, NULL);
+    int good;
+
+    memset(out, 0, sizeof(*out));
+    out->len = room;
+    good = ctx != NULL && EVP_PKEY_derive_init(ctx) > 0 && EVP_PKEY_derive_set_peer(ctx, peer) > 0 &&
+           EVP_PKEY_derive(ctx, out->data, &out->len) > 0;
+    EVP_PKEY_CTX_free(ctx);
+    return good;
+}
+
+static EVP_PKEY *peer_of(EVP_PKEY *key)
+{
+    EVP_PKEY_CTX *ctx = EVP_PKEY_CTX_new_from_pkey(NULL, key, NULL);
+    EVP_PKEY *peer = NULL;
+
+    if (ctx != NULL && EVP_PKEY_keygen_init(ctx) > 0) {
+        (void)EVP_PKEY_generate(ctx, &peer);
+    }
+    EVP_PKEY_CTX_free(ctx);
+    return peer;
+}
+
+static void agreement(EVP_PKEY *token, EVP_PKEY *file)
+{
+    static struct secret ours, theirs;
+    EVP_PKEY *peer = peer_of(file);
+    size_t different = 0;
+    size_t silent = 0;
+
+    for (size_t room = 0; room < 80; room++) {
+        int mine;
+        int its = agree(file, peer, &theirs, room);
+
+        ERR_clear_error();
+        mine = agree(token, peer, &ours, room);
+        silent += !mine && ERR_peek_error() == 0;
+        different += mine != its || (mine && (ours.len != theirs.len || memcmp(ours.data, theirs.data, MOST) != 0));
+    }
+    ok(different == 0, "a buffer of any length gets what it gets of the key in the file (%zu differ)", different);
+    ok(silent == 0, "and a refusal has a reason");
+    EVP_PKEY_free(peer);
+}
+
+/* --- life --------------------------------------------------------------------------------------------------------- */
+
+int main(int argc, char **argv)
+{
+    int half = argc > 1 && strcmp(argv[1], "public") == 0;
+    EVP_PKEY *token = argc < 4 ? NULL : load(argv[2], half ? OSSL_STORE_INFO_PUBKEY : OSSL_STORE_INFO_PKEY);
+    EVP_PKEY *file = argc < 4 ? NULL : read_file(argv[3]);
+
+    if (ok(is_quiet(token != NULL && file != NULL && EVP_PKEY_eq(token, file) == 1), "%s: the key is the file's",
+           argc < 4 ? "" : argv[2])) {
+        if (strcmp(argv[1], "encapsulation") == 0) {
+            encapsulation(token, file);
+        } else if (strcmp(argv[1], "agreement") == 0) {
+            agreement(token, file);
+        } else {
+            ok(EVP_PKEY_todata(token, EVP_PKEY_PUBLIC_KEY, &(OSSL_PARAM *){ NULL }) == 1,
+               "and its public half is there");
+        }
+    }
+    EVP_PKEY_free(token);
+    EVP_PKEY_free(file);
+    return tap_done();
+}
