@@ -28,7 +28,8 @@ static EVP_PKEY *load(const char *uri, int expected)
         OSSL_STORE_INFO *info = OSSL_STORE_load(store);
 
         if (info != NULL) {
-            key = expected == OSSL_STORE_INFO_PUBKEY ? OSSL_STORE_INFO_get1_PUBKEY(info) : OSSL_STORE_INFO_get1_PKEY(info);
+            key = expected == OSSL_STORE_INFO_PUBKEY ? OSSL_STORE_INFO_get1_PUBKEY(info)
+                                                     : OSSL_STORE_INFO_get1_PKEY(info);
         }
         OSSL_STORE_INFO_free(info);
     }
@@ -162,7 +163,8 @@ int main(int argc, char **argv)
         } else if (strcmp(argv[1], "agreement") == 0) {
             agreement(token, file);
         } else {
-            ok(EVP_PKEY_todata(token, EVP_PKEY_PUBLIC_KEY, &(OSSL_PARAM *){ NULL }) == 1, "and its public half is there");
+            ok(EVP_PKEY_todata(token, EVP_PKEY_PUBLIC_KEY, &(OSSL_PARAM *){ NULL }) == 1,
+               "and its public half is there");
         }
     }
     EVP_PKEY_free(token);
