@@ -46,5 +46,5 @@ openssl pkey -in keys/rsa.pem -pubout -out rsa.pub || exit 99
 ok "pkey reads it" openssl pkey -pubin -in "pkcs11:token=test;object=rsa" -out again.pub
 ok "as it is" cmp rsa.pub again.pub
 not_ok "a name that nothing has is none" openssl pkey -pubin -in "pkcs11:token=test;object=nobody" -noout
-says "for the reason that was asked for" 'no .*public key that matches'
+says "for the reason that was asked for" 'no .*key that matches'
 tap_done
