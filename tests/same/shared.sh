@@ -19,6 +19,11 @@ shared="$build/tests/same/shared"
 
 conf "default signet" "pkcs11-module = $build/tests/token/.libs/soft-token.so"
 run_tap "RSA" "$shared" encapsulation "pkcs11:token=soft;object=rsa;type=private" keys/rsa.pem
+for name in rsa ec x25519; do
+    run_tap "quiet" "$shared" quiet "pkcs11:token=soft;object=$name;type=private" keys/$name.pem
+done
+cp "$OPENSSL_CONF" own.cnf
+OPENSSL_CONF=/dev/null run_tap "elsewhere" "$shared" elsewhere "pkcs11:token=soft;object=rsa;type=private" own.cnf
 run_tap "EC" "$shared" agreement "pkcs11:token=soft;object=ec;type=private" keys/ec.pem
 run_tap "X25519" "$shared" agreement "pkcs11:token=soft;object=x25519;type=private" keys/x25519.pem
 
