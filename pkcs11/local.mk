@@ -27,14 +27,14 @@ libtok_la_SOURCES = \
     pkcs11/object/mech.h pkcs11/object/mech.c \
     pkcs11/object/attr.h pkcs11/object/attr.c \
     pkcs11/object/object.h pkcs11/object/object.c \
-    pkcs11/object/half.h pkcs11/object/half.c \
+    pkcs11/object/half.h pkcs11/object/half.c pkcs11/object/proof.h pkcs11/object/proof.c \
     pkcs11/recover/attempts.h pkcs11/recover/attempts.c \
     pkcs11/recover/recover.h pkcs11/recover/recover.c \
     pkcs11/key/child.h pkcs11/key/child.c \
     pkcs11/key/aim.h pkcs11/key/aim.c \
     pkcs11/key/find.h pkcs11/key/find-tokens.c pkcs11/key/find.c \
     pkcs11/key/replica.h pkcs11/key/replica.c \
-    pkcs11/key/key.h pkcs11/key/key-parts.h pkcs11/key/key.c pkcs11/key/key-operate.c \
+    pkcs11/key/key.h pkcs11/key/key-parts.h pkcs11/key/key.c pkcs11/key/key-operate.c pkcs11/key/key-run.c pkcs11/key/key-by-half.c pkcs11/key/key-renamed.c \
     pkcs11/work/bell.h pkcs11/work/bell.c \
     pkcs11/work/request.h pkcs11/work/request.c \
     pkcs11/work/lane.h pkcs11/work/lane.c \

@@ -1,7 +1,9 @@
 #include "pkcs11/config/uri.h"
 
+#include <stddef.h>
 #include <string.h>
 
+#include "base/text.h"
 #include "pkcs11/config/uri-parts.h"
 
 void tok_uri_free(struct tok_uri *uri)
@@ -71,6 +73,61 @@ bool tok_uri_matches_slot(const struct tok_uri *uri, CK_SLOT_ID id, const CK_SLO
 bool tok_uri_matches_token(const struct tok_uri *uri, const CK_TOKEN_INFO *info)
 {
     return p11_kit_uri_match_token_info(uri->path, info) == 1;
+}
+
+/* What a URI asks of a token; a higher weight is better evidence that a token is the one that was meant. */
+static const struct token_field {
+    const char *name;
+    size_t offset;
+    size_t size;
+    unsigned weight;
+} token_fields[] = {
+#define TOKEN_FIELD(name, member, weight)                                                                              \
+    {                                                                                                                  \
+        name, offsetof(CK_TOKEN_INFO, member), sizeof(((CK_TOKEN_INFO *)0)->member), weight                            \
+    }
+    TOKEN_FIELD("serial", serialNumber, TOK_LIKE_SERIAL),
+    TOKEN_FIELD("token", label, 4),
+    TOKEN_FIELD("model", model, 2),
+    TOKEN_FIELD("manufacturer", manufacturerID, 1),
+#undef TOKEN_FIELD
+};
+
+static bool is_padding(unsigned char c)
+{
+    return c == ' ' || c == '\0';
+}
+
+static size_t field_len(const unsigned char *field, size_t size)
+{
+    while (size > 0 && is_padding(field[size - 1])) {
+        size--;
+    }
+    return size;
+}
+
+unsigned tok_uri_likeness(struct text *differences, const struct tok_uri *uri, const CK_TOKEN_INFO *info)
+{
+    unsigned likeness = 0;
+
+    for (size_t i = 0; i < COUNT_OF(token_fields); i++) {
+        const struct token_field *row = &token_fields[i];
+        const unsigned char *asked = (const unsigned char *)p11_kit_uri_get_token_info(uri->path) + row->offset;
+        const unsigned char *shown = (const unsigned char *)info + row->offset;
+        size_t asked_len = field_len(asked, row->size);
+        size_t shown_len = field_len(shown, row->size);
+
+        if (asked[0] == '\0') { /* not set */
+            continue;
+        }
+        if (asked_len == shown_len && memcmp(asked, shown, asked_len) == 0) {
+            likeness += row->weight;
+        } else if (differences != NULL) {
+            text_printf(differences, "%s%s was '%.*s', is '%.*s'", differences->len > 0 ? ", " : "", row->name,
+                        (int)asked_len, (const char *)asked, (int)shown_len, (const char *)shown);
+        }
+    }
+    return likeness;
 }
 
 bool tok_uri_within_token(const struct tok_uri *uri, const struct tok_uri *token)

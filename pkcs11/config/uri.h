@@ -15,6 +15,7 @@
 #include "pkcs11/result/cryptoki.h"
 #include "pkcs11/result/result.h"
 
+struct text;
 struct tok_uri;
 
 enum tok_uri_origin {
@@ -60,6 +61,10 @@ bool tok_uri_matches_token(const struct tok_uri *uri, const CK_TOKEN_INFO *info)
 bool tok_uri_within_token(const struct tok_uri *uri, const struct tok_uri *token);
 /* tok_uri_may_mean_token: nothing that it asks of a token differs from what `token` does, so both may mean one. */
 bool tok_uri_may_mean_token(const struct tok_uri *uri, const struct tok_uri *token);
+/* tok_uri_likeness weighs how much of what the URI asks of a token this one has: TOK_LIKE_SERIAL and more is the same
+ * serial number. What differs is appended to `differences` (NULL: nowhere), as "serial was '1', is '2'". */
+#define TOK_LIKE_SERIAL 8u
+unsigned tok_uri_likeness(struct text *differences, const struct tok_uri *uri, const CK_TOKEN_INFO *info);
 /* Whether it asks for anything of a module (C_GetInfo is called only then) or of a slot (C_GetSlotInfo likewise). */
 bool tok_uri_asks_module(const struct tok_uri *uri);
 bool tok_uri_asks_slot(const struct tok_uri *uri);

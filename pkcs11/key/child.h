@@ -3,7 +3,7 @@
  * With after-fork = eager it initialises the modules again and logs in right after fork, in the child's fork handler,
  * before the server drops its rights: for the tokens that its parent had logged in to, or found with load = early. A
  * child that can't reach a token says so once, on stderr and to syslog, since servers tend not to show what happens in
- * their handshakes. For pkcs11/key/key-operate.c, aim.c, and the owner of settings that keys were loaded with. */
+ * their handshakes. For pkcs11/key/key-run.c, aim.c, and the owner of settings that keys were loaded with. */
 #ifndef SIGNET_PKCS11_KEY_CHILD_H
 #define SIGNET_PKCS11_KEY_CHILD_H
 

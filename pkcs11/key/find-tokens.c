@@ -177,14 +177,37 @@ static struct tok_result module_tokens(struct tok_token_list *list, struct tok_m
     }
 }
 
+/* The token that differs least from what the URI asks for, and in what. */
+struct nearest {
+    unsigned likeness;
+    char label[33];
+    char differences[320];
+};
+
+/* Requires the token's lock. */
+static void nearer(struct nearest *nearest, const struct tok_token *token, const struct tok_uri *uri)
+{
+    char differences[sizeof(nearest->differences)];
+    struct text text = TEXT_OVER(differences);
+    unsigned likeness = tok_uri_likeness(&text, uri, &token->info);
+
+    if (nearest->label[0] == '\0' || likeness > nearest->likeness) {
+        nearest->likeness = likeness;
+        memcpy(nearest->label, token->label, sizeof(nearest->label));
+        memcpy(nearest->differences, differences, sizeof(differences));
+    }
+}
+
 /* Appends the labels of the tokens that a module has, for a message. */
-static void tokens_present(struct text *text, struct tok_module *module)
+static void tokens_present(struct text *text, struct nearest *nearest, struct tok_module *module,
+                           const struct tok_uri *uri)
 {
     LOCKED(&module->lock);
     for (struct tok_token *token = module->tokens; token != NULL; token = token->next) {
         LOCKED(&token->lock);
         if (token->present) {
             text_printf(text, "%s'%s'", text->len > 0 ? ", " : "", token->label);
+            nearer(nearest, token, uri);
         }
     }
 }
@@ -193,12 +216,19 @@ static struct tok_result no_token(const struct tok_module_list *modules, const s
 {
     char present[256];
     struct text text = TEXT_OVER(present);
+    struct nearest nearest = { .label = "" };
+    char differs[400] = "";
+    struct text hint = TEXT_OVER(differs);
 
     for (size_t i = 0; i < modules->count; i++) {
-        tokens_present(&text, modules->items[i]);
+        tokens_present(&text, &nearest, modules->items[i], uri);
     }
-    return tok_fail(TOK_CODE_NO_TOKEN, "no token matches '%s'; present: %s (module%s '%s'%s)", tok_uri_text(uri),
-                    text.len > 0 ? present : "none", modules->count > 1 ? "s" : "", modules->items[0]->path,
+    if (nearest.label[0] != '\0') {
+        text_printf(&hint, "; '%s' differs: %s", nearest.label,
+                    nearest.differences[0] != '\0' ? nearest.differences : "slot-* or library-* is another one");
+    }
+    return tok_fail(TOK_CODE_NO_TOKEN, "no token matches '%s'; present: %s%s (module%s '%s'%s)", tok_uri_text(uri),
+                    text.len > 0 ? present : "none", differs, modules->count > 1 ? "s" : "", modules->items[0]->path,
                     modules->count > 1 ? " and others" : "");
 }
 
@@ -409,6 +439,22 @@ struct tok_result tok_find_known_tokens(struct tok_token_list *out_list, const s
         if (result.code == TOK_CODE_NO_MEMORY) {
             return result;
         }
+    }
+    *out_list = STEAL(list);
+    return tok_good();
+}
+
+struct tok_result tok_find_other_tokens(struct tok_token_list *out_list, const struct tok_settings *settings,
+                                        const struct tok_uri *uri, uint64_t deadline_us)
+{
+    SCOPED(tok_token_list_end) struct tok_token_list list = { .items = NULL };
+    SCOPED(tok_module_list_end) struct tok_module_list modules = { .items = NULL };
+    SCOPED(tok_uri_end) struct tok_uri *any = NULL;
+
+    TOK_TRY(tok_uri_parse(&any, "pkcs11:", TOK_URI_FROM_FILE));
+    TOK_TRY(modules_for(&modules, settings, uri, deadline_us));
+    for (size_t i = 0; i < modules.count; i++) {
+        TOK_TRY(tokens_matching(&list, modules.items[i], settings, any, deadline_us));
     }
     *out_list = STEAL(list);
     return tok_good();

@@ -54,6 +54,11 @@ TOK_RESULT tok_find_met_tokens(struct tok_token_list *out_list, const struct tok
 TOK_RESULT tok_find_known_tokens(struct tok_token_list *out_list, const struct tok_settings *settings,
                                  const struct tok_uri *uri, uint64_t deadline_us);
 
+/* tok_find_other_tokens lists all tokens that the last looks saw in the modules that the URI and the settings mean,
+ * whatever the URI asks of a token, a slot or a module. */
+TOK_RESULT tok_find_other_tokens(struct tok_token_list *out_list, const struct tok_settings *settings,
+                                 const struct tok_uri *uri, uint64_t deadline_us);
+
 /* tok_find collects the objects of the wanted kinds (bits of enum tok_wanted) that the URI names, its `type` counting,
  * too. Finding nothing is TOK_CODE_NO_OBJECT. */
 TOK_RESULT tok_find(struct tok_items *out_items, const struct tok_settings *settings, const struct tok_uri *uri,

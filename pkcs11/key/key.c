@@ -123,8 +123,8 @@ static void label_set(struct tok_key *key, const struct bytes *label)
     text_put_n(&text, (const char *)label->data, label->len);
 }
 
-struct tok_result tok_key_new(struct tok_key **out_key, const struct tok_settings *settings, struct tok_uri *uri,
-                              struct tok_public *half)
+static struct tok_result key_new(struct tok_key **out_key, const struct tok_settings *settings, struct tok_uri *uri,
+                                 struct tok_public *half)
 {
     SCOPED(tok_key_end) struct tok_key *key = calloc(1, sizeof(*key));
 
@@ -142,6 +142,14 @@ struct tok_result tok_key_new(struct tok_key **out_key, const struct tok_setting
         label_set(key, tok_uri_label(uri));
     }
     *out_key = STEAL(key);
+    return tok_good();
+}
+
+struct tok_result tok_key_new(struct tok_key **out_key, const struct tok_settings *settings, struct tok_uri *uri,
+                              struct tok_public *half)
+{
+    TOK_TRY(key_new(out_key, settings, uri, half));
+    (*out_key)->by_half = true;
     return tok_good();
 }
 
@@ -170,8 +178,8 @@ static void allowed_keep(struct tok_key *key, const struct bytes *allowed)
 }
 
 /* Requires the key's lock. */
-static void bind(struct tok_key *key, struct tok_replica *replica, uint64_t objects, const struct tok_private *found,
-                 bool proved)
+void key_bind(struct tok_key *key, struct tok_replica *replica, uint64_t objects, const struct tok_private *found,
+              bool proved)
 {
     replica->handle = found->handle;
     replica->objects = objects;
@@ -202,7 +210,7 @@ struct tok_result tok_key_found(struct tok_key **out_key, const struct tok_setti
     uint64_t objects = lease->objects;
 
     TOK_TRY(uri_of(&uri, from, lease->token, found));
-    TOK_TRY(tok_key_new(&key, settings, uri, &found->half));
+    TOK_TRY(key_new(&key, settings, uri, &found->half));
     TOK_TRY(meant_keep(key, from));
     replica = tok_replica_new(lease->token, settings, NULL, alone);
     if (replica == NULL) {
@@ -211,7 +219,7 @@ struct tok_result tok_key_found(struct tok_key **out_key, const struct tok_setti
     {
         LOCKED(key->lock);
         (void)tok_replicas_put(&key->replicas, replica);
-        bind(key, replica, objects, found, proved);
+        key_bind(key, replica, objects, found, proved);
     }
     atomic_store(&key->looked, tok_tokens_met());
     *out_key = STEAL(key);
@@ -375,6 +383,30 @@ static bool handle_is_good(struct tok_key *key, const struct tok_replica *replic
     return replica->objects == lease->objects;
 }
 
+static bool has_replicas(struct tok_key *key)
+{
+    LOCKED(key->lock);
+    return key->replicas.count > 1;
+}
+
+/* Its object may have got another id or label. Looked for once in the life of the token's handles, and not where other
+ * tokens may have it by the name. */
+static struct tok_result renamed_there(struct tok_private *out, bool *out_proved, struct tok_key *key,
+                                       struct tok_replica *replica, struct tok_lease *lease,
+                                       const struct tok_result *failure)
+{
+    if (!key->by_half || has_replicas(key) || replica->sought == lease->objects ||
+        (failure->code != TOK_CODE_NO_OBJECT && failure->code != TOK_CODE_OTHER_KEY)) {
+        return *failure;
+    }
+    TOK_TRY(key_by_half(out, out_proved, key, lease));
+    if (out->handle == 0) {
+        replica->sought = lease->objects;
+        return *failure;
+    }
+    return tok_good();
+}
+
 static struct tok_result handle_find(struct tok_key *key, struct tok_replica *replica, struct tok_lease *lease,
                                      struct tok_attempts *attempts)
 {
@@ -382,18 +414,24 @@ static struct tok_result handle_find(struct tok_key *key, struct tok_replica *re
     SCOPED(tok_private_end) struct tok_private choice = { .handle = 0 };
     const struct tok_uri *uri = replica_uri(key, replica);
     uint64_t objects = lease->objects;
+    struct tok_result result;
     bool proved;
 
     TOK_TRY(tok_search(&found, lease, CKO_PRIVATE_KEY, tok_uri_id(uri), tok_uri_label(uri), false));
     if (found.count == 0) {
         TOK_TRY(tok_login_check(lease));
-        return not_there(key, replica, lease, attempts);
+        result = not_there(key, replica, lease, attempts);
+    } else {
+        result = choose(&choice, &proved, key, lease, &found);
     }
-    TOK_TRY(choose(&choice, &proved, key, lease, &found));
+    if (!tok_ok(&result)) {
+        TOK_TRY(renamed_there(&choice, &proved, key, replica, lease, &result));
+        key_tell_renamed(key, lease->token, &choice);
+    }
     trace(TRACE_KEY, "key: found '%s' on '%s'%s", tok_uri_text(uri), lease->token->label,
           proved ? ", the same key" : "");
     LOCKED(key->lock);
-    bind(key, replica, objects, &choice, proved);
+    key_bind(key, replica, objects, &choice, proved);
     return tok_good();
 }
 

@@ -132,7 +132,7 @@ bool tok_flight_begin(struct tok_flight *flight, const struct tok_replicas *all,
 }
 
 /* In the child of a fork the count is another. A trial is over, whatever came of it: of what has served, that is told
- * next (key-operate.c). */
+ * next (key-run.c). */
 void tok_flight_end(const struct tok_flight *flight)
 {
     if (flight->standing == TOK_ON_TRIAL) {

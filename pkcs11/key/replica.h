@@ -6,7 +6,7 @@
  * one operation after each pause, which moves on if it fails. A token that has served nobody for a second while calls
  * are inside counts as not working, too.
  *
- * For pkcs11/key/key.c and key-operate.c. The list and what is not constant are guarded by the key's lock. */
+ * For pkcs11/key/key.c and key-run.c. The list and what is not constant are guarded by the key's lock. */
 #ifndef SIGNET_PKCS11_KEY_REPLICA_H
 #define SIGNET_PKCS11_KEY_REPLICA_H
 
@@ -24,6 +24,7 @@ struct tok_replica {
     struct tok_token *token;  /* constant, like all up to `health` */
     struct tok_uri *uri;      /* of the object there; NULL: the key's; owned */
     bool alone;               /* the one token that was meant, so that a PIN of the URI is meant for it */
+    bool renamed;             /* found by the key's public half: `uri` is a stranger's, and all that it has */
     size_t wish;              /* its place in the setting `tokens` */
     unsigned bit;             /* of its own, for sets of replicas; once it is in a list */
     struct tok_health health; /* for reasons of the key on this token; those of the token are with the token */
@@ -32,6 +33,7 @@ struct tok_replica {
 
     CK_OBJECT_HANDLE handle;
     uint64_t objects; /* the token's count when the handle was found; 0: no handle */
+    _Atomic uint64_t sought; /* the count when the key was looked for by its half in vain; 0: never */
     uint64_t missing; /* the count when it was looked for in vain after a login; 0: never */
     _Atomic bool always_authenticate;
     uint64_t unproved; /* a mark while the object may be another key; 0: proved */

@@ -2,11 +2,7 @@
 
 #include <string.h>
 
-#include "base/trace.h"
-#include "pkcs11/module/answer.h"
-#include "pkcs11/result/ckr.h"
-
-#define LONGEST_SIGNATURE (64 * 1024) /* SLH-DSA-256f's have 49,856 bytes */
+#include "pkcs11/object/proof.h"
 
 /* --- all of a token ----------------------------------------------------------------------------------------------- */
 
@@ -97,12 +93,10 @@ struct tok_result tok_halves_read(struct tok_halves *halves, struct tok_lease *l
 struct inquiry {
     struct tok_private *key;
     struct tok_lease *lease;
-    const struct tok_prover *prover; /* NULL: none */
-    bool believes;                   /* what bears the key's id alone is its half, unless its first signature differs */
-    struct bytes sig;                /* one of the key's; empty: not made */
-    bool cannot_sign;                /* as it turned out */
-    size_t misfits;                  /* candidates that are another key's, or of which nobody knows */
-    size_t undecided;                /* the latter */
+    struct proof proof;
+    bool believes;    /* what bears the key's id alone is its half, unless its first signature differs */
+    size_t misfits;   /* candidates that are another key's, or of which nobody knows */
+    size_t undecided; /* the latter */
 };
 
 /* Names of curves: by OID they can be compared, other ways to name one can't. */
@@ -135,63 +129,11 @@ static struct tok_result take(struct inquiry *inquiry, const struct tok_public *
     return tok_good();
 }
 
-/* Answers that say what the key or its token can't do, rather than that something failed. */
-static bool is_inability(const struct tok_result *result)
-{
-    return tok_is_spoken(result) && result->rv != CKR_USER_NOT_LOGGED_IN &&
-           tok_ckr(result->rv)->recovery == TOK_GIVE_UP;
-}
-
-static struct tok_result sign_by(struct inquiry *inquiry, CK_MECHANISM *mechanism, const uint8_t *in, size_t in_len)
-{
-    struct tok_lease *lease = inquiry->lease;
-    CK_ULONG len = LONGEST_SIGNATURE;
-
-    TOK_TRY(TOK_DO(lease->functions, C_SignInit, lease->session, mechanism, inquiry->key->handle));
-    lease->op_open = true;
-    if (!bytes_new(&inquiry->sig, LONGEST_SIGNATURE)) {
-        return tok_fail(TOK_CODE_NO_MEMORY, "a signature");
-    }
-    tok_answer_blank(TOK_OUTPUT_SIGNATURE, inquiry->sig.data, inquiry->sig.len);
-    TOK_TRY(TOK_DO(lease->functions, C_Sign, lease->session, (CK_BYTE *)in, (CK_ULONG)in_len, inquiry->sig.data, &len));
-    lease->op_open = false;
-    TOK_TRY(tok_answer_output(TOK_OUTPUT_SIGNATURE, "C_Sign", inquiry->sig.data, len, inquiry->sig.len));
-    inquiry->sig.len = len;
-    return tok_good();
-}
-
-/* One signature serves for all candidates; a key that can't sign makes none. */
-static struct tok_result sign_once(struct inquiry *inquiry, const struct tok_public *half)
-{
-    CK_MECHANISM mechanism;
-    const uint8_t *in;
-    size_t in_len;
-
-    for (unsigned way = 0; inquiry->sig.len == 0 && !inquiry->cannot_sign; way++) {
-        struct tok_result result;
-
-        if (!inquiry->prover->ask(inquiry->prover->arg, half, way, &mechanism, &in, &in_len)) {
-            inquiry->cannot_sign = true;
-            break;
-        }
-        result = sign_by(inquiry, &mechanism, in, in_len);
-        if (!tok_ok(&result)) {
-            bytes_end(&inquiry->sig);
-            if (!is_inability(&result)) {
-                return result;
-            }
-            inquiry->cannot_sign = inquiry->lease->op_open; /* the operation may still be active */
-            trace(TRACE_FIND, "find: which public half is the key's can't be asked so: %s", result.message);
-        }
-    }
-    return tok_good();
-}
-
 /* Among candidates that share a name, the one that is proved, or, where nothing can be proved, the only one that bears
  * the key's id. */
 static struct tok_result decide(struct inquiry *inquiry, struct tok_halves *candidates, bool by_id)
 {
-    const struct tok_prover *prover = inquiry->prover;
+    const struct tok_prover *prover = inquiry->proof.prover;
     const struct tok_public *only = NULL;
     size_t open = 0;
 
@@ -215,19 +157,19 @@ static struct tok_result decide(struct inquiry *inquiry, struct tok_halves *cand
     if (open == 0) {
         return tok_good();
     }
-    if (prover != NULL && !(inquiry->believes && by_id && inquiry->undecided == 0 && open == 1)) {
-        TOK_TRY(sign_once(inquiry, only));
+    if (!(inquiry->believes && by_id && inquiry->undecided == 0 && open == 1)) {
+        TOK_TRY(proof_ask(&inquiry->proof, inquiry->lease, inquiry->key->handle, only));
     }
-    for (size_t i = 0; i < candidates->count && inquiry->sig.len > 0; i++) {
+    for (size_t i = 0; i < candidates->count && proof_is_made(&inquiry->proof); i++) {
         const struct tok_public *half = &candidates->rows[i].half;
 
-        if (tok_public_known(half) && prover->verify(prover->arg, half, inquiry->sig.data, inquiry->sig.len)) {
+        if (tok_public_known(half) && proof_fits(&inquiry->proof, half)) {
             return take(inquiry, half, true);
         }
     }
     inquiry->misfits += open;
     inquiry->undecided += open;
-    return inquiry->sig.len == 0 && by_id && (inquiry->undecided == 1 || prover == NULL) ? take(inquiry, only, false)
+    return !proof_is_made(&inquiry->proof) && by_id && (inquiry->undecided == 1 || prover == NULL) ? take(inquiry, only, false)
                                                                                         : tok_good();
 }
 
@@ -273,7 +215,7 @@ static struct tok_result try_names(struct inquiry *inquiry, struct tok_halves *h
     if (key->id.len > 0) {
         TOK_TRY(try_named(inquiry, halves, &key->id, NULL));
     }
-    if (tok_public_known(&key->half) || (inquiry->prover == NULL && key->half.modulus.len == 0)) {
+    if (tok_public_known(&key->half) || (inquiry->proof.prover == NULL && key->half.modulus.len == 0)) {
         return tok_good();
     }
     if (key->label.len > 0) {
@@ -305,6 +247,8 @@ static struct tok_result try_given(struct inquiry *inquiry, const struct tok_pub
 static struct tok_result why_unknown(const struct inquiry *inquiry)
 {
     const struct bytes *label = &inquiry->key->label;
+    const char *why = inquiry->key->always_authenticate ? "it wants a PIN for each use"
+                                                        : "it neither signs nor agrees on a secret";
 
     if (inquiry->misfits == 0) {
         return tok_fail(TOK_CODE_NO_PUBLIC_HALF,
@@ -312,13 +256,16 @@ static struct tok_result why_unknown(const struct inquiry *inquiry)
                         "fits it",
                         (int)label->len, (const char *)label->data);
     }
+    if (proof_is_made(&inquiry->proof)) {
+        return tok_fail(TOK_CODE_NO_PUBLIC_HALF,
+                        "no public half of key '%.*s' is to be seen: of %zu public keys and certificates on the token "
+                        "that might be its own, none fits what it signs or agrees on",
+                        (int)label->len, (const char *)label->data, inquiry->misfits);
+    }
     return tok_fail(TOK_CODE_NO_PUBLIC_HALF,
-                    inquiry->sig.len > 0
-                        ? "no public half of key '%.*s' is to be seen: of %zu public keys and certificates on the token "
-                          "that might be its own, none fits its signature"
-                        : "no public half of key '%.*s' is to be seen: which of %zu public keys and certificates on the "
-                          "token is its own can't be told, since it does not sign",
-                    (int)label->len, (const char *)label->data, inquiry->misfits);
+                    "no public half of key '%.*s' is to be seen: which of %zu public keys and certificates on the token "
+                    "is its own can't be told, since %s",
+                    (int)label->len, (const char *)label->data, inquiry->misfits, why);
 }
 
 /* The only names that count where a key may be of RSA or of RSA-PSS. */
@@ -338,7 +285,7 @@ static struct tok_result certificate_beside(struct inquiry *inquiry)
 
 static void inquiry_end(struct inquiry *inquiry)
 {
-    bytes_end(&inquiry->sig);
+    proof_end(&inquiry->proof);
 }
 
 struct tok_result tok_half_resolve(struct tok_private *key, struct tok_result *out_why, struct tok_lease *lease,
@@ -348,8 +295,8 @@ struct tok_result tok_half_resolve(struct tok_private *key, struct tok_result *o
     struct inquiry inquiry = {
         .key = key,
         .lease = lease,
-        .prover = evidence->prover,
-        .believes = evidence->in_doubt_only || key->always_authenticate, /* which asks a person for each signature */
+        .proof = { .prover = evidence->prover, .over = key->always_authenticate }, /* which asks a person each time */
+        .believes = evidence->in_doubt_only || key->always_authenticate,
     };
 
     *out_why = tok_good();

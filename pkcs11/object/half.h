@@ -2,7 +2,8 @@
  *
  * Names only lead to it. Candidates are the public keys and certificates that share the private object's id, else its
  * label, else its type alone; or one that is given from outside. What decides is the public key: where the private
- * object shows it, by comparing; where it shows none, by a signature that is verified before anything is given out.
+ * object shows it, by comparing; where it shows none, by a signature that is verified before anything is given out, or
+ * by a secret that a key agrees on which doesn't sign.
  * This floor has no cryptography, so the floor above lends it (`struct tok_prover`). Without a prover nothing is
  * decided but what can be compared: one candidate with the key's own id is believed, and its first signature tells
  * (`unproved`, pkcs11/key/key.h). For pkcs11/key/find.c. */
@@ -20,6 +21,12 @@ struct tok_prover {
                 const uint8_t **out_in, size_t *out_in_len);
     /* verify tells whether a signature of what was asked for last is this half's. */
     bool (*verify)(void *arg, const struct tok_public *half, const uint8_t *sig, size_t sig_len);
+    /* agree gives the point of a key of the prover's own with which a key of this half agrees on a secret of so many
+     * bytes, for keys that don't sign. Borrowed, too. */
+    bool (*agree)(void *arg, const struct tok_public *half, const uint8_t **out_point, size_t *out_point_len,
+                  size_t *out_len);
+    /* agreed tells whether the secret is the one that this half and that key share. */
+    bool (*agreed)(void *arg, const struct tok_public *half, const uint8_t *secret, size_t len);
     void *arg;
 };
 

@@ -1,9 +1,11 @@
 #include "provider/keys/prover.h"
 
+#include <openssl/core_names.h>
 #include <openssl/evp.h>
 #include <openssl/rsa.h>
 #include <string.h>
 
+#include "base/secret.h"
 #include "provider/core/ends.h"
 #include "provider/core/software.h"
 
@@ -123,11 +125,97 @@ static bool verify(void *arg, const struct tok_public *half, const uint8_t *sig,
     return right;
 }
 
+/* --- agreement ---------------------------------------------------------------------------------------------------- */
+
+#define MOST_SECRET_BYTES 128 /* of the longest field, and more */
+
+/* The secret of our key and this one; 0: they share none. */
+static size_t share(const struct prov_prover *prover, EVP_PKEY *peer, uint8_t secret[MOST_SECRET_BYTES])
+{
+    SCOPED(pkey_ctx_end) EVP_PKEY_CTX *ctx = prov_software_ctx(prover->prov, prover->own);
+    size_t len = MOST_SECRET_BYTES;
+
+    return ctx != NULL && EVP_PKEY_derive_init(ctx) > 0 && EVP_PKEY_derive_set_peer(ctx, peer) > 0 &&
+                   EVP_PKEY_derive(ctx, secret, &len) > 0
+               ? len
+               : 0;
+}
+
+/* A new key of ours on the curve of that one. */
+static bool own_make(struct prov_prover *prover, EVP_PKEY *key)
+{
+    SCOPED(pkey_ctx_end) EVP_PKEY_CTX *ctx = prov_software_ctx(prover->prov, key);
+    size_t len = 0;
+
+    EVP_PKEY_free(prover->own);
+    prover->own = NULL;
+    return ctx != NULL && EVP_PKEY_keygen_init(ctx) > 0 && EVP_PKEY_keygen(ctx, &prover->own) > 0 &&
+           EVP_PKEY_get_octet_string_param(prover->own, OSSL_PKEY_PARAM_ENCODED_PUBLIC_KEY, NULL, 0, &len) &&
+           bytes_new(&prover->point, len) &&
+           EVP_PKEY_get_octet_string_param(prover->own, OSSL_PKEY_PARAM_ENCODED_PUBLIC_KEY, prover->point.data, len,
+                                           &prover->point.len);
+}
+
+static bool agree(void *arg, const struct tok_public *half, const uint8_t **out_point, size_t *out_point_len,
+                  size_t *out_len)
+{
+    struct prov_prover *prover = arg;
+    SCOPED(prov_key_end) struct prov_key *key = NULL;
+    uint8_t secret[MOST_SECRET_BYTES];
+    size_t len = 0;
+    PROV_SOFTWARE_SCOPE(prover->prov);
+
+    prov_err_mark(prover->prov);
+    key = prov_key_public_of(prover->prov, half);
+    if (PROV_SOFTWARE_ENTERED && key != NULL && key->variant->family->key_exchange != NULL &&
+        own_make(prover, key->software)) {
+        len = share(prover, key->software, secret);
+        secret_wipe(secret, sizeof(secret));
+    }
+    prov_err_forget(prover->prov);
+    *out_point = prover->point.data;
+    *out_point_len = prover->point.len;
+    *out_len = len;
+    return len > 0;
+}
+
+/* Some tokens leave out leading zeros. */
+static bool is_same_secret(const uint8_t *a, size_t a_len, const uint8_t *b, size_t b_len)
+{
+    for (; a_len > b_len && *a == 0; a_len--) {
+        a++;
+    }
+    for (; b_len > a_len && *b == 0; b_len--) {
+        b++;
+    }
+    return a_len == b_len && CRYPTO_memcmp(a, b, a_len) == 0;
+}
+
+static bool agreed(void *arg, const struct tok_public *half, const uint8_t *secret, size_t secret_len)
+{
+    struct prov_prover *prover = arg;
+    SCOPED(prov_key_end) struct prov_key *key = NULL;
+    uint8_t ours[MOST_SECRET_BYTES];
+    bool same = false;
+    PROV_SOFTWARE_SCOPE(prover->prov);
+
+    prov_err_mark(prover->prov);
+    key = prov_key_public_of(prover->prov, half);
+    if (PROV_SOFTWARE_ENTERED && key != NULL && prover->own != NULL) {
+        size_t len = share(prover, key->software, ours);
+
+        same = len > 0 && is_same_secret(ours, len, secret, secret_len);
+        secret_wipe(ours, sizeof(ours));
+    }
+    prov_err_forget(prover->prov);
+    return same;
+}
+
 void prov_prover_begin(struct prov_prover *out, struct prov_ctx *prov)
 {
     unsigned len = 0;
 
-    out->prover = (struct tok_prover){ read_half, ask, verify, out };
+    out->prover = (struct tok_prover){ read_half, ask, verify, agree, agreed, out };
     out->prov = prov;
     prov_err_mark(prov);
     out->digest = prov_software_digest(prov, "SHA256");
@@ -142,4 +230,6 @@ void prov_prover_begin(struct prov_prover *out, struct prov_ctx *prov)
 void prov_prover_end(struct prov_prover *prover)
 {
     EVP_MD_free(prover->digest);
+    EVP_PKEY_free(prover->own);
+    bytes_end(&prover->point);
 }

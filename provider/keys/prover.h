@@ -18,6 +18,8 @@ struct prov_prover {
     struct prov_data data;
     struct prov_mechanism mechanism;
     uint8_t hash[EVP_MAX_MD_SIZE];
+    EVP_PKEY *own; /* with which keys that don't sign agree on a secret; owned */
+    struct bytes point;
 };
 
 /* prov_prover_begin makes one that must stay where it is in memory. Without a digest it proves nothing, which is not

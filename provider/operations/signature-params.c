@@ -57,8 +57,6 @@ static int digest_begin(struct signature_ctx *ctx, const char *name, EVP_PKEY *k
                                  : 0;
 }
 
-#define LEAST_BITS 112
-
 /* By the name that the application gave the digest: getters give that back. */
 static int delegate_digest(struct signature_ctx *ctx, const OSSL_PARAM params[])
 {
@@ -228,17 +226,22 @@ int signature_set_ctx_params(void *vctx, const OSSL_PARAM params[])
     return signature_on_token(ctx) ? token_set(ctx, params, delegate_set) : delegate_set(ctx, params);
 }
 
+#define LEAST_BITS 112
+
 /* The setting fips: less than 112 bits of security is not for signing (SP 800-131A), whether the application's other
  * provider is a validated one, which says so, or not: of the key, or of a digest against collisions. */
 static int is_strong_enough(const struct signature_ctx *ctx)
 {
-    int bits = EVP_PKEY_get_security_bits(ctx->key->software);
-    int digest_bits = ctx->digest == NULL ? LEAST_BITS : EVP_MD_get_size(ctx->digest) * 8 / 2;
+    int bits;
+    int digest_bits;
 
-    if (!ctx->prov->fips || (bits >= LEAST_BITS && digest_bits >= LEAST_BITS)) {
+    if (!ctx->prov->fips) {
         return 1;
     }
-    return prov_raise(ctx->prov, PROV_R_PARAMETER,
+    bits = EVP_PKEY_get_security_bits(ctx->key->software);
+    digest_bits = ctx->digest == NULL ? LEAST_BITS : EVP_MD_get_size(ctx->digest) * 8 / 2;
+    return (bits >= LEAST_BITS && digest_bits >= LEAST_BITS) ||
+           prov_raise(ctx->prov, PROV_R_PARAMETER,
                       "with fips = yes nothing is signed by %s: it has less than 112 bits of security",
                       bits < LEAST_BITS ? "this key" : EVP_MD_get0_name(ctx->digest));
 }

@@ -23,6 +23,7 @@
 static CK_FUNCTION_LIST *functions;
 static CK_SESSION_HANDLE session;
 static const char *token;
+static EVP_PKEY *authority; /* which signs certificates */
 
 struct value {
     unsigned char data[4096];
@@ -117,17 +118,21 @@ static const struct {
     CK_KEY_TYPE type;
     const char *params;
     size_t params_len;
+    const char *generated;
+    int agrees; /* and does not sign */
 } types[] = {
-    { "RSA", CKK_RSA, "", 0 },
-    { "EC", CKK_EC, "\x06\x08\x2a\x86\x48\xce\x3d\x03\x01\x07", 10 },
-    { "ED25519", EDWARDS, "\x13\x0c" "edwards25519", 14 },
+    { "RSA", CKK_RSA, "", 0, "RSA", 0 },
+    { "EC", CKK_EC, "\x06\x08\x2a\x86\x48\xce\x3d\x03\x01\x07", 10, "EC", 0 },
+    { "EC that does not sign", CKK_EC, "\x06\x08\x2a\x86\x48\xce\x3d\x03\x01\x07", 10, "EC", 1 },
+    { "ED25519", EDWARDS, "\x13\x0c" "edwards25519", 14, "ED25519", 0 },
+    { "X25519", EDWARDS, "\x13\x0a" "curve25519", 12, "X25519", 1 },
 };
 
 static EVP_PKEY *generate(unsigned type)
 {
     return types[type].type == CKK_RSA  ? EVP_PKEY_Q_keygen(NULL, "?provider=default", "RSA", (size_t)2048)
            : types[type].type == CKK_EC ? EVP_PKEY_Q_keygen(NULL, "?provider=default", "EC", "P-256")
-                                        : EVP_PKEY_Q_keygen(NULL, "?provider=default", "ED25519");
+                                        : EVP_PKEY_Q_keygen(NULL, "?provider=default", types[type].generated);
 }
 
 struct names {
@@ -162,7 +167,8 @@ static CK_OBJECT_HANDLE put_private(unsigned type, EVP_PKEY *key, const struct n
     put(&template, CKA_TOKEN, &no, 1);
     put(&template, CKA_PRIVATE, &yes, 1);
     put(&template, CKA_SENSITIVE, &yes, 1);
-    put(&template, CKA_SIGN, &yes, 1);
+    put(&template, CKA_SIGN, types[type].agrees ? &no : &yes, 1);
+    put(&template, CKA_DERIVE, types[type].agrees ? &yes : &no, 1);
     put_names(&template, names);
     if (types[type].type == CKK_RSA) {
         for (int i = 0; i < 8; i++) {
@@ -230,7 +236,7 @@ static CK_OBJECT_HANDLE put_certificate(EVP_PKEY *key, const struct names *names
     X509_gmtime_adj(X509_getm_notBefore(certificate), -60);
     X509_gmtime_adj(X509_getm_notAfter(certificate), 3600);
     X509_set_pubkey(certificate, key);
-    X509_sign(certificate, key, EVP_PKEY_is_a(key, "ED25519") ? NULL : EVP_sha256());
+    X509_sign(certificate, authority, EVP_sha256());
     len = i2d_X509(certificate, &der);
     put(&template, CKA_CLASS, &class, sizeof(class));
     put(&template, CKA_CERTIFICATE_TYPE, &kind, sizeof(kind));
@@ -284,15 +290,39 @@ static int signs(EVP_PKEY *private_half, EVP_PKEY *public_half)
     return good;
 }
 
+/* Two halves of one key agree with a third key on one secret. */
+static int agree_on(unsigned char secret[128], EVP_PKEY *key, EVP_PKEY *peer)
+{
+    EVP_PKEY_CTX *ctx = EVP_PKEY_CTX_new_from_pkey(NULL, key, NULL);
+    size_t len = 128;
+    int good = EVP_PKEY_derive_init(ctx) > 0 && EVP_PKEY_derive_set_peer(ctx, peer) > 0 &&
+               EVP_PKEY_derive(ctx, secret, &len) > 0;
+
+    EVP_PKEY_CTX_free(ctx);
+    return good ? (int)len : 0;
+}
+
+static int agrees(unsigned type, EVP_PKEY *key, EVP_PKEY *public_half)
+{
+    EVP_PKEY *third = generate(type);
+    unsigned char one[128];
+    unsigned char other[128];
+    int len = agree_on(one, key, third);
+    int good = len > 0 && agree_on(other, third, public_half) == len && memcmp(one, other, (size_t)len) == 0;
+
+    EVP_PKEY_free(third);
+    return good;
+}
+
 struct loaded {
     int own;     /* so often */
     int other;   /* likewise: the one beside it */
     int foreign; /* a half that is neither's, */
-    int false_;  /* or one that its private key doesn't sign for */
+    int false_;  /* or one that its private key doesn't sign, or agree on secrets, for */
     char error[1024];
 };
 
-static void load(struct loaded *out, const char *uri, EVP_PKEY *own, EVP_PKEY *other, EVP_PKEY *given)
+static void load(struct loaded *out, unsigned type, const char *uri, EVP_PKEY *own, EVP_PKEY *other, EVP_PKEY *given)
 {
     unsigned char *der = NULL;
     int len = given != NULL ? i2d_PUBKEY(given, &der) : 0;
@@ -319,7 +349,8 @@ static void load(struct loaded *out, const char *uri, EVP_PKEY *own, EVP_PKEY *o
         out->own += EVP_PKEY_eq(key, own) == 1;
         out->other += EVP_PKEY_eq(key, other) == 1;
         out->foreign += EVP_PKEY_eq(key, own) != 1 && EVP_PKEY_eq(key, other) != 1;
-        out->false_ += !signs(key, key);
+        out->false_ += types[type].agrees ? !agrees(type, key, EVP_PKEY_eq(key, own) == 1 ? own : other)
+                                           : !signs(key, key);
         OSSL_STORE_INFO_free(info);
     }
     OSSL_STORE_close(store);
@@ -383,9 +414,9 @@ static void cell(const struct keys *keys, unsigned type, unsigned id, unsigned l
         objects[count++] = put_certificate(keys->own, &names);
     }
     uri_of(uri, &names);
-    load(&one, uri, keys->own, keys->other, given);
+    load(&one, type, uri, keys->own, keys->other, given);
     sprintf(uri, "pkcs11:token=%s;type=private", token);
-    load(&all, uri, keys->own, keys->other, given);
+    load(&all, type, uri, keys->own, keys->other, given);
     snprintf(what, sizeof(what), "%s, %s, %s, %s", types[type].name, id_names[id], label_names[label],
              source_names[source]);
     if (!ok(all.foreign == 0 && all.false_ == 0 && one.foreign == 0 && one.false_ == 0,
@@ -413,6 +444,7 @@ int main(int argc, char **argv)
     }
     token = argv[2];
     memset(long_bytes, 'x', sizeof(long_bytes));
+    authority = EVP_PKEY_Q_keygen(NULL, "?provider=default", "EC", "P-256");
     module_open(argv[1], argv[3]);
     for (unsigned type = 0; type < sizeof(types) / sizeof(*types); type++) {
         struct keys keys = { generate(type), generate(type), generate(type) };
@@ -432,5 +464,6 @@ int main(int argc, char **argv)
         EVP_PKEY_free(keys.other);
         EVP_PKEY_free(keys.strange);
     }
+    EVP_PKEY_free(authority);
     return tap_done();
 }

@@ -89,9 +89,13 @@ static int signs(enum op op)
 
 static const struct difference *difference_in(const struct plan *plan)
 {
+    const struct value start = { "digest", 's', plan->digest };
     const struct difference *row = NULL;
 
-    if (plan->preset != NULL && signs(plan->op)) {
+    if (plan->digest != NULL && signs(plan->op)) {
+        row = difference_of(op_names[plan->op], "digest", &start);
+    }
+    if (row == NULL && plan->preset != NULL && signs(plan->op)) {
         row = difference_of(op_names[plan->op], plan->preset->param, plan->preset);
     }
     if (row == NULL && plan->param != NULL && signs(plan->op)) {
@@ -202,7 +206,7 @@ static void plan_compare(const struct plan *plan)
     if (row != NULL && refusals(&token) > 0) {
         return;
     }
-    if (row != NULL && !row->maybe) {
+    if (row != NULL) {
         complain(plan, "taken, though %s", row->why);
         return;
     }
@@ -335,16 +339,15 @@ static void list_try(enum op op, const char *name)
     int ours = is_listed(&token, op, name);
     int theirs = is_listed(&file, op, name);
 
-    if (row != NULL && !row->maybe ? ours : ours != theirs) {
+    if (row != NULL ? ours : ours != theirs) {
         wrong++;
         printf("#   %s: %s is %s of what can be set\n", op_names[op], name, ours ? "in the list" : "not in the list");
     }
 }
 
-/* MD5-SHA1 is TLS 1.0's, which has no PSS. */
-static const char *const digests[] = { "SHA1",     "SHA256",   "SHA2-256", "SHA384", "SHA512",
-                                       "MD5-SHA1", "SHAKE256", "nonsense", "",
-                                       "SHA3-256", "SHA512-256", "SM3", "BLAKE2s256" };
+static const char *const digests[] = { "SHA1",       "SHA256",   "SHA2-256",   "SHA384", "SHA512",
+                                       "MD5-SHA1",   "SHA3-256", "SHA512-256", "SM3",    "BLAKE2s256",
+                                       "BLAKE2b512", "SHAKE256", "nonsense",   "" };
 
 /* What other parameters may depend on. */
 static const struct {
@@ -353,7 +356,6 @@ static const struct {
 } presets[] = {
     { "RSA", { "pad-mode", 's', "pss" } },
     { "RSA-PSS", { "pad-mode", 's', "pss" } },
-    { "RSA", { "pad-mode", 's', "oaep" } },
     { "ED25519", { "instance", 's', "Ed25519ctx" } },
     { "ED25519", { "instance", 's', "Ed25519ph" } },
     { "ED448", { "instance", 's', "Ed448ph" } },
@@ -363,9 +365,7 @@ static const struct {
 static void presets_try(struct plan plan, const char *name)
 {
     for (size_t i = 0; i < sizeof(presets) / sizeof(*presets); i++) {
-        int takes = plan.op == DECRYPT || plan.op == ENCRYPT;
-
-        if (takes == (strcmp(presets[i].value.text, "oaep") == 0) && EVP_PKEY_is_a(file.key, presets[i].type)) {
+        if (plan.op < DECRYPT && EVP_PKEY_is_a(file.key, presets[i].type)) {
             plan.preset = &presets[i].value;
             values_try(&plan, name);
         }
@@ -386,14 +386,10 @@ static void op_try(const char *key_name, enum op op)
     plan_try(plan);
     plan.dup = 0;
     for (size_t i = 0; side_hashes(op) && i < sizeof(digests) / sizeof(*digests); i++) {
-        int is_tls_1_0 = strcmp(digests[i], "MD5-SHA1") == 0;
-
         plan.digest = digests[i];
-        if (!is_tls_1_0 || !EVP_PKEY_is_a(file.key, "RSA-PSS")) {
-            plan_try(plan);
-        }
-        plan.preset = is_rsa ? &presets[0].value : NULL;
-        if (is_rsa && !is_tls_1_0) {
+        plan_try(plan);
+        plan.preset = &presets[0].value;
+        if (is_rsa) {
             plan_try(plan);
         }
         plan.preset = NULL;

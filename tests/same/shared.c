@@ -32,7 +32,8 @@ static EVP_PKEY *load(OSSL_LIB_CTX *context, const char *uri, int expected)
         OSSL_STORE_INFO *info = OSSL_STORE_load(store);
 
         if (info != NULL) {
-            key = expected == OSSL_STORE_INFO_PUBKEY ? OSSL_STORE_INFO_get1_PUBKEY(info) : OSSL_STORE_INFO_get1_PKEY(info);
+            key = expected == OSSL_STORE_INFO_PUBKEY ? OSSL_STORE_INFO_get1_PUBKEY(info)
+                                                     : OSSL_STORE_INFO_get1_PKEY(info);
         }
         OSSL_STORE_INFO_free(info);
     }

@@ -14,7 +14,6 @@ extern const struct value values[];
 
 /* What a token is not told, and a key on one refuses where software takes it; all that is not here is the same. */
 struct difference {
-    int maybe;          /* where it does not refuse it, all is the same */
     const char *token;  /* SoftHSM's alone; NULL: any */
     const char *op;     /* as side.c calls it; NULL: every one that signs, and what is set of a key */
     const char *type;   /* of key, as EVP_PKEY_is_a has it; NULL: any */

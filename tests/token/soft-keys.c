@@ -223,30 +223,35 @@ long soft_value(const struct key *key, int private, unsigned char *out, size_t r
 }
 
 /* The digests that PSS may be told, by their numbers in PKCS#11. */
-static EVP_MD *hash_of(CK_MECHANISM_TYPE hash, CK_RSA_PKCS_MGF_TYPE mgf)
-{
-    static const struct {
-        CK_MECHANISM_TYPE hash;
-        CK_RSA_PKCS_MGF_TYPE mgf;
-        const char *name;
-    } rows[] = {
-        { CKM_SHA_1, CKG_MGF1_SHA1, "SHA1" },      { CKM_SHA224, CKG_MGF1_SHA224, "SHA224" },
-        { CKM_SHA256, CKG_MGF1_SHA256, "SHA256" }, { CKM_SHA384, CKG_MGF1_SHA384, "SHA384" },
-        { CKM_SHA512, CKG_MGF1_SHA512, "SHA512" }, { 0x2b0, 7, "SHA3-256" }, /* of PKCS#11 3.0 */
-    };
+static const struct {
+    CK_MECHANISM_TYPE hash;
+    CK_RSA_PKCS_MGF_TYPE mgf;
+    const char *name;
+} hashes[] = {
+    { CKM_SHA_1, CKG_MGF1_SHA1, "SHA1" },      { CKM_SHA224, CKG_MGF1_SHA224, "SHA224" },
+    { CKM_SHA256, CKG_MGF1_SHA256, "SHA256" }, { CKM_SHA384, CKG_MGF1_SHA384, "SHA384" },
+    { CKM_SHA512, CKG_MGF1_SHA512, "SHA512" }, { 0x2b0, 7, "SHA3-256" },
+};
 
-    for (size_t i = 0; i < sizeof(rows) / sizeof(*rows); i++) {
-        if (hash != 0 ? rows[i].hash == hash : rows[i].mgf == mgf) {
-            return EVP_MD_fetch(library, rows[i].name, NULL);
+static const char *hash_of(CK_MECHANISM_TYPE hash, CK_RSA_PKCS_MGF_TYPE mgf)
+{
+    for (size_t i = 0; i < sizeof(hashes) / sizeof(*hashes); i++) {
+        if (hash != 0 ? hashes[i].hash == hash : hashes[i].mgf == mgf) {
+            return hashes[i].name;
         }
     }
     return NULL;
 }
 
+int soft_knows(const CK_RSA_PKCS_PSS_PARAMS *pss)
+{
+    return hash_of(pss->hashAlg, 0) != NULL && hash_of(0, pss->mgf) != NULL;
+}
+
 static int pss_is(EVP_PKEY_CTX *ctx, const CK_RSA_PKCS_PSS_PARAMS *pss)
 {
-    EVP_MD *hash = hash_of(pss->hashAlg, 0);
-    EVP_MD *mgf1 = hash_of(0, pss->mgf);
+    EVP_MD *hash = EVP_MD_fetch(library, hash_of(pss->hashAlg, 0), NULL);
+    EVP_MD *mgf1 = EVP_MD_fetch(library, hash_of(0, pss->mgf), NULL);
     int good = hash != NULL && mgf1 != NULL && EVP_PKEY_CTX_set_rsa_padding(ctx, RSA_PKCS1_PSS_PADDING) > 0 &&
                EVP_PKEY_CTX_set_signature_md(ctx, hash) > 0 && EVP_PKEY_CTX_set_rsa_mgf1_md(ctx, mgf1) > 0 &&
                EVP_PKEY_CTX_set_rsa_pss_saltlen(ctx, (int)pss->sLen) > 0;

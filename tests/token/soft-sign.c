@@ -50,7 +50,7 @@ static int keep_params(struct operation *op, const CK_MECHANISM *mechanism)
     op->mechanism.pParameter = &op->params;
     switch (type) {
     case CKM_RSA_PKCS_PSS:
-        return len == sizeof(op->params.pss);
+        return len == sizeof(op->params.pss) && soft_knows(&op->params.pss);
     case SOFT_CKM_EDDSA:
         return len == sizeof(op->params.eddsa) &&
                keep_context(op, &op->params.eddsa.context, op->params.eddsa.context_len);

@@ -74,6 +74,8 @@ long soft_value(const struct key *key, int private, unsigned char *out, size_t r
 /* Signs, decrypts (raw RSA), derives; `*len` is the room before, and the length after. 0: libcrypto would not. */
 int soft_sign(const struct key *key, const CK_MECHANISM *mechanism, unsigned char *out, size_t *len, const CK_BYTE *in,
               size_t in_len);
+/* Whether it knows both digests. */
+int soft_knows(const CK_RSA_PKCS_PSS_PARAMS *pss);
 int soft_decrypt(const struct key *key, unsigned char *out, size_t *len, const CK_BYTE *in, size_t in_len);
 int soft_derive(const struct key *key, const CK_ECDH1_DERIVE_PARAMS *params, unsigned char *out, size_t *len);
 

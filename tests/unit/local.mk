@@ -6,7 +6,7 @@ unit_tests = tests/unit/test-bytes tests/unit/test-text tests/unit/test-value te
 # Those of the rooms that call a module have a mock to call.
 mock_tests = tests/unit/test-call tests/unit/test-answer tests/unit/test-module tests/unit/test-registry tests/unit/test-token \
     tests/unit/test-session tests/unit/test-message tests/unit/test-quirks tests/unit/test-again tests/unit/test-aim tests/unit/test-child tests/unit/test-tries tests/unit/test-login tests/unit/test-recover tests/unit/test-attr tests/unit/test-object tests/unit/test-half \
-    tests/unit/test-find tests/unit/test-key tests/unit/test-key-recover tests/unit/test-key-silent \
+    tests/unit/test-find tests/unit/test-key tests/unit/test-key-recover tests/unit/test-key-silent tests/unit/test-renamed \
     tests/unit/test-key-threads tests/unit/test-decrypt tests/unit/test-derive tests/unit/test-replica tests/unit/test-hotplug tests/unit/test-worker tests/unit/test-mech
 provider_tests = tests/unit/test-unpad tests/unit/test-pad tests/unit/test-alg-ec tests/unit/test-keyfile tests/unit/test-config tests/unit/test-err
 check_PROGRAMS += $(unit_tests) $(mock_tests) $(provider_tests)
@@ -131,6 +131,8 @@ tests_unit_test_key_CFLAGS = $(mock_cflags)
 tests_unit_test_key_LDADD = $(unit_ldadd)
 tests_unit_test_key_recover_CFLAGS = $(mock_cflags)
 tests_unit_test_key_recover_LDADD = $(unit_ldadd)
+tests_unit_test_renamed_CFLAGS = $(mock_cflags)
+tests_unit_test_renamed_LDADD = $(unit_ldadd)
 tests_unit_test_key_silent_CFLAGS = $(mock_cflags)
 tests_unit_test_key_silent_LDADD = $(unit_ldadd)
 tests_unit_test_key_threads_CFLAGS = $(mock_cflags)

@@ -69,7 +69,27 @@ static bool verify(void *arg, const struct tok_public *half, const uint8_t *sig,
            memcmp(half->point.data + 1, sig, half->point.len - 1) == 0;
 }
 
-static const struct tok_prover prover = { read_half, ask, verify, NULL };
+static bool can_agree;
+
+static bool agree(void *arg, const struct tok_public *half, const uint8_t **out_point, size_t *out_point_len,
+                  size_t *out_len)
+{
+    (void)arg;
+    (void)half;
+    *out_point = (const uint8_t *)"\x04" "point";
+    *out_point_len = 6;
+    *out_len = 32;
+    return can_agree;
+}
+
+/* The mock's secrets are the key's label. */
+static bool agreed(void *arg, const struct tok_public *half, const uint8_t *secret, size_t len)
+{
+    (void)arg;
+    return half->point.len == len + 1 && memcmp(half->point.data + 1, secret, len) == 0;
+}
+
+static const struct tok_prover prover = { read_half, ask, verify, agree, agreed, NULL };
 static const struct tok_evidence proof = { .prover = &prover };
 static const struct tok_evidence nothing;
 
@@ -82,6 +102,7 @@ static void resolve_by(const struct tok_evidence *evidence)
     OK(tok_private_read(&key, &lease, mock->first_handle));
     mock->calls[MOCK_FindObjectsInit] = 0;
     mock->calls[MOCK_SignInit] = 0;
+    mock->calls[MOCK_DeriveKey] = 0;
     asked = 0;
     can_ask = true;
     OK(tok_half_resolve(&key, &why, &lease, &halves, evidence));
@@ -180,7 +201,7 @@ TEST(another_keys_half_is_never_given_whatever_its_name)
     resolve_by(&proof);
     assert_false(tok_public_known(&key.half));
     assert_int_equal(why.code, TOK_CODE_NO_PUBLIC_HALF);
-    assert_non_null(strstr(why.message, "none fits its signature"));
+    assert_non_null(strstr(why.message, "none fits what it signs or agrees on"));
     assert_int_equal(mock->calls[MOCK_SignInit], 1); /* by label, and among all, too */
 }
 
@@ -241,7 +262,47 @@ TEST(a_key_that_can_not_sign_is_believed_by_its_id_alone_and_only_one_half)
     mock_ec_key(mock, CKO_PUBLIC_KEY, "second", 9, "\x04www");
     resolve_by(&proof);
     assert_false(tok_public_known(&key.half));
-    assert_non_null(strstr(why.message, "since it does not sign"));
+    assert_non_null(strstr(why.message, "since it neither signs nor agrees on a secret"));
+}
+
+TEST(a_key_that_only_agrees_on_secrets_proves_itself_by_one)
+{
+    furnish();
+    private_key("www", 9);
+    mock_ec_key(mock, CKO_PUBLIC_KEY, "www", 9, "\x04xyz");
+    mock_fails(mock, MOCK_SignInit, CKR_KEY_FUNCTION_NOT_PERMITTED, 0, 9);
+    can_agree = true;
+    resolve_by(&proof);
+    assert_false(tok_public_known(&key.half));
+    assert_non_null(strstr(why.message, "none fits what it signs or agrees on"));
+    assert_int_equal(mock->calls[MOCK_DeriveKey], 1);
+    assert_null(mock->secret);
+    mock_ec_key(mock, CKO_PUBLIC_KEY, "second", 9, "\x04www");
+    resolve_by(&proof);
+    IS_POINT("\x04www");
+    assert_true(key.half.by_key_itself);
+    assert_int_equal(mock->calls[MOCK_SignInit], 1);
+    assert_int_equal(mock->calls[MOCK_DeriveKey], 1);
+
+    mock_fails(mock, MOCK_DeriveKey, CKR_KEY_TYPE_INCONSISTENT, 0, 9); /* nor does it do this */
+    resolve_by(&proof);
+    assert_false(tok_public_known(&key.half));
+    can_agree = false;
+}
+
+TEST(a_key_that_asks_for_the_pin_each_time_is_never_asked_and_of_several_halves_none_is_chosen)
+{
+    furnish();
+    mock_attr(private_key("www", 9), CKA_ALWAYS_AUTHENTICATE, &yes, sizeof(yes));
+    mock_ec_key(mock, CKO_PUBLIC_KEY, "www", 9, "\x04xyz");
+    mock_ec_key(mock, CKO_PUBLIC_KEY, "www", 9, "\x04www");
+    can_agree = true;
+    resolve_by(&proof);
+    can_agree = false;
+    assert_false(tok_public_known(&key.half));
+    assert_non_null(strstr(why.message, "since it wants a PIN for each use"));
+    assert_int_equal(mock->calls[MOCK_SignInit], 0);
+    assert_int_equal(mock->calls[MOCK_DeriveKey], 0);
 }
 
 TEST(a_key_that_asks_for_the_pin_each_time_is_not_asked_where_its_id_has_one_half)
@@ -283,6 +344,8 @@ int main(void)
         cmocka_unit_test(a_certificate_under_any_name_will_do),
         cmocka_unit_test(a_given_half_is_the_only_candidate_and_has_to_be_proved),
         cmocka_unit_test(a_key_that_can_not_sign_is_believed_by_its_id_alone_and_only_one_half),
+        cmocka_unit_test(a_key_that_only_agrees_on_secrets_proves_itself_by_one),
+        cmocka_unit_test(a_key_that_asks_for_the_pin_each_time_is_never_asked_and_of_several_halves_none_is_chosen),
         cmocka_unit_test(a_key_that_asks_for_the_pin_each_time_is_not_asked_where_its_id_has_one_half),
         cmocka_unit_test(a_failure_of_the_signature_is_a_failure_unless_it_says_what_the_key_can_not_do),
     };

@@ -161,14 +161,19 @@ TEST(what_points_elsewhere_or_is_long_is_not_compared)
 {
     struct tok_eddsa_params params = { .context = (uint8_t *)"x", .context_len = 1 };
     CK_MECHANISM eddsa = { CKM_EDDSA, &params, sizeof(params) };
+    struct tok_sign_context more = { .context = (uint8_t *)"x", .context_len = 1 };
+    CK_MECHANISM ml_dsa = { CKM_ML_DSA, &more, sizeof(more) };
     char long_params[64] = "";
     CK_MECHANISM odd = { CKM_ECDSA, long_params, sizeof(long_params) };
     struct tok_message message;
 
     assert_false(tok_message_make(&message, 5, 7, &eddsa));
+    assert_false(tok_message_make(&message, 5, 7, &ml_dsa));
     assert_false(tok_message_make(&message, 5, 7, &odd));
     params.context = NULL;
     assert_true(tok_message_make(&message, 5, 7, &eddsa));
+    more = (struct tok_sign_context){ .hedge = CKH_DETERMINISTIC_REQUIRED };
+    assert_true(tok_message_make(&message, 5, 7, &ml_dsa));
 }
 
 int main(void)
