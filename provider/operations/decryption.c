@@ -277,7 +277,10 @@ static int unpad_as_tls(struct decryption *d)
 
 /* --- OAEP --------------------------------------------------------------------------------------------------------- */
 
-/* The digests are fetched in the child: the getters that give digests look into the default library context. */
+#define OAEP_DEFAULT "SHA1" /* RFC 8017 §A.2.1 */
+
+/* The digests are fetched in the child: the getters that give digests look into the default library context. Where none
+ * could be set, the getters name none, and libcrypto takes the default. */
 static bool oaep_read(struct oaep *out, const struct asym_ctx *ctx)
 {
     char digest[64];
@@ -287,8 +290,8 @@ static bool oaep_read(struct oaep *out, const struct asym_ctx *ctx)
         EVP_PKEY_CTX_get_rsa_mgf1_md_name(ctx->delegate, mgf1, sizeof(mgf1)) <= 0) {
         return false;
     }
-    out->digest = prov_software_digest(ctx->prov, digest);
-    out->mgf1 = prov_software_digest(ctx->prov, mgf1);
+    out->digest = prov_software_digest(ctx->prov, digest[0] != '\0' ? digest : OAEP_DEFAULT);
+    out->mgf1 = prov_software_digest(ctx->prov, mgf1[0] != '\0' ? mgf1 : OAEP_DEFAULT);
     out->label_len = EVP_PKEY_CTX_get0_rsa_oaep_label(ctx->delegate, &out->label);
     return out->digest != NULL && out->mgf1 != NULL && out->label_len >= 0;
 }

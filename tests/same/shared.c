@@ -1,10 +1,14 @@
 /* Secrets that two sides share, and the public half alone: a key on a token beside the same key in a file.
  *
- *     shared encapsulation|agreement|public URI FILE */
+ *     shared encapsulation|agreement|public|quiet URI FILE
+ *     shared elsewhere URI CONFIGURATION            in a library context of its own; the default one has no algorithm */
 #include <openssl/err.h>
 #include <openssl/evp.h>
 #include <openssl/pem.h>
+#include <openssl/provider.h>
+#include <openssl/rsa.h>
 #include <openssl/store.h>
+#include <openssl/x509.h>
 #include <string.h>
 
 #include "tests/lib/tap.h"
@@ -16,9 +20,9 @@ struct secret {
     size_t len;
 };
 
-static EVP_PKEY *load(const char *uri, int expected)
+static EVP_PKEY *load(OSSL_LIB_CTX *context, const char *uri, int expected)
 {
-    OSSL_STORE_CTX *store = OSSL_STORE_open(uri, NULL, NULL, NULL, NULL);
+    OSSL_STORE_CTX *store = OSSL_STORE_open_ex(uri, context, NULL, NULL, NULL, NULL, NULL, NULL);
     EVP_PKEY *key = NULL;
 
     if (store != NULL) {
@@ -148,12 +152,95 @@ static void agreement(EVP_PKEY *token, EVP_PKEY *file)
     EVP_PKEY_free(peer);
 }
 
+/* --- elsewhere ---------------------------------------------------------------------------------------------------- */
+
+/* A ready digest, by PSS. */
+static int signs(OSSL_LIB_CTX *context, EVP_PKEY *key, const char *digest, int len)
+{
+    EVP_PKEY_CTX *ctx = EVP_PKEY_CTX_new_from_pkey(context, key, NULL);
+    EVP_PKEY_CTX *check = EVP_PKEY_CTX_new_from_pkey(context, key, NULL);
+    OSSL_PARAM params[] = {
+        OSSL_PARAM_construct_utf8_string("digest", (char *)digest, 0),
+        OSSL_PARAM_construct_utf8_string("pad-mode", (char *)"pss", 0),
+        OSSL_PARAM_construct_end(),
+    };
+    unsigned char ready[64] = "a digest";
+    unsigned char sig[MOST];
+    size_t sig_len = sizeof(sig);
+    int good;
+
+    ERR_clear_error();
+    good = EVP_PKEY_sign_init_ex(ctx, params) > 0 && EVP_PKEY_sign(ctx, sig, &sig_len, ready, (size_t)len) > 0 &&
+           EVP_PKEY_verify_init_ex(check, params) > 0 &&
+           EVP_PKEY_verify(check, sig, sig_len, ready, (size_t)len) == 1;
+    EVP_PKEY_CTX_free(ctx);
+    EVP_PKEY_CTX_free(check);
+    return good;
+}
+
+static int elsewhere(const char *uri, const char *configuration)
+{
+    OSSL_PROVIDER *none = OSSL_PROVIDER_load(NULL, "null");
+    OSSL_LIB_CTX *context = OSSL_LIB_CTX_new();
+    EVP_PKEY *key = OSSL_LIB_CTX_load_config(context, configuration) == 1
+                        ? load(context, uri, OSSL_STORE_INFO_PKEY)
+                        : NULL;
+
+    ok(key != NULL, "a key is loaded where the default library context has no algorithm");
+    ok(key != NULL && signs(context, key, "SHA256", 32), "it signs a ready digest by PSS");
+    ok(key != NULL && signs(context, key, "SHA512-256", 32), "and by a digest that the token can't be told");
+    EVP_PKEY_free(key);
+    OSSL_LIB_CTX_free(context);
+    OSSL_PROVIDER_unload(none);
+    return tap_done();
+}
+
+/* --- what libcrypto does by itself -------------------------------------------------------------------------------- */
+
+/* It probes here and there, and what it finds is no error as long as all goes well. */
+static void quiet(EVP_PKEY *token, EVP_PKEY *file)
+{
+    unsigned char *der = NULL;
+    OSSL_PARAM *params = NULL;
+    EVP_PKEY *copy = EVP_PKEY_dup(token);
+    EVP_PKEY *public = NULL;
+    const unsigned char *at;
+    BIO *out = BIO_new(BIO_s_mem());
+    X509 *certificate = X509_new();
+    int len;
+
+    ok(is_quiet(copy != NULL && EVP_PKEY_eq(copy, token) == 1), "a copy is made and compared without a word");
+    len = i2d_PUBKEY(token, &der);
+    at = der;
+    public = len > 0 ? d2i_PUBKEY(NULL, &at, len) : NULL;
+    ok(is_quiet(public != NULL && EVP_PKEY_eq(public, token) == 1 && EVP_PKEY_eq(token, public) == 1),
+       "its public half is written, read and compared");
+    ok(is_quiet(EVP_PKEY_eq(file, token) == 1), "it is compared with a whole key of another provider");
+    ok(is_quiet(EVP_PKEY_todata(token, EVP_PKEY_PUBLIC_KEY, &params) > 0), "its public half is told");
+    ok(is_quiet(PEM_write_bio_PUBKEY(out, token) == 1), "and written as PEM");
+    ok(is_quiet(EVP_PKEY_print_private(out, token, 0, NULL) == 1), "it is printed");
+    ok(is_quiet(PEM_write_bio_PrivateKey(out, token, NULL, NULL, 0, NULL, NULL) == 1), "it is written as a key file");
+    ok(is_quiet(certificate != NULL && X509_set_pubkey(certificate, token) == 1 &&
+                X509_check_private_key(certificate, token) == 1),
+       "it fits to a certificate");
+    OSSL_PARAM_free(params);
+    params = NULL;
+    ok(EVP_PKEY_todata(token, EVP_PKEY_KEYPAIR, &params) <= 0 && ERR_get_error() != 0 && ERR_peek_error() == 0,
+       "that its private half stays is one error");
+    OSSL_PARAM_free(params);
+    OPENSSL_free(der);
+    X509_free(certificate);
+    BIO_free(out);
+    EVP_PKEY_free(copy);
+    EVP_PKEY_free(public);
+}
+
 /* --- life --------------------------------------------------------------------------------------------------------- */
 
-int main(int argc, char **argv)
+static int beside(int argc, char **argv)
 {
     int half = argc > 1 && strcmp(argv[1], "public") == 0;
-    EVP_PKEY *token = argc < 4 ? NULL : load(argv[2], half ? OSSL_STORE_INFO_PUBKEY : OSSL_STORE_INFO_PKEY);
+    EVP_PKEY *token = argc < 4 ? NULL : load(NULL, argv[2], half ? OSSL_STORE_INFO_PUBKEY : OSSL_STORE_INFO_PKEY);
     EVP_PKEY *file = argc < 4 ? NULL : read_file(argv[3]);
 
     if (ok(is_quiet(token != NULL && file != NULL && EVP_PKEY_eq(token, file) == 1), "%s: the key is the file's",
@@ -162,12 +249,19 @@ int main(int argc, char **argv)
             encapsulation(token, file);
         } else if (strcmp(argv[1], "agreement") == 0) {
             agreement(token, file);
-        } else {
-            ok(EVP_PKEY_todata(token, EVP_PKEY_PUBLIC_KEY, &(OSSL_PARAM *){ NULL }) == 1,
-               "and its public half is there");
+        } else if (strcmp(argv[1], "quiet") == 0) {
+            quiet(token, file);
         }
     }
     EVP_PKEY_free(token);
     EVP_PKEY_free(file);
     return tap_done();
+}
+
+int main(int argc, char **argv)
+{
+    if (argc == 4 && strcmp(argv[1], "elsewhere") == 0) {
+        return elsewhere(argv[2], argv[3]);
+    }
+    return beside(argc, argv);
 }

@@ -19,6 +19,11 @@ shared="$build/tests/same/shared"
 
 conf "default signet" "pkcs11-module = $build/tests/token/.libs/soft-token.so"
 run_tap "RSA" "$shared" encapsulation "pkcs11:token=soft;object=rsa;type=private" keys/rsa.pem
+for name in rsa ec x25519; do
+    run_tap "quiet" "$shared" quiet "pkcs11:token=soft;object=$name;type=private" keys/$name.pem
+done
+cp "$OPENSSL_CONF" own.cnf
+OPENSSL_CONF=/dev/null run_tap "elsewhere" "$shared" elsewhere "pkcs11:token=soft;object=rsa;type=private" own.cnf
 run_tap "EC" "$shared" agreement "pkcs11:token=soft;object=ec;type=private" keys/ec.pem
 run_tap "X25519" "$shared" agreement "pkcs11:token=soft;object=x25519;type=private" keys/x25519.pem
 
@@ -46,5 +51,5 @@ openssl pkey -in keys/rsa.pem -pubout -out rsa.pub || exit 99
 ok "pkey reads it" openssl pkey -pubin -in "pkcs11:token=test;object=rsa" -out again.pub
 ok "as it is" cmp rsa.pub again.pub
 not_ok "a name that nothing has is none" openssl pkey -pubin -in "pkcs11:token=test;object=nobody" -noout
-says "for the reason that was asked for" 'no .*public key that matches'
+says "for the reason that was asked for" 'no .*key that matches'
 tap_done

@@ -77,7 +77,7 @@ env -u OPENSSL_CONF pkcs11-tool --module "$SOFTHSM_MODULE" --token-label test --
 ok "or a certificate alone" openssl pkey -pubin -in 'pkcs11:token=test;object=crt' -pubout -out again.pub
 ok "which is the same, too" cmp again.pub rsa.pub
 not_ok "where nothing bears the name" openssl pkey -pubin -in 'pkcs11:token=test;object=none' -pubout
-says "a public key is what is missing" 'no .*public key that matches'
+says "a public key is what is missing" 'no .*key that matches'
 
 # --- fips = yes
 token_key test "$PIN" rsa:1024 short 07 || exit 99
