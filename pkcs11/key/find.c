@@ -80,6 +80,13 @@ static struct tok_result search_for(const struct search *search, struct tok_hand
                       search->any_label ? NULL : tok_uri_label(search->uri), false);
 }
 
+/* Of what came, what was asked for: an object without a label has none that differs in its ends alone. */
+static bool is_asked(const struct search *search, const struct bytes *id, const struct bytes *label)
+{
+    return (!search->any_label || label->len > 0) &&
+           tok_is_asked(tok_uri_id(search->uri), tok_uri_label(search->uri), id, label);
+}
+
 static struct tok_result login_first(struct search *search, struct tok_lease *lease)
 {
     if (!tok_login_needed(lease->token, search->settings) || tok_login_can_wait(lease->token, search->settings)) {
@@ -182,7 +189,7 @@ static struct tok_result private_look(struct search *search, struct tok_lease *l
     struct tok_result why;
 
     TOK_TRY(tok_private_read(&key, lease, object));
-    if (!tok_is_asked(tok_uri_id(search->uri), tok_uri_label(search->uri), &key.id, &key.label)) {
+    if (!is_asked(search, &key.id, &key.label)) {
         return tok_good();
     }
     why = allowed(search, &key);
@@ -243,7 +250,7 @@ static struct tok_result find_public(struct search *search, struct tok_lease *le
         TOK_TRY(tok_public_read(&item.half, &id, &label, lease, found.items[i]));
         TOK_TRY(item_uri(&item, lease, CKO_PUBLIC_KEY, &id, &label));
         if (is_worth_adding(search, &item, tok_public_known(&item.half), "public key") &&
-            tok_is_asked(tok_uri_id(search->uri), tok_uri_label(search->uri), &id, &label)) {
+            is_asked(search, &id, &label)) {
             struct tok_item moved = STEAL(item);
 
             TOK_TRY(items_add(&search->items, &moved));
@@ -266,7 +273,7 @@ static struct tok_result find_certificates(struct search *search, struct tok_lea
         TOK_TRY(tok_certificate_read(&item.certificate, &id, &label, lease, found.items[i]));
         TOK_TRY(item_uri(&item, lease, CKO_CERTIFICATE, &id, &label));
         if (is_worth_adding(search, &item, item.certificate.len > 0, "certificate") &&
-            tok_is_asked(tok_uri_id(search->uri), tok_uri_label(search->uri), &id, &label)) {
+            is_asked(search, &id, &label)) {
             struct tok_item moved = STEAL(item);
 
             TOK_TRY(items_add(&search->items, &moved));

@@ -45,18 +45,24 @@ static bool wants_alone(const struct tok_replica *replica)
 }
 
 /* What is not there without a login may be there with one. */
+static struct tok_result handle_late(struct key_attempt *attempt, struct tok_result failure)
+{
+    struct tok_credentials credentials = credentials_of(attempt->key, attempt->replica, attempt->prompt);
+    bool again = false;
+
+    if (failure.code == TOK_CODE_NO_OBJECT && !attempt->lease->logged_in) {
+        TOK_TRY(tok_aim_login_late(&again, attempt->lease, &credentials, attempt->attempts.deadline_us));
+    }
+    return again ? key_handle(attempt->key, attempt->replica, attempt->lease, &attempt->attempts, &attempt->use)
+                 : failure;
+}
+
 static struct tok_result handle_get(struct key_attempt *attempt)
 {
     struct tok_result result = key_handle(attempt->key, attempt->replica, attempt->lease, &attempt->attempts,
                                           &attempt->use);
-    bool again = false;
 
-    if (result.code == TOK_CODE_NO_OBJECT && !attempt->lease->logged_in) {
-        struct tok_credentials credentials = credentials_of(attempt->key, attempt->replica, attempt->prompt);
-
-        TOK_TRY(tok_aim_login_late(&again, attempt->lease, &credentials, attempt->attempts.deadline_us));
-    }
-    return again ? key_handle(attempt->key, attempt->replica, attempt->lease, &attempt->attempts, &attempt->use) : result;
+    return tok_ok(&result) ? tok_good() : handle_late(attempt, result);
 }
 
 /* A lease on a session in which the key can be used, alone if nobody else must use the token between the key's login

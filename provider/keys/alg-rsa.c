@@ -82,6 +82,14 @@ static void signature_info_end(X509_SIG **info)
     X509_SIG_free(*info);
 }
 
+/* libcrypto, from 3.5 on, names SM3 in a DigestInfo by the OID of the signature. */
+static int name_in_info(const EVP_MD *digest)
+{
+    int nid = EVP_MD_get_type(digest);
+
+    return nid == NID_sm3 ? NID_sm3WithRSAEncryption : nid;
+}
+
 /* DigestInfo of RFC 8017 §9.2, but for TLS 1.0's MD5-SHA1, which has none. */
 static bool digest_info(struct prov_mechanism *out, const EVP_MD *digest, const uint8_t *tbs, size_t tbs_len)
 {
@@ -95,7 +103,7 @@ static bool digest_info(struct prov_mechanism *out, const EVP_MD *digest, const 
         return false;
     }
     X509_SIG_getm(info, &algorithm, &octets);
-    if (!X509_ALGOR_set0(algorithm, OBJ_nid2obj(EVP_MD_get_type(digest)), V_ASN1_NULL, NULL) ||
+    if (!X509_ALGOR_set0(algorithm, OBJ_nid2obj(name_in_info(digest)), V_ASN1_NULL, NULL) ||
         !ASN1_OCTET_STRING_set(octets, tbs, (int)tbs_len)) {
         return false;
     }

@@ -111,7 +111,7 @@ const struct difference differences[] = {
     { NULL, NULL, NULL, "message-encoding", NULL, "mechanisms of ML-DSA and SLH-DSA encode the message themselves" },
     { NULL, NULL, NULL, "test-entropy", NULL, "a token has its own random numbers" },
     { NULL, NULL, NULL, "pad-mode", " x931 5 ", "no mechanism pads by X9.31 after hashing elsewhere" },
-    { NULL, NULL, "RSA-PSS", "digest", " MD5-SHA1 SHA512-256 SHA2-512/256 ",
+    { NULL, NULL, "RSA-PSS", "digest", " MD5-SHA1 SHA512-256 SHA2-512/256 SM3 ",
       "no parameters of PSS name it, and the key allows no mechanism but that" },
     { NULL, NULL, "ED25519", "instance", " Ed448 Ed448ph ",
       "libcrypto takes the other curve's, and signs what nobody verifies" },

@@ -549,6 +549,8 @@ TEST(names_padded_with_nuls_are_those_padded_with_blanks)
     OK(find(&items, uri, TOK_WANT_PRIVATE));
     FAILS(find(&items, "pkcs11:token=tes;object=www", TOK_WANT_PRIVATE), TOK_CODE_NO_TOKEN);
     FAILS(find(&items, "pkcs11:token=test;object=ww", TOK_WANT_PRIVATE), TOK_CODE_NO_OBJECT);
+    mock_ec_key(mock, CKO_PRIVATE_KEY, "", 2, "\x04yz"); /* no label is none that differs at its end */
+    FAILS(find(&items, "pkcs11:token=test;object=ww", TOK_WANT_PRIVATE), TOK_CODE_NO_OBJECT);
 }
 
 TEST(a_token_that_asks_for_no_login_is_logged_in_to_where_a_key_is_not_seen_and_there_is_a_pin)
