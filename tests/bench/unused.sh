@@ -7,8 +7,8 @@
 conf "default"
 pki_ca "$work" "Test CA" || exit 99
 soft_identity ec -algorithm EC -pkeyopt ec_paramgen_curve:P-256
-few=2
-many=6
+few=1
+many=3
 
 # counted WHAT TIMES: instructions; empty if it fails
 counted() {
