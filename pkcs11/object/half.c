@@ -95,8 +95,7 @@ struct inquiry {
     struct tok_lease *lease;
     struct proof proof;
     bool believes;    /* what bears the key's id alone is its half, unless its first signature differs */
-    size_t misfits;   /* candidates that are another key's, or of which nobody knows */
-    size_t undecided; /* the latter */
+    size_t undecided; /* candidates that comparing did not tell from the key's own */
 };
 
 /* Names of curves: by OID they can be compared, other ways to name one can't. */
@@ -144,7 +143,6 @@ static struct tok_result decide(struct inquiry *inquiry, struct tok_halves *cand
             prover->read(prover->arg, half);
         }
         if (!may_be(inquiry->key, half)) {
-            inquiry->misfits++;
             tok_public_end(half);
             *half = (struct tok_public){ .type = 0 };
         } else if (tok_public_compare(&inquiry->key->half, half) == TOK_SAME) {
@@ -167,7 +165,6 @@ static struct tok_result decide(struct inquiry *inquiry, struct tok_halves *cand
             return take(inquiry, half, true);
         }
     }
-    inquiry->misfits += open;
     inquiry->undecided += open;
     return !proof_is_made(&inquiry->proof) && by_id && (inquiry->undecided == 1 || prover == NULL) ? take(inquiry, only, false)
                                                                                         : tok_good();
@@ -250,7 +247,7 @@ static struct tok_result why_unknown(const struct inquiry *inquiry)
     const char *why = inquiry->key->always_authenticate ? "it wants a PIN for each use"
                                                         : "it neither signs nor agrees on a secret";
 
-    if (inquiry->misfits == 0) {
+    if (inquiry->undecided == 0) {
         return tok_fail(TOK_CODE_NO_PUBLIC_HALF,
                         "no public half of key '%.*s' is to be seen: neither a public key nor a certificate on the token "
                         "fits it",
@@ -260,12 +257,12 @@ static struct tok_result why_unknown(const struct inquiry *inquiry)
         return tok_fail(TOK_CODE_NO_PUBLIC_HALF,
                         "no public half of key '%.*s' is to be seen: of %zu public keys and certificates on the token "
                         "that might be its own, none fits what it signs or agrees on",
-                        (int)label->len, (const char *)label->data, inquiry->misfits);
+                        (int)label->len, (const char *)label->data, inquiry->undecided);
     }
     return tok_fail(TOK_CODE_NO_PUBLIC_HALF,
                     "no public half of key '%.*s' is to be seen: which of %zu public keys and certificates on the token "
                     "is its own can't be told, since %s",
-                    (int)label->len, (const char *)label->data, inquiry->misfits, why);
+                    (int)label->len, (const char *)label->data, inquiry->undecided, why);
 }
 
 /* The only names that count where a key may be of RSA or of RSA-PSS. */

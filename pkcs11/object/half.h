@@ -18,7 +18,7 @@ struct tok_prover {
     /* ask gives the way-th mechanism by which a key of this half signs, and what it is to sign; all borrowed until the
      * next call. False: there is no such way. */
     bool (*ask)(void *arg, const struct tok_public *half, unsigned way, CK_MECHANISM *out_mechanism,
-                const uint8_t **out_in, size_t *out_in_len);
+                const uint8_t **out_in, size_t *out_in_len, size_t *out_room);
     /* verify tells whether a signature of what was asked for last is this half's. */
     bool (*verify)(void *arg, const struct tok_public *half, const uint8_t *sig, size_t sig_len);
     /* agree gives the point of a key of the prover's own with which a key of this half agrees on a secret of so many

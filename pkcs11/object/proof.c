@@ -6,8 +6,6 @@
 #include "pkcs11/object/derive.h"
 #include "pkcs11/result/ckr.h"
 
-#define LONGEST_SIGNATURE (64 * 1024) /* SLH-DSA-256f's have 49,856 bytes */
-
 void proof_end(struct proof *proof)
 {
     if (proof->secret.len > 0) {
@@ -40,14 +38,14 @@ static bool is_inability(const struct tok_result *result)
 }
 
 static struct tok_result sign_by(struct proof *proof, struct tok_lease *lease, CK_OBJECT_HANDLE key,
-                                 CK_MECHANISM *mechanism, const uint8_t *in, size_t in_len)
+                                 CK_MECHANISM *mechanism, const uint8_t *in, size_t in_len, size_t room)
 {
-    CK_ULONG len = LONGEST_SIGNATURE;
+    CK_ULONG len = (CK_ULONG)room;
     struct bytes *sig = &proof->sig;
 
     TOK_TRY(TOK_DO(lease->functions, C_SignInit, lease->session, mechanism, key));
     lease->op_open = true;
-    if (!bytes_new(sig, LONGEST_SIGNATURE)) {
+    if (!bytes_new(sig, room)) {
         return tok_fail(TOK_CODE_NO_MEMORY, "a signature");
     }
     tok_answer_blank(TOK_OUTPUT_SIGNATURE, sig->data, sig->len);
@@ -66,9 +64,11 @@ static struct tok_result sign(struct proof *proof, struct tok_lease *lease, CK_O
     CK_MECHANISM mechanism;
     const uint8_t *in;
     size_t in_len;
+    size_t room;
 
-    for (unsigned way = 0; !lease->op_open && prover->ask(prover->arg, half, way, &mechanism, &in, &in_len); way++) {
-        struct tok_result result = sign_by(proof, lease, key, &mechanism, in, in_len);
+    for (unsigned way = 0; !lease->op_open && prover->ask(prover->arg, half, way, &mechanism, &in, &in_len, &room);
+         way++) {
+        struct tok_result result = sign_by(proof, lease, key, &mechanism, in, in_len, room);
 
         if (tok_ok(&result)) {
             return result;

@@ -9,6 +9,7 @@
 #include "provider/core/ends.h"
 #include "provider/core/software.h"
 
+#define MOST_OTHERS 2048 /* bytes of a signature by RSA or ECDSA */
 #define SHAPE_ROOM 64 /* by which OpenSSL's form of a signature may be longer than the token's */
 
 /* Of no protocol, and of no document: a signature of it is of no use. */
@@ -59,8 +60,9 @@ static bool choose(struct prov_choice *out, const struct prov_family *family, co
     return way == 0;
 }
 
+/* Where the token hashes, its signature has one length, and some tokens want just that much room (NSS). */
 static bool ask(void *arg, const struct tok_public *half, unsigned way, CK_MECHANISM *out_mechanism,
-                const uint8_t **out_in, size_t *out_in_len)
+                const uint8_t **out_in, size_t *out_in_len, size_t *out_room)
 {
     struct prov_prover *prover = arg;
     SCOPED(prov_key_end) struct prov_key *key = NULL;
@@ -77,6 +79,7 @@ static bool ask(void *arg, const struct tok_public *half, unsigned way, CK_MECHA
     *out_mechanism = prover->mechanism.mechanism;
     *out_in = prover->mechanism.in;
     *out_in_len = prover->mechanism.in_len;
+    *out_room = prover->scheme.whole ? (size_t)EVP_PKEY_get_size(key->software) : MOST_OTHERS;
     return tok_ok(&result);
 }
 

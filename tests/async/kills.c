@@ -22,7 +22,7 @@
 
 #define STACK 32768      /* of a job, in OpenSSL 3.0 to 4.0 */
 #define MOST_SESSIONS 12 /* of 8 workers */
-#define CONTEXT 200      /* ours, emptied, which OpenSSL leaves behind in that of the signature */
+#define CONTEXT 260      /* ours, emptied, which OpenSSL leaves behind in that of the signature */
 /* Workers that are there now and were not before: 1 KiB of each, 3 KiB of its session; and pages of their own heaps. */
 #define WORKER (32L * 1024) /* of a worker: what the module keeps for its session */
 #define SLACK (24 * 1024)

@@ -33,6 +33,7 @@ fresh() {
     SIGNET_TEST_COUNTS=$work/counts driver_start env
     expect "${SIGNET_TEST_SOFT:-a good token}: one key is loaded" done load ec "$ec"
     expect "and another" done load rsa "$rsa"
+    : >called # of EC, a signature has proved which public half is the key's
 }
 strike() {
     "$faults" counts "$@" || exit 99
@@ -151,7 +152,7 @@ driver_end "the process ends with its own status"
 export SIGNET_TEST_SOFT=some
 conf "default signet" "pkcs11-module = $SIGNET_TEST_MODULE"
 ok "a mechanism that is not for messages signs" openssl pkeyutl -sign -rawin -inkey "pkcs11:token=soft;object=ed25519;type=private" -in message -out sig
-called "by two calls" iIS
+called "by two calls, after two that prove the key" ISiIS
 
 # Threads and a child, each with what it loads itself.
 unset SIGNET_TEST_SOFT
@@ -159,7 +160,7 @@ conf "default signet" "pkcs11-module = $SIGNET_TEST_MODULE"
 openssl pkey -in "$ec" -out ec.key || exit 99
 openssl pkey -in "$rsa" -out rsa.key || exit 99
 : >called
-ok "eight threads, and a child: every signature is made" "$build/tests/life/threads" 2048 "$ec" "$rsa" "$work/rsa.key" "$work/ec.key"
+ok "eight threads, and a child: every signature is made" "$build/tests/life/threads" 2048 "$rsa" "$work/rsa.key" "$work/ec.key"
 called_i=$(tr -cd i <called | wc -c) called_s=$(tr -cd s <called | wc -c) called_two=$(tr -cd IS <called | wc -c)
 ok "each by C_SignMessage" test "$called_two" = 0
 echo "# $called_s signatures, for which sessions were told $called_i times"

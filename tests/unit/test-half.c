@@ -51,7 +51,7 @@ static void read_half(void *arg, struct tok_public *half)
 }
 
 static bool ask(void *arg, const struct tok_public *half, unsigned way, CK_MECHANISM *out_mechanism,
-                const uint8_t **out_in, size_t *out_in_len)
+                const uint8_t **out_in, size_t *out_in_len, size_t *out_room)
 {
     (void)arg;
     (void)half;
@@ -59,6 +59,7 @@ static bool ask(void *arg, const struct tok_public *half, unsigned way, CK_MECHA
     *out_mechanism = (CK_MECHANISM){ CKM_ECDSA, NULL, 0 };
     *out_in = (const uint8_t *)"text";
     *out_in_len = 4;
+    *out_room = 64;
     return can_ask && way == 0;
 }
 
