@@ -35,11 +35,12 @@ static void usage(FILE *out)
 }
 
 /* Complains with one error of the queue: the first that is the provider's, since what libcrypto puts around it says
- * less; else the first. */
-static int report_queue(const char *what, const char *provider)
+ * less; else the first. Returns the provider's reason, or 0. */
+static int report_reason(const char *what, const char *provider)
 {
     char text[2048] = "unknown error";
     bool first = true;
+    int reason_of_ours = 0;
     const char *data;
     unsigned long code;
     int flags;
@@ -56,12 +57,19 @@ static int report_queue(const char *what, const char *provider)
                                                                             : "unknown error");
         }
         if (ours) {
+            reason_of_ours = ERR_GET_REASON(code);
             break;
         }
         first = false;
     }
     ERR_clear_error();
     tell("%s: %s", what, text);
+    return reason_of_ours;
+}
+
+static int report_queue(const char *what, const char *provider)
+{
+    (void)report_reason(what, provider);
     return 1;
 }
 
@@ -167,7 +175,8 @@ static OSSL_STORE_CTX *store_open(OSSL_LIB_CTX *library, const char *uri, const 
     return store;
 }
 
-static EVP_PKEY *key_load(OSSL_LIB_CTX *library, const char *uri, const struct half *half, const char *provider)
+static EVP_PKEY *key_load(OSSL_LIB_CTX *library, const char *uri, const struct half *half, const char *provider,
+                          bool *out_other_key)
 {
     OSSL_STORE_CTX *store = store_open(library, uri, half);
     OSSL_STORE_INFO *info;
@@ -186,7 +195,7 @@ static EVP_PKEY *key_load(OSSL_LIB_CTX *library, const char *uri, const struct h
         key = NULL;
         ERR_clear_error();
     } else if (key == NULL) {
-        (void)report_queue("the key can't be loaded", provider);
+        *out_other_key = report_reason("the key can't be loaded", provider) == TOK_CODE_OTHER_KEY;
     }
     OSSL_STORE_INFO_free(info);
     OSSL_STORE_close(store);
@@ -236,24 +245,44 @@ static bool is_no_file(const char *path)
     return stat(path, &seen) == 0 && !S_ISREG(seen.st_mode);
 }
 
+/* A copy of standard output or error, where the path leads there: /dev/stdout is a link that leads to a file where the
+ * output is redirected to one, and must not be replaced. -1: it does not. */
+static int standard_copy(const char *path)
+{
+    struct stat asked;
+    struct stat seen;
+
+    for (int fd = STDOUT_FILENO; fd <= STDERR_FILENO && stat(path, &asked) == 0; fd++) {
+        if (fstat(fd, &seen) == 0 && seen.st_dev == asked.st_dev && seen.st_ino == asked.st_ino) {
+            return fcntl(fd, F_DUPFD_CLOEXEC, 0);
+        }
+    }
+    return -1;
+}
+
 /* A file is there as a whole or not at all: it is written beside and renamed, so that neither a full disk nor a symbolic
  * link loses anything. Without `force`, none may be there. */
 static int save(const char *path, bool force, const char *data, size_t len)
 {
     SCOPED(scoped_free) char *beside = NULL;
-    bool direct = !force || is_no_file(path);
+    int fd = force ? standard_copy(path) : -1;
+    bool direct = !force || fd >= 0 || is_no_file(path);
     mode_t mask = umask(0);
     bool good;
-    int fd;
 
     (void)umask(mask);
     if (asprintf(&beside, "%s.XXXXXX", path) < 0) {
         beside = NULL;
         tell("there is no memory");
+        if (fd >= 0) {
+            (void)close(fd);
+        }
         return 1;
     }
-    fd = direct ? open(path, O_WRONLY | O_CLOEXEC | (force ? 0 : O_CREAT | O_EXCL), 0644)
-                : mkostemp(beside, O_CLOEXEC);
+    if (fd < 0) {
+        fd = direct ? open(path, O_WRONLY | O_CLOEXEC | (force ? 0 : O_CREAT | O_EXCL), 0644)
+                    : mkostemp(beside, O_CLOEXEC);
+    }
     if (fd < 0) {
         tell("%s: %s%s", path, strerror(errno), errno == EEXIST ? " (--force overwrites it)" : "");
         return 1;
@@ -306,6 +335,7 @@ static int key_file(const char *uri, const struct common_options *options, const
     struct tok_result result = check(uri, options);
     OSSL_LIB_CTX *library;
     EVP_PKEY *key;
+    bool is_other_key = false;
     int status = 1;
 
     if (!tok_ok(&result)) {
@@ -315,10 +345,10 @@ static int key_file(const char *uri, const struct common_options *options, const
     if (library == NULL) {
         return report_queue("the provider can't be started", common_provider(options));
     }
-    key = key_load(library, uri, half, common_provider(options));
+    key = key_load(library, uri, half, common_provider(options), &is_other_key);
     if (key != NULL) {
         status = key_write(key, path, force, common_provider(options));
-    } else if (half->file != NULL) {
+    } else if (is_other_key) { /* a look after another failure might ask for a PIN again, and cost a try */
         tell_both(library, uri, half);
     }
     EVP_PKEY_free(key);

@@ -245,7 +245,7 @@ static struct tok_result find(struct store *store, struct tok_find_options *opti
     for (size_t i = 0; none && i < COUNT_OF(instead); i++) {
         struct tok_result result = tok_find_by(&store->items, settings, store->uri, instead[i], options);
 
-        if (tok_ok(&result)) {
+        if (tok_ok(&result) || result.code == TOK_CODE_NO_PUBLIC_HALF) { /* its certificates were looked at, and are others' */
             return result;
         }
         first = result.code != TOK_CODE_NO_OBJECT && first.code == TOK_CODE_NO_OBJECT ? result : first;

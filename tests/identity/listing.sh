@@ -39,6 +39,15 @@ ok "keys alone on their token" "$signet" list $test_token
 says "are listed by their curve: Ed25519" "private key  ED25519, 'alone-ed', id 24"
 says "X25519" "private key  X25519, 'alone-x', id 25"
 
+# --- a certificate of another key under a key's name
+p256=06082a8648ce3d030107
+odd_key fooled 26 $p256
+env -u OPENSSL_CONF pkcs11-tool --module "$SOFTHSM_MODULE" --token-label test --login --pin $PIN --delete-object --type pubkey --id 26 >/dev/null 2>&1
+OPENSSL_CONF=/dev/null openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -keyout others.pem -subj /CN=others -outform DER -out others.crt 2>/dev/null
+env -u OPENSSL_CONF pkcs11-tool --module "$SOFTHSM_MODULE" --token-label test --login --pin $PIN --write-object others.crt --type cert --label fooled --id 26 >/dev/null
+not_ok "another key's certificate is no public half" openssl pkey -pubin -in "$test_token;object=fooled" -noout
+says "which is told" "no public half of key 'fooled' is to be seen"
+
 # --- each URI leads back
 token_make odd $PIN || exit 99
 odd() {

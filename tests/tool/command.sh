@@ -115,6 +115,9 @@ ok "unless --force is given" "$signet" key-file --force -o ec.key "pkcs11:token=
 not_ok "then it is another" cmp ec.key ec2.key
 ok "a disk that is full" status 1 "$signet" key-file --force -o /dev/full "$ec"
 says "is told" '/dev/full: No space left'
+ln -s /proc/self/fd/1 stdout # as /dev/stdout is
+ok "standard output that is a file" sh -c '"$1" key-file --force -o stdout "$2" >ec3.key && cmp ec3.key ec2.key' sh "$signet" "$ec"
+ok "by a link, which stays" test -L stdout
 ok "a URI of several keys" status 1 "$signet" key-file 'pkcs11:token=test'
 says "is told" 'matches several keys'
 ok "a file in place of a URI" status 1 "$signet" key-file ec.key
