@@ -83,15 +83,14 @@ static struct tok_result module_look(struct tok_module *module, bool never_reini
     return result;
 }
 
-/* A token that is seen twice, in two slots or by two modules, is one. Without a serial number nobody can tell. */
+/* A token that is seen twice, in two slots or by two modules, is one. Without a serial number nobody can tell: NSS has zeros
+ * for all of its databases. */
 static bool is_seen_before(const struct tok_token_list *list, struct tok_token *token)
 {
     CK_TOKEN_INFO info;
-    char serial[17];
 
     tok_token_info(token, &info);
-    tok_serial_text(serial, &info);
-    for (size_t i = 0; serial[0] != '\0' && i < list->count; i++) {
+    for (size_t i = 0; tok_serial_tells(&info) && i < list->count; i++) {
         CK_TOKEN_INFO other;
 
         tok_token_info(list->items[i], &other);

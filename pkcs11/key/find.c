@@ -60,6 +60,7 @@ struct search {
     struct tok_items items;
     struct tok_result trouble; /* why something may have been missed */
     bool names_one;            /* the URI has an id or a label */
+    bool again;                /* this is not the first attempt at a token */
     bool any_label;            /* the label is compared here, not by the token */
     uint64_t deadline_us;
 };
@@ -181,6 +182,30 @@ static struct tok_result private_add(struct search *search, struct tok_lease *le
     return items_add(&search->items, &item);
 }
 
+/* A key that fails at its proof hides no other: once recovery has been tried, that is why it can't be used. What it was
+ * asked may still be active in its session, which is given up for another. */
+static struct tok_result proof_failed(struct tok_result *out_why, struct search *search, struct tok_lease *lease,
+                                      const struct tok_result *failure)
+{
+    static const char *const functions[] = { "C_SignInit", "C_Sign", "C_DeriveKey" };
+    struct tok_token *token = lease->token;
+    unsigned most = tok_token_max_sessions(token, search->settings);
+    bool of_proof = false;
+
+    for (size_t i = 0; failure->function != NULL && i < COUNT_OF(functions); i++) {
+        of_proof = of_proof || strcmp(failure->function, functions[i]) == 0;
+    }
+    if (!of_proof || !search->again) {
+        return *failure;
+    }
+    *out_why = *failure;
+    if (lease->op_open) {
+        tok_lease_renew(lease, most);
+        return tok_lease_begin(lease, token, most, search->deadline_us);
+    }
+    return tok_good();
+}
+
 /* What policy refuses is not asked to sign. */
 static struct tok_result private_look(struct search *search, struct tok_lease *lease, CK_OBJECT_HANDLE object,
                                       struct tok_halves *halves)
@@ -194,7 +219,11 @@ static struct tok_result private_look(struct search *search, struct tok_lease *l
     }
     why = allowed(search, &key);
     if (tok_ok(&why)) {
-        TOK_TRY(tok_half_resolve(&key, &why, lease, halves, &search->options->evidence));
+        struct tok_result result = tok_half_resolve(&key, &why, lease, halves, &search->options->evidence);
+
+        if (!tok_ok(&result)) {
+            TOK_TRY(proof_failed(&why, search, lease, &result));
+        }
     }
     return private_add(search, lease, &key, &why);
 }
@@ -312,6 +341,7 @@ static struct tok_result find_on(struct search *search, const struct kind *kind,
 
     tok_attempts_begin(&attempts, search->settings, search->deadline_us, 0);
     attempts.others = !patient;
+    search->again = false;
     for (;;) {
         SCOPED(tok_lease_end) struct tok_lease lease = { .token = NULL };
         size_t before = search->items.count;
@@ -326,6 +356,7 @@ static struct tok_result find_on(struct search *search, const struct kind *kind,
             tok_attempts_end(&attempts, token, &result);
             return tok_context(result, "token '%s'", token->label);
         }
+        search->again = true;
     }
 }
 

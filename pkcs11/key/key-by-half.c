@@ -124,7 +124,7 @@ static void id_differs(struct text *text, const struct bytes *was, const struct 
 void key_tell_renamed(const struct tok_key *key, struct tok_token *token, const struct tok_private *found)
 {
     SCOPED(scoped_free) char *uri = NULL;
-    char line[1300];
+    char line[4096]; /* two URIs with the longest labels */
     char differences[640];
     struct text text = TEXT_OVER(line);
     struct text what = TEXT_OVER(differences);

@@ -4,8 +4,7 @@
  * A firmware or a module that is upgraded may rename model, manufacturer, serial number or label, and a person the
  * object. This is looked at after a failure only, and in vain once for the tokens that this process has met, and again
  * after a while. A file widens nothing: the PIN goes where pkcs11/key/aim.c lets it, as for a stranger's URI, and only
- * to a token that has its own in the configuration, has the serial number that the file names, or shows the public half
- * to everybody. */
+ * to a token that has its own in the configuration, or shows the public half to everybody. */
 #include "base/text.h"
 #include "base/trace.h"
 #include "pkcs11/key/aim.h"
@@ -53,14 +52,12 @@ static struct tok_result login_there(bool *out_may_be, const struct tok_key *key
     struct tok_credentials credentials = { .settings = key->settings, .uri = stranger };
     struct tok_token *token = lease->token;
     struct tok_result result;
-    CK_TOKEN_INFO info;
 
     *out_may_be = true;
     if (lease->logged_in || !tok_login_needed(token, key->settings)) {
         return tok_good();
     }
-    tok_token_info(token, &info);
-    if (!has_own_pin(token, key->settings) && tok_uri_likeness(NULL, key->uri, &info) < TOK_LIKE_SERIAL) {
+    if (!has_own_pin(token, key->settings)) { /* another token may well have that serial number */
         TOK_TRY(key_shows_half(out_may_be, key, lease));
     }
     if (!*out_may_be) {

@@ -166,8 +166,7 @@ static struct tok_result decide(struct inquiry *inquiry, struct tok_halves *cand
         }
     }
     inquiry->undecided += open;
-    return !proof_is_made(&inquiry->proof) && by_id && (inquiry->undecided == 1 || prover == NULL) ? take(inquiry, only, false)
-                                                                                        : tok_good();
+    return !proof_is_made(&inquiry->proof) && by_id && inquiry->undecided == 1 ? take(inquiry, only, false) : tok_good();
 }
 
 /* The rows of `halves`, where they were read, or of the token that bear a name, and are of a class. */
@@ -225,20 +224,52 @@ static struct tok_result try_names(struct inquiry *inquiry, struct tok_halves *h
     return tok_good();
 }
 
+/* Where nothing can be proved, what the token shows under the key's id says whether a half may be its own: it is there,
+ * or there is none. */
+static struct tok_result is_shown(bool *out_may_be, struct inquiry *inquiry, const struct tok_halves *halves,
+                                  const struct tok_public *given)
+{
+    const struct tok_prover *prover = inquiry->proof.prover;
+    bool any = false;
+
+    *out_may_be = false;
+    for (size_t c = 0; c < COUNT_OF(classes) && inquiry->key->id.len > 0; c++) {
+        SCOPED(tok_halves_end) struct tok_halves shown = { .rows = NULL };
+
+        TOK_TRY(named(&shown, inquiry->lease, halves, classes[c], &inquiry->key->id, NULL));
+        for (size_t i = 0; i < shown.count; i++) {
+            if (prover != NULL) {
+                prover->read(prover->arg, &shown.rows[i].half);
+            }
+            any = true;
+            *out_may_be = *out_may_be || tok_public_compare(&shown.rows[i].half, given) == TOK_SAME;
+        }
+    }
+    *out_may_be = *out_may_be || !any;
+    return tok_good();
+}
+
 /* The only candidate is one from outside. */
-static struct tok_result try_given(struct inquiry *inquiry, const struct tok_public *given)
+static struct tok_result try_given(struct inquiry *inquiry, const struct tok_halves *halves,
+                                   const struct tok_public *given)
 {
     struct tok_half_row row = { .half = { .type = given->type } };
     struct tok_halves candidates = { .rows = &row, .count = 1 };
     struct tok_result result;
+    bool may_be;
 
     if (!tok_public_copy(&row.half, given)) {
         row_end(&row);
         return tok_fail(TOK_CODE_NO_MEMORY, "reading a public key");
     }
-    result = decide(inquiry, &candidates, true);
+    result = decide(inquiry, &candidates, false);
     row_end(&row);
-    return result;
+    if (!tok_ok(&result) || tok_public_known(&inquiry->key->half) || proof_is_made(&inquiry->proof) ||
+        inquiry->undecided == 0) {
+        return result;
+    }
+    TOK_TRY(is_shown(&may_be, inquiry, halves, given));
+    return may_be ? take(inquiry, given, false) : tok_good();
 }
 
 static struct tok_result why_unknown(const struct inquiry *inquiry)
@@ -301,7 +332,7 @@ struct tok_result tok_half_resolve(struct tok_private *key, struct tok_result *o
         bool differs = tok_public_known(&key->half) && tok_public_compare(&key->half, evidence->given) != TOK_SAME;
 
         if (!differs && !tok_public_known(&key->half)) {
-            TOK_TRY(try_given(&inquiry, evidence->given));
+            TOK_TRY(try_given(&inquiry, halves, evidence->given));
         }
         if (differs || !tok_public_known(&key->half)) {
             *out_why = tok_fail(TOK_CODE_OTHER_KEY, "key '%.*s' is not the one whose public half was given",

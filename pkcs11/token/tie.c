@@ -156,3 +156,13 @@ bool tok_is_tied_to(const struct tok_pin_line *line, struct tok_token *token)
     tok_token_info(token, &info);
     return tie != NULL && tok_tokens_are_one(&tie->token, &info);
 }
+
+bool tok_serial_tells(const CK_TOKEN_INFO *info)
+{
+    for (size_t i = 0; i < sizeof(info->serialNumber); i++) {
+        if (info->serialNumber[i] != '0' && info->serialNumber[i] != ' ' && info->serialNumber[i] != '\0') {
+            return true;
+        }
+    }
+    return false;
+}

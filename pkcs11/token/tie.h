@@ -29,6 +29,8 @@ TOK_RESULT tok_tie(const struct tok_pin_line *line, struct tok_token *token);
 bool tok_is_tied(const struct tok_pin_line *line);
 bool tok_is_tied_to(const struct tok_pin_line *line, struct tok_token *token);
 
+/* tok_serial_tells: it is a serial number by which tokens can be told apart, and not blank or all zeros. */
+bool tok_serial_tells(const CK_TOKEN_INFO *info);
 /* tok_serial_text is the token's serial number without its padding. */
 void tok_serial_text(char out_serial[17], const CK_TOKEN_INFO *info);
 

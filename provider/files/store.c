@@ -231,6 +231,13 @@ static void pass_over_unserved(const struct prov_ctx *prov, struct tok_items *it
     }
 }
 
+static bool names_certificates(const struct store *store)
+{
+    CK_OBJECT_CLASS class;
+
+    return tok_uri_class(store->uri, &class) && class == CKO_CERTIFICATE;
+}
+
 /* Where a public key is wanted and the token has none of that name, a private key or a certificate shows it: the key
  * first, since others' certificates may bear its name. Where neither does, what went wrong is told, or the first answer.
  */
@@ -242,7 +249,7 @@ static struct tok_result find(struct store *store, struct tok_find_options *opti
     bool none = store->wanted == TOK_WANT_PUBLIC && first.code == TOK_CODE_NO_OBJECT;
 
     options->of_any_type = none;
-    for (size_t i = 0; none && i < COUNT_OF(instead); i++) {
+    for (size_t i = none && names_certificates(store) ? 1 : 0; none && i < COUNT_OF(instead); i++) {
         struct tok_result result = tok_find_by(&store->items, settings, store->uri, instead[i], options);
 
         if (tok_ok(&result) || result.code == TOK_CODE_NO_PUBLIC_HALF) { /* its certificates were looked at, and are others' */
