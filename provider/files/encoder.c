@@ -94,6 +94,15 @@ static int does_public(void *vprov, int selection)
     return (selection & OSSL_KEYMGMT_SELECT_PRIVATE_KEY) == 0 && (selection & OSSL_KEYMGMT_SELECT_PUBLIC_KEY) != 0;
 }
 
+/* Text is for whatever is selected: libcrypto would else make a key of its own of what may be had of ours, and trip over
+ * what is missing there. */
+static int does_any(void *vprov, int selection)
+{
+    (void)vprov;
+    (void)selection;
+    return 1;
+}
+
 static void encoder_ctx_end(OSSL_ENCODER_CTX **ctx)
 {
     OSSL_ENCODER_CTX_free(*ctx);
@@ -179,7 +188,7 @@ static int write_text(const struct job *job)
     char token[64];
     char label[128];
 
-    if (key->token == NULL) {
+    if (key->token == NULL || (job->selection & OSSL_KEYMGMT_SELECT_PRIVATE_KEY) == 0) {
         return delegate(job, job->selection, "TEXT", NULL);
     }
     tok_key_names(key->token, token, sizeof(token), label, sizeof(label));
@@ -231,7 +240,7 @@ static int encode(int (*write)(const struct job *job), struct job job, OSSL_CORE
 
 ENCODER(der, does_private)
 ENCODER(pem, does_private)
-ENCODER(text, does_private)
+ENCODER(text, does_any)
 ENCODER(public_der, does_public)
 ENCODER(public_pem, does_public)
 

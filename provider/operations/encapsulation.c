@@ -155,16 +155,23 @@ static int decapsulate_by_token(struct kem_ctx *ctx, unsigned char *out, size_t 
     return prov_decrypt_by_token(&ctx->raw, out, outlen, len, in, inlen);
 }
 
-/* Whether the operation was named, libcrypto knows: it tells the length for the public half, too. */
+/* Whether the operation was named, libcrypto knows: it tells the length for the public half, too, in place of the room
+ * that there is. */
 static int decapsulate_run(void *vctx, unsigned char *out, size_t *outlen, const unsigned char *in, size_t inlen)
 {
     struct kem_ctx *ctx = vctx;
     bool by_token = ctx->key->token != NULL;
+    size_t room = out != NULL ? *outlen : 0;
     int good = prov_software_said(ctx->prov,
                                   EVP_PKEY_decapsulate(ctx->delegate, by_token ? NULL : out, outlen, in, inlen),
                                   "nothing decapsulated");
 
-    return good <= 0 || !by_token || out == NULL ? good : decapsulate_by_token(ctx, out, outlen, in, inlen);
+    if (good <= 0 || !by_token || out == NULL) {
+        return good;
+    }
+    return room >= *outlen ? decapsulate_by_token(ctx, out, outlen, in, inlen)
+                           : prov_raise(ctx->prov, PROV_R_PARAMETER,
+                                        "a buffer of %zu bytes is too small for a secret of %zu", room, *outlen);
 }
 
 const OSSL_DISPATCH prov_encapsulation_functions[] = {

@@ -333,6 +333,9 @@ static int digest_sign(void *vctx, unsigned char *sig, size_t *siglen, size_t si
         return prov_software_said(ctx->prov, EVP_DigestSign(ctx->delegate_md, sig, siglen, tbs, tbslen),
                                   "no signature");
     }
+    if (ctx->hash != NULL) { /* the end of a stream, as libcrypto makes of it for a software key */
+        return digest_sign_update(ctx, tbs, tbslen) && digest_sign_final(ctx, sig, siglen, sigsize);
+    }
     if (!signature_whole(ctx) && !EVP_Digest(tbs, tbslen, digest, &digest_len, ctx->digest, NULL)) {
         return 0;
     }

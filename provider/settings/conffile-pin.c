@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "base/secret.h"
+#include "base/text.h"
 #include "provider/settings/conffile.h"
 
 /* A PIN that OpenSSL's parser ate a part of would cost a try. What is quoted or escaped on purpose is fine, and so is a
@@ -49,6 +50,36 @@ static const char *pin_of_line(const char *line)
     return NULL;
 }
 
+/* What names a source is no PIN; if a part of it is eaten, that source is not there, which costs no try. */
+static bool is_source(const char *value)
+{
+    static const char *const prefixes[] = { "file:", "env:", "fd:", "credential:", "exec:" };
+
+    for (size_t i = 0; i < COUNT_OF(prefixes); i++) {
+        if (strncmp(value, prefixes[i], strlen(prefixes[i])) == 0) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/* Follows `[ section ]` lines: is what stands behind one of them the provider's? */
+static void section_note(bool *in_out_ours, const char *line, const char *sections)
+{
+    const char *name = line + strspn(line, " \t");
+    char between[256];
+    struct text text = TEXT_OVER(between);
+
+    if (*name != '[') {
+        return;
+    }
+    name += 1 + strspn(name + 1, " \t");
+    text_put(&text, "\n");
+    text_put_n(&text, name, strcspn(name, " \t]\r\n"));
+    text_put(&text, "\n");
+    *in_out_ours = strstr(sections, between) != NULL;
+}
+
 static void file_end(FILE **file)
 {
     if (*file != NULL) {
@@ -56,15 +87,19 @@ static void file_end(FILE **file)
     }
 }
 
-/* Compares no values, since a file may have several sections with a PIN: each line must mean what stands in it. */
-struct tok_result prov_conffile_inspect_pins(const char *path)
+/* Compares no values, since the provider's sections may have several PINs: each line must mean what stands in it. */
+struct tok_result prov_conffile_inspect_pins(const char *path, const char *sections)
 {
     SCOPED(file_end) FILE *file = fopen(path, "re");
     char line[1024];
+    bool ours = false;
 
     for (unsigned number = 1; file != NULL && fgets(line, sizeof(line), file) != NULL; number++) {
         const char *value = pin_of_line(line);
-        char c = value != NULL ? eaten(value) : '\0';
+        char c;
+
+        section_note(&ours, line, sections);
+        c = ours && value != NULL && !is_source(value) ? eaten(value) : '\0';
 
         if (c != '\0') {
             secret_wipe(line, sizeof(line));

@@ -84,6 +84,7 @@ struct inspection {
     const char *section;
     struct prov_config_source source;
     char **out_hint; /* the first thing that seems wrong */
+    struct text *sections; /* the provider's, each between line ends */
 };
 
 static void hint_unknown(struct inspection *inspection, const char *key)
@@ -158,6 +159,7 @@ static struct tok_result inspect_section(struct inspection *inspection, const ch
 {
     STACK_OF(CONF_VALUE) *values = NCONF_get_section(inspection->conf, section);
 
+    text_printf(inspection->sections, "%s\n", section);
     if (depth >= MAX_NESTING) {
         return tok_fail(TOK_CODE_BAD_SETTING,
                         "%.*s in [%s]: its value names a section that has it in itself; OpenSSL refuses all of it",
@@ -185,11 +187,14 @@ struct tok_result prov_conffile_inspect_section(char **out_hint, const CONF *con
                                                 const char *section)
 {
     struct lookup lookup = { conf, section };
-    struct inspection inspection = { conf, path, section, { lookup_get, &lookup, path }, out_hint };
+    char names[2048];
+    struct text sections = TEXT_OVER(names);
+    struct inspection inspection = { conf, path, section, { lookup_get, &lookup, path }, out_hint, &sections };
 
     *out_hint = NULL;
-    TOK_TRY(prov_conffile_inspect_pins(path));
-    return tok_context(inspect_section(&inspection, section, "", 0), "%s", path);
+    text_put(&sections, "\n");
+    TOK_TRY(tok_context(inspect_section(&inspection, section, "", 0), "%s", path));
+    return prov_conffile_inspect_pins(path, names);
 }
 
 static void conf_end(CONF **conf)

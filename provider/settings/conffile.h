@@ -19,8 +19,9 @@ TOK_RESULT prov_conffile_inspect(char **out_hint, const char *provider);
 TOK_RESULT prov_conffile_inspect_section(char **out_hint, const CONF *conf, const char *path, const char *section);
 
 /* prov_conffile_inspect_pins refuses (TOK_CODE_BAD_SETTING, with the line) a literal PIN of which OpenSSL's parser eats a
- * part; good where the file can't be read. prov_conffile_inspect_section does so first. */
-TOK_RESULT prov_conffile_inspect_pins(const char *path);
+ * part, in one of the `sections`, each between line ends; good where the file can't be read. prov_conffile_inspect_section
+ * does so last. */
+TOK_RESULT prov_conffile_inspect_pins(const char *path, const char *sections);
 
 /* prov_conffile_read reads a configuration file; NULL if it can't be read. The caller frees it by NCONF_free.
  * prov_conffile_section is the name of a provider's section in it; borrowed, NULL if there is none. prov_conffile_value

@@ -72,12 +72,12 @@ static int seal(EVP_PKEY *key, struct secret *out, struct secret *secret)
     return good;
 }
 
-static int unseal(EVP_PKEY *key, const struct secret *in, struct secret *secret)
+static int unseal(EVP_PKEY *key, const struct secret *in, struct secret *secret, size_t room)
 {
     EVP_PKEY_CTX *ctx = EVP_PKEY_CTX_new_from_pkey(NULL, key, NULL);
     int good;
 
-    secret->len = MOST;
+    secret->len = room;
     good = ctx != NULL && EVP_PKEY_decapsulate_init(ctx, NULL) > 0 && EVP_PKEY_CTX_set_kem_op(ctx, "RSASVE") > 0 &&
            EVP_PKEY_decapsulate(ctx, secret->data, &secret->len, in->data, in->len) > 0;
     EVP_PKEY_CTX_free(ctx);
@@ -88,7 +88,7 @@ static int opens(EVP_PKEY *to, EVP_PKEY *by)
 {
     static struct secret sealed, one, two;
 
-    return is_quiet(seal(to, &sealed, &one) && unseal(by, &sealed, &two)) && one.len > 0 && one.len == two.len &&
+    return is_quiet(seal(to, &sealed, &one) && unseal(by, &sealed, &two, MOST)) && one.len > 0 && one.len == two.len &&
            memcmp(one.data, two.data, one.len) == 0;
 }
 
@@ -100,8 +100,12 @@ static void encapsulation(EVP_PKEY *token, EVP_PKEY *file)
     ok(opens(token, file), "and the other way round");
     ok(opens(token, token), "and by the token's key alone");
     ok(seal(file, &sealed, &secret), "of what is encapsulated");
+    memset(&secret, 0xa5, sizeof(secret));
+    ok(!unseal(token, &sealed, &secret, sealed.len - 1) && ERR_peek_error() != 0 && secret.data[sealed.len - 1] == 0xa5,
+       "nothing is written behind a buffer that is too small");
+    ERR_clear_error();
     sealed.len--;
-    ok(!unseal(token, &sealed, &secret) && ERR_peek_error() != 0, "a piece is refused with a reason");
+    ok(!unseal(token, &sealed, &secret, MOST) && ERR_peek_error() != 0, "a piece is refused with a reason");
 }
 
 /* --- agreement ---------------------------------------------------------------------------------------------------- */
@@ -219,6 +223,10 @@ static void quiet(EVP_PKEY *token, EVP_PKEY *file)
     ok(is_quiet(EVP_PKEY_todata(token, EVP_PKEY_PUBLIC_KEY, &params) > 0), "its public half is told");
     ok(is_quiet(PEM_write_bio_PUBKEY(out, token) == 1), "and written as PEM");
     ok(is_quiet(EVP_PKEY_print_private(out, token, 0, NULL) == 1), "it is printed");
+    ok(EVP_PKEY_print_params(out, token, 0, NULL) == EVP_PKEY_print_params(out, file, 0, NULL) &&
+           EVP_PKEY_print_public(out, token, 0, NULL) == 1,
+       "so are its parameters, and its public half, as of a file's key");
+    ERR_clear_error();
     ok(is_quiet(PEM_write_bio_PrivateKey(out, token, NULL, NULL, 0, NULL, NULL) == 1), "it is written as a key file");
     ok(is_quiet(certificate != NULL && X509_set_pubkey(certificate, token) == 1 &&
                 X509_check_private_key(certificate, token) == 1),
@@ -235,6 +243,26 @@ static void quiet(EVP_PKEY *token, EVP_PKEY *file)
     EVP_PKEY_free(public);
 }
 
+/* --- a stream that EVP_DigestSign ends ----------------------------------------------------------------------------- */
+
+static int stream_ended(EVP_PKEY *key, EVP_PKEY *file)
+{
+    static struct secret sig;
+    const unsigned char *text = (const unsigned char *)"ab";
+    EVP_MD_CTX *sign = EVP_MD_CTX_new();
+    EVP_MD_CTX *verify = EVP_MD_CTX_new();
+    int good;
+
+    sig.len = MOST;
+    good = sign != NULL && verify != NULL && EVP_DigestSignInit(sign, NULL, EVP_sha256(), NULL, key) == 1 &&
+           EVP_DigestSignUpdate(sign, text, 1) == 1 && EVP_DigestSign(sign, sig.data, &sig.len, text + 1, 1) == 1 &&
+           EVP_DigestVerifyInit(verify, NULL, EVP_sha256(), NULL, file) == 1 &&
+           EVP_DigestVerify(verify, sig.data, sig.len, text, 2) == 1;
+    EVP_MD_CTX_free(sign);
+    EVP_MD_CTX_free(verify);
+    return good;
+}
+
 /* --- life --------------------------------------------------------------------------------------------------------- */
 
 static int beside(int argc, char **argv)
@@ -247,6 +275,9 @@ static int beside(int argc, char **argv)
            argc < 4 ? "" : argv[2])) {
         if (strcmp(argv[1], "encapsulation") == 0) {
             encapsulation(token, file);
+            ERR_clear_error();
+            ok(is_quiet(stream_ended(file, file)), "EVP_DigestSign ends a stream of the key in the file");
+            ok(is_quiet(stream_ended(token, file)), "and one of the token's key: all of it is signed");
         } else if (strcmp(argv[1], "agreement") == 0) {
             agreement(token, file);
         } else if (strcmp(argv[1], "quiet") == 0) {

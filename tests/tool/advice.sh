@@ -85,6 +85,13 @@ for eaten in '24680#x' "24680'x" '24680"x"' '24680\x' '"24680"x'; do
     sed -i "${line:-1}s|.*|$to_write$work/pin|" openssl.cnf
     ok "with that in its place the key signs" signing "$key"
 done
+# what others' sections say, and what names a source, is none of a PIN's business
+settings
+printf '[req_dn]\npin = Personal "PIN" number\n[other_sect]\npkcs11-module-token-pin = 12#34\n' >>openssl.cnf
+ok "a pin in a section that is not ours is as it is" signing "$key"
+settings "pin = file:$work/pin#comment"
+sed -i "/^pin = file:[^#]*$/d" openssl.cnf
+ok "a source is read as OpenSSL reads it" signing "$key"
 for good in "\"$PIN\"" "$PIN # of the token" "'$PIN'"; do
     settings "pin = $good"
     sed -i "/^pin = file:/d" openssl.cnf
