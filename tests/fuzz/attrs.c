@@ -229,7 +229,8 @@ static void provider_start(void)
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-    struct tok_lease lease = { .functions = &functions, .deadline_us = UINT64_MAX };
+    static struct tok_token owner; /* of whom a key agreement asks how it takes points */
+    struct tok_lease lease = { .token = &owner, .functions = &functions, .deadline_us = UINT64_MAX };
 
     provider_start();
     token_read((struct input){ data, size });

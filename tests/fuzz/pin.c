@@ -62,7 +62,7 @@ static void text_is_read(const char *text)
     }
     text += starts(text, "value:") ? strlen("value:") : 0;
     HOLDS(strcmp(tok_pin_source_name(source), "a literal PIN in the settings") == 0);
-    gives(source, text, strlen(text));
+    gives(source, tok_pin_wrong((const uint8_t *)text, strlen(text)) == NULL ? text : NULL, strlen(text));
     HOLDS(!tok_pin_refused(source));
 }
 
@@ -91,7 +91,7 @@ static void contents_are_read(const uint8_t *data, size_t size)
         len--;
         len -= len > 0 && data[len - 1] == '\r';
     }
-    gives(source, len > 0 && len <= LONGEST_PIN ? data : NULL, len);
+    gives(source, len > 0 && len <= LONGEST_PIN && tok_pin_wrong(data, len) == NULL ? data : NULL, len);
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
