@@ -278,8 +278,8 @@ static bool is_logged_in(struct tok_token *token)
     return token->login == TOK_LOGGED_IN;
 }
 
-struct tok_result tok_aim_login_late(bool *out_again, struct tok_lease *lease, const struct tok_credentials *credentials,
-                                     uint64_t deadline_us)
+struct tok_result tok_aim_login_late(bool *out_again, struct tok_lease *lease,
+                                     const struct tok_credentials *credentials, uint64_t deadline_us)
 {
     struct tok_token *token = lease->token;
     const struct tok_settings *settings = credentials->settings;

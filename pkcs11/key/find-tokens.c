@@ -83,8 +83,8 @@ static struct tok_result module_look(struct tok_module *module, bool never_reini
     return result;
 }
 
-/* A token that is seen twice, in two slots or by two modules, is one. Without a serial number nobody can tell: NSS has zeros
- * for all of its databases. */
+/* A token that is seen twice, in two slots or by two modules, is one. Without a serial number nobody can tell: NSS has
+ * zeros for all of its databases. */
 static bool is_seen_before(const struct tok_token_list *list, struct tok_token *token)
 {
     CK_TOKEN_INFO info;

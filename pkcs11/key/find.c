@@ -301,8 +301,7 @@ static struct tok_result find_certificates(struct search *search, struct tok_lea
         TOK_TRY(tok_lease_in_time(lease, "objects", i));
         TOK_TRY(tok_certificate_read(&item.certificate, &id, &label, lease, found.items[i]));
         TOK_TRY(item_uri(&item, lease, CKO_CERTIFICATE, &id, &label));
-        if (is_worth_adding(search, &item, item.certificate.len > 0, "certificate") &&
-            is_asked(search, &id, &label)) {
+        if (is_worth_adding(search, &item, item.certificate.len > 0, "certificate") && is_asked(search, &id, &label)) {
             struct tok_item moved = STEAL(item);
 
             TOK_TRY(items_add(&search->items, &moved));

@@ -166,7 +166,8 @@ static struct tok_result decide(struct inquiry *inquiry, struct tok_halves *cand
         }
     }
     inquiry->undecided += open;
-    return !proof_is_made(&inquiry->proof) && by_id && inquiry->undecided == 1 ? take(inquiry, only, false) : tok_good();
+    return !proof_is_made(&inquiry->proof) && by_id && inquiry->undecided == 1 ? take(inquiry, only, false)
+                                                                               : tok_good();
 }
 
 /* The rows of `halves`, where they were read, or of the token that bear a name, and are of a class. */
@@ -180,7 +181,8 @@ static struct tok_result named(struct tok_halves *out, struct tok_lease *lease, 
     for (size_t i = 0; out->rows != NULL && i < halves->count; i++) {
         const struct tok_half_row *row = &halves->rows[i];
 
-        if (row->class == class && (id == NULL || bytes_equal(id, &row->id)) && (label == NULL || bytes_equal(label, &row->label))) {
+        if (row->class == class && (id == NULL || bytes_equal(id, &row->id)) &&
+            (label == NULL || bytes_equal(label, &row->label))) {
             out->rows[out->count].half.type = row->half.type;
             if (!tok_public_copy(&out->rows[out->count++].half, &row->half)) {
                 return tok_fail(TOK_CODE_NO_MEMORY, "reading a public key");
@@ -279,10 +281,11 @@ static struct tok_result why_unknown(const struct inquiry *inquiry)
                                                         : "it neither signs nor agrees on a secret";
 
     if (inquiry->undecided == 0) {
-        return tok_fail(TOK_CODE_NO_PUBLIC_HALF,
-                        "no public half of key '%.*s' is to be seen: neither a public key nor a certificate on the token "
-                        "fits it",
-                        (int)label->len, (const char *)label->data);
+        return tok_fail(
+            TOK_CODE_NO_PUBLIC_HALF,
+            "no public half of key '%.*s' is to be seen: neither a public key nor a certificate on the token "
+            "fits it",
+            (int)label->len, (const char *)label->data);
     }
     if (proof_is_made(&inquiry->proof)) {
         return tok_fail(TOK_CODE_NO_PUBLIC_HALF,
@@ -290,10 +293,11 @@ static struct tok_result why_unknown(const struct inquiry *inquiry)
                         "that might be its own, none fits what it signs or agrees on",
                         (int)label->len, (const char *)label->data, inquiry->undecided);
     }
-    return tok_fail(TOK_CODE_NO_PUBLIC_HALF,
-                    "no public half of key '%.*s' is to be seen: which of %zu public keys and certificates on the token "
-                    "is its own can't be told, since %s",
-                    (int)label->len, (const char *)label->data, inquiry->undecided, why);
+    return tok_fail(
+        TOK_CODE_NO_PUBLIC_HALF,
+        "no public half of key '%.*s' is to be seen: which of %zu public keys and certificates on the token "
+        "is its own can't be told, since %s",
+        (int)label->len, (const char *)label->data, inquiry->undecided, why);
 }
 
 /* The only names that count where a key may be of RSA or of RSA-PSS. */

@@ -138,7 +138,8 @@ static const struct tok_ckr rows[] = {
         "The token wants a login: set pin = file:/path in the provider's section of "
         "openssl.cnf"),
     ROW(CKR_USER_PIN_NOT_INITIALIZED, TOK_MOMENT,
-        "The token has no user PIN yet: pkcs11-tool --login --login-type so --init-pin sets one, or the vendor's own tool"),
+        "The token has no user PIN yet: pkcs11-tool --login --login-type so --init-pin sets one, or the vendor's own "
+        "tool"),
     ROW(CKR_USER_TYPE_INVALID, TOK_GIVE_UP, ""),
     ROW_OF_PIN(CKR_USER_ANOTHER_ALREADY_LOGGED_IN, TOK_GIVE_UP, TOK_PIN_UNSEEN,
                "Another user (the security officer?) is logged in"),

@@ -94,8 +94,8 @@ static int does_public(void *vprov, int selection)
     return (selection & OSSL_KEYMGMT_SELECT_PRIVATE_KEY) == 0 && (selection & OSSL_KEYMGMT_SELECT_PUBLIC_KEY) != 0;
 }
 
-/* Text is for whatever is selected: libcrypto would else make a key of its own of what may be had of ours, and trip over
- * what is missing there. */
+/* Text is for whatever is selected: libcrypto would else make a key of its own of what may be had of ours, and trip
+ * over what is missing there. */
 static int does_any(void *vprov, int selection)
 {
     (void)vprov;

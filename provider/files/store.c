@@ -239,7 +239,8 @@ static bool names_certificates(const struct store *store)
 }
 
 /* Where a public key is wanted and the token has none of that name, a private key or a certificate shows it: the key
- * first, since others' certificates may bear its name. Where neither does, what went wrong is told, or the first answer.
+ * first, since others' certificates may bear its name. Where neither does, what went wrong is told, or the first
+ * answer.
  */
 static struct tok_result find(struct store *store, struct tok_find_options *options)
 {
@@ -252,7 +253,8 @@ static struct tok_result find(struct store *store, struct tok_find_options *opti
     for (size_t i = none && names_certificates(store) ? 1 : 0; none && i < COUNT_OF(instead); i++) {
         struct tok_result result = tok_find_by(&store->items, settings, store->uri, instead[i], options);
 
-        if (tok_ok(&result) || result.code == TOK_CODE_NO_PUBLIC_HALF) { /* its certificates were looked at, and are others' */
+        if (tok_ok(&result) ||
+            result.code == TOK_CODE_NO_PUBLIC_HALF) { /* its certificates were looked at, and are others' */
             return result;
         }
         first = result.code != TOK_CODE_NO_OBJECT && first.code == TOK_CODE_NO_OBJECT ? result : first;

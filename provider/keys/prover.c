@@ -10,7 +10,7 @@
 #include "provider/core/software.h"
 
 #define MOST_OTHERS 2048 /* bytes of a signature by RSA or ECDSA */
-#define SHAPE_ROOM 64 /* by which OpenSSL's form of a signature may be longer than the token's */
+#define SHAPE_ROOM 64    /* by which OpenSSL's form of a signature may be longer than the token's */
 
 /* Of no protocol, and of no document: a signature of it is of no use. */
 static const uint8_t message[] = "Signet asks which public key this private key has. This signature says nothing else.";

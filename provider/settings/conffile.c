@@ -83,7 +83,7 @@ struct inspection {
     const char *path;
     const char *section;
     struct prov_config_source source;
-    char **out_hint; /* the first thing that seems wrong */
+    char **out_hint;       /* the first thing that seems wrong */
     struct text *sections; /* the provider's, each between line ends */
 };
 
