@@ -16,6 +16,7 @@
 #include "provider/files/encoder.h"
 #include "provider/files/store.h"
 #include "provider/keys/keymgmt.h"
+#include "provider/keys/prover.h"
 #include "provider/operations/asymcipher.h"
 #include "provider/operations/encapsulation.h"
 #include "provider/operations/exchange.h"
@@ -255,6 +256,7 @@ int prov_init(const OSSL_CORE_HANDLE *handle, const OSSL_DISPATCH *in, const OSS
     if (!prov_ctx_begin(&instance->ctx, handle, in)) {
         return 0;
     }
+    instance->ctx.settings.prover = prov_prover_lender(&instance->ctx);
     if (!properties_make(instance) || !tables_make(instance)) {
         return prov_raise(&instance->ctx, PROV_R_NO_MEMORY, "starting the provider");
     }

@@ -107,7 +107,7 @@ shell_tests += tests/tls/handshakes.sh tests/tls/order.sh tests/tls/calls.sh tes
 shell_tests += tests/tls/refusals.sh tests/tls/browser.sh
 shell_tests += tests/fork/forks.sh tests/fork/nss.sh
 shell_tests += tests/tool/documents.sh tests/tool/poor.sh tests/tool/soft.sh tests/tool/derive.sh tests/tool/fips.sh tests/tool/nss.sh
-shell_tests += tests/identity/halves.sh tests/identity/files.sh tests/identity/listing.sh
+shell_tests += tests/identity/halves.sh tests/identity/files.sh tests/identity/listing.sh tests/identity/renamed.sh
 shell_tests += tests/token/counter.sh
 TESTS += $(shell_tests)
 if !SANITIZED

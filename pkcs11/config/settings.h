@@ -38,6 +38,15 @@ struct tok_quiet {
     void *arg;
 };
 
+/* What that floor lends, for one search, to tell whose a public half is (pkcs11/object/half.h); lend is NULL: nothing. It
+ * gives NULL without memory. */
+struct tok_prover;
+struct tok_lender {
+    const struct tok_prover *(*lend)(void *arg);
+    void (*take_back)(const struct tok_prover *prover);
+    void *arg;
+};
+
 struct tok_settings {
     char *modules;   /* paths or p11-kit names, comma-separated; NULL: every module that p11-kit has registered */
     char *init_args; /* for C_Initialize's pReserved; NULL: p11-kit's x-init-reserved is left to p11-kit */
@@ -49,6 +58,7 @@ struct tok_settings {
     bool load_early;
     bool eager; /* a child of a fork reaches its tokens at once (pkcs11/key/child.h) */
     struct tok_quiet quiet;
+    struct tok_lender prover;
     unsigned max_sessions;  /* 0: learnt from the token */
     unsigned idle_sessions; /* so many stay open though nobody needs them; 0: the default */
     unsigned workers;       /* at most so many threads for ASYNC jobs; 0: the default (pkcs11/work/worker.h) */

@@ -24,12 +24,12 @@ static bool is_same(const struct tok_key *key, const struct tok_public *seen)
     return tok_public_compare(&key->half, seen) == TOK_SAME || is_certified(&key->half, &seen->certificate);
 }
 
-/* Shown by the private object, or by what bears its id. */
+/* Shown by the private object, or proved by it; where nobody lends the mathematics for that, by what bears its id. */
 static struct tok_result has_half(bool *out_has, bool *out_proved, const struct tok_key *key, struct tok_lease *lease,
-                                  struct tok_private *seen)
+                                  const struct tok_prover *prover, struct tok_private *seen)
 {
     SCOPED(tok_halves_end) struct tok_halves halves = { .rows = NULL };
-    const struct tok_evidence none = { .prover = NULL };
+    const struct tok_evidence evidence = { .prover = prover, .given = prover != NULL ? &key->half : NULL };
     enum tok_likeness likeness = tok_public_compare(&key->half, &seen->half);
     struct tok_result why;
 
@@ -37,13 +37,14 @@ static struct tok_result has_half(bool *out_has, bool *out_proved, const struct 
     if (likeness != TOK_CANT_TELL || seen->half.type != key->half.type) {
         return tok_good();
     }
-    TOK_TRY(tok_half_resolve(seen, &why, lease, &halves, &none));
-    *out_has = tok_ok(&why) && is_same(key, &seen->half);
+    TOK_TRY(tok_half_resolve(seen, &why, lease, &halves, &evidence));
+    *out_has = tok_ok(&why) && (prover != NULL || is_same(key, &seen->half));
+    *out_proved = *out_has && seen->half.by_key_itself;
     return tok_good();
 }
 
-struct tok_result key_by_half(struct tok_private *out, bool *out_proved, const struct tok_key *key,
-                              struct tok_lease *lease)
+static struct tok_result seek(struct tok_private *out, bool *out_proved, const struct tok_key *key,
+                              struct tok_lease *lease, const struct tok_prover *prover)
 {
     SCOPED(tok_handles_end) struct tok_handles found = { .items = NULL };
 
@@ -54,13 +55,26 @@ struct tok_result key_by_half(struct tok_private *out, bool *out_proved, const s
 
         TOK_TRY(tok_lease_in_time(lease, "keys", i));
         TOK_TRY(tok_private_read(&seen, lease, found.items[i]));
-        TOK_TRY(has_half(&has, out_proved, key, lease, &seen));
+        TOK_TRY(has_half(&has, out_proved, key, lease, prover, &seen));
         if (has) {
             *out = STEAL(seen);
             return tok_good();
         }
     }
     return tok_good();
+}
+
+struct tok_result key_by_half(struct tok_private *out, bool *out_proved, const struct tok_key *key,
+                              struct tok_lease *lease)
+{
+    const struct tok_lender *lender = &key->settings->prover;
+    const struct tok_prover *prover = lender->lend != NULL ? lender->lend(lender->arg) : NULL;
+    struct tok_result result = seek(out, out_proved, key, lease, prover);
+
+    if (prover != NULL) {
+        lender->take_back(prover);
+    }
+    return result;
 }
 
 struct tok_result key_shows_half(bool *out_shows, const struct tok_key *key, struct tok_lease *lease)

@@ -236,3 +236,27 @@ void prov_prover_end(struct prov_prover *prover)
     EVP_PKEY_free(prover->own);
     bytes_end(&prover->point);
 }
+
+static const struct tok_prover *lend(void *prov)
+{
+    struct prov_prover *lent = calloc(1, sizeof(*lent));
+
+    if (lent == NULL) {
+        return NULL;
+    }
+    prov_prover_begin(lent, prov);
+    return &lent->prover;
+}
+
+static void take_back(const struct tok_prover *prover)
+{
+    struct prov_prover *lent = prover->arg;
+
+    prov_prover_end(lent);
+    free(lent);
+}
+
+struct tok_lender prov_prover_lender(struct prov_ctx *prov)
+{
+    return (struct tok_lender){ lend, take_back, prov };
+}

@@ -27,4 +27,7 @@ struct prov_prover {
 void prov_prover_begin(struct prov_prover *out, struct prov_ctx *prov);
 void prov_prover_end(struct prov_prover *prover);
 
+/* prov_prover_lender is for searches that begin on the token's floor (pkcs11/config/settings.h). */
+struct tok_lender prov_prover_lender(struct prov_ctx *prov);
+
 #endif
