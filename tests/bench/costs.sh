@@ -21,11 +21,11 @@ each() {
     echo $(((many_cost - few_cost) * 100 / (many - few)))
 }
 
-# at_most KEY COST MOST: but for what is done every 100 ms
+# at_most KEY COST MOST: but for what is done every 100 ms, on a busy machine for every third signature
 at_most() {
     cost=$(each "$1" "$2")
     echo "# $1: $2 of a signature: $((cost / 100)).$(printf %02d $((cost % 100)))"
-    ok "$1: $2 of a signature are at most $3" test "$cost" -le $(($3 * 100 + 5))
+    ok "$1: $2 of a signature are at most $3" test "$cost" -le $(($3 * 100 + 40))
 }
 
 for key in ec rsa; do
