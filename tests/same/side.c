@@ -76,6 +76,8 @@ void side_end(struct side *side)
     }
     EVP_MD_CTX_free(side->md);
     EVP_MD_CTX_free(side->original);
+    EVP_PKEY_CTX_free(side->original_ctx);
+    side->original_ctx = NULL;
     side->md = side->original = NULL;
     side->ctx = NULL;
     side->num_answers = side->num_outs = 0;
@@ -158,7 +160,7 @@ static int copied(struct side *side)
     if (ctx == NULL) {
         return 0;
     }
-    EVP_PKEY_CTX_free(side->ctx);
+    side->original_ctx = side->ctx; /* and its copies of ECDSA, to the algorithm's name */
     side->ctx = ctx;
     return 1;
 }

@@ -33,6 +33,7 @@ struct side {
     EVP_PKEY_CTX *ctx;    /* owned, or of `md` */
     EVP_MD_CTX *md;       /* of the operations that hash */
     EVP_MD_CTX *original; /* that `md` is a copy of */
+    EVP_PKEY_CTX *original_ctx; /* that `ctx` is a copy of */
     struct answer answers[MOST_ANSWERS];
     unsigned num_answers;
     struct bytes out[8]; /* signatures, one for each length of a ready digest */
