@@ -54,7 +54,7 @@ static struct tok_result configure(struct prov_ctx *prov, struct core *core)
     prov->settings = config.settings; /* moved, so that the config is not ended */
     prov->settings.quiet = (struct tok_quiet){ quiet_begin, quiet_end, prov };
     prov->key_types = config.key_types;
-    prov->key_files = config.key_files;
+    prov->key_files = (int)config.key_files;
     prov->rsa_decrypt = config.rsa_decrypt;
     prov->async = config.async;
     prov->fips = config.fips;
