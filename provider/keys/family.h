@@ -124,6 +124,17 @@ struct prov_family {
     bool (*shape)(uint8_t *sig, size_t *len, size_t size);
 };
 
+/* prov_family_choice is the way-th choice of a family for a scheme; false past the last. */
+static inline bool prov_family_choice(struct prov_choice *out, const struct prov_family *family,
+                                      const struct prov_scheme *scheme, unsigned way)
+{
+    if (family->choice != NULL) {
+        return family->choice(out, scheme, way);
+    }
+    *out = (struct prov_choice){ .type = family->mechanism, .message = true };
+    return way == 0;
+}
+
 /* What every key on a token can be asked, for the families' lists of readable parameters (include/signet.h). */
 #define PROV_TOKEN_PARAMS                                                                                              \
     OSSL_PARAM_utf8_string(SIGNET_PKEY_PARAM_URI, NULL, 0), OSSL_PARAM_utf8_string(SIGNET_PKEY_PARAM_TOKEN, NULL, 0),  \

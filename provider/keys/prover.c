@@ -50,16 +50,6 @@ static bool scheme_of(struct prov_prover *prover, const struct prov_key *key)
     return family->signature != NULL && !key->variant->restricted && prover->digest != NULL;
 }
 
-static bool choose(struct prov_choice *out, const struct prov_family *family, const struct prov_scheme *scheme,
-                   unsigned way)
-{
-    if (family->choice != NULL) {
-        return family->choice(out, scheme, way);
-    }
-    *out = (struct prov_choice){ .type = family->mechanism, .message = true };
-    return way == 0;
-}
-
 /* Where the token hashes, its signature has one length, and some tokens want just that much room (NSS). */
 static bool ask(void *arg, const struct tok_public *half, unsigned way, CK_MECHANISM *out_mechanism,
                 const uint8_t **out_in, size_t *out_in_len, size_t *out_room)
@@ -72,7 +62,8 @@ static bool ask(void *arg, const struct tok_public *half, unsigned way, CK_MECHA
     prov_err_mark(prover->prov);
     key = prov_key_public_of(prover->prov, half);
     prov_err_forget(prover->prov);
-    if (key == NULL || !scheme_of(prover, key) || !choose(&choice, key->variant->family, &prover->scheme, way)) {
+    if (key == NULL || !scheme_of(prover, key) ||
+        !prov_family_choice(&choice, key->variant->family, &prover->scheme, way)) {
         return false;
     }
     result = key->variant->family->prepare(&prover->mechanism, &prover->scheme, &choice, &prover->data);

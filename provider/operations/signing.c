@@ -214,17 +214,11 @@ static void way_keep(struct prov_key *key, const struct prov_scheme *scheme, uns
     }
 }
 
-/* Choice `way` of the family; false past the last. */
+/* Choice `way` of the key's family; false past the last. */
 static bool choice_of(struct prov_choice *out, const struct prov_key *key, const struct prov_scheme *scheme,
                       unsigned way)
 {
-    const struct prov_family *family = key->variant->family;
-
-    if (family->choice != NULL) {
-        return family->choice(out, scheme, way);
-    }
-    *out = (struct prov_choice){ .type = family->mechanism, .message = true };
-    return way == 0;
+    return prov_family_choice(out, key->variant->family, scheme, way);
 }
 
 /* The same, if key, token and data have what it takes, as far as is known. */
